@@ -1,0 +1,14 @@
+"""Litmus itself: the artifact in the lean runtime."""
+
+from benchmarks.job import Job, Scorer
+from runtime import load as load_artifact
+
+
+def load(job: Job) -> Scorer:
+    """Loads the artifact."""
+    classifier = load_artifact(job.model, provider="cpu", threads=job.threads)
+
+    def scores(texts: list[str]) -> list[list[float]]:
+        return [list(prediction.scores.values()) for prediction in classifier.predict_many(texts)]
+
+    return scores

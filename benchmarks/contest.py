@@ -1,0 +1,157 @@
+"""Runs contenders side by side: one process each, equal threads, rounds interleaved, so that noise hits all alike."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from .job import Job
+from .roster import ROOT, ROSTER, Entry, interpreter
+
+Batch = list[str]
+
+
+class ContenderError(Exception):
+    """A contender could not be set up, or died."""
+
+
+class Contender:
+    """A contender's process."""
+
+    def __init__(self, name: str, entry: Entry, threads: int) -> None:
+        """Starts the process; `load` makes it ready."""
+        self.name = name
+        self._module = entry.module
+        try:
+            python = interpreter(entry)
+        except (subprocess.CalledProcessError, OSError) as error:
+            raise ContenderError(f"{name}: its environment cannot be made") from error
+        self._process = subprocess.Popen(
+            [python, "-m", "benchmarks.worker", entry.module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
+        )
+
+    def load(self, job: Job) -> float:
+        """Loads the model; returns the seconds it took, preparation included."""
+        return float(self._ask({"load": asdict(job)})["load_s"])
+
+    def time(self, batches: Sequence[Batch]) -> list[float]:
+        """Returns each batch's latency in milliseconds, text to scores."""
+        latencies: list[float] = self._ask({"time": batches})["latencies_ms"]
+        return latencies
+
+    def score(self, batches: Sequence[Batch]) -> list[list[float]]:
+        """Returns the scores of each text."""
+        scores: list[list[float]] = self._ask({"score": batches})["scores"]
+        return scores
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            raise ContenderError(f"{self.name} ({self._module}) died; its own message is above")
+        parsed: dict[str, Any] = json.loads(answer)
+        return parsed
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One contender's results.
+
+    Attributes:
+        load_s: Seconds until it was ready, preparation included.
+        latencies_ms: Every latency, by workload.
+        scores: Scores of the texts of the first workload.
+    """
+
+    load_s: float
+    latencies_ms: Mapping[str, list[float]]
+    scores: list[list[float]]
+
+
+def compete(
+    names: Sequence[str],
+    workloads: Mapping[str, Sequence[Batch]],
+    *,
+    rounds: int,
+    model: str,
+    checkpoint: str,
+    threads: int,
+    calibration: Sequence[str],
+) -> tuple[dict[str, Measured], dict[str, str]]:
+    """Measures contenders on workloads.
+
+    Args:
+        names: From the roster.
+        workloads: Batches of texts by name; the first one's texts are also scored, for the agreement.
+        rounds: How often every contender goes through every workload, taking turns.
+        model: Artifact folder.
+        checkpoint: Checkpoint folder.
+        threads: For each contender.
+        calibration: Texts for contenders that calibrate.
+
+    Returns:
+        Results by contender, and the reason for each contender that has none.
+    """
+    failures: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        ready: dict[str, Contender] = {}
+        load_s: dict[str, float] = {}
+        for name in names:
+            _say(f"loading {name} ...")
+            work_dir = stack.enter_context(tempfile.TemporaryDirectory())
+            try:
+                contender = stack.enter_context(Contender(name, ROSTER[name], threads))
+                load_s[name] = contender.load(
+                    Job(model, checkpoint, threads, ROSTER[name].option, list(calibration), work_dir)
+                )
+                for batches in workloads.values():
+                    contender.time(batches[:3])
+                ready[name] = contender
+            except ContenderError as error:
+                failures[name] = str(error)
+        latencies: dict[str, dict[str, list[float]]] = {name: {key: [] for key in workloads} for name in ready}
+        for turn in range(rounds):
+            _say(f"round {turn + 1} of {rounds}")
+            for workload, batches in workloads.items():
+                for name in _rotated(list(ready), turn):
+                    latencies[name][workload].extend(ready[name].time(batches))
+        first = next(iter(workloads.values()))
+        return {name: Measured(load_s[name], latencies[name], ready[name].score(first)) for name in ready}, failures
+
+
+def _rotated(names: list[str], turn: int) -> Iterator[str]:
+    """Lets another contender begin each round."""
+    shift = turn % len(names) if names else 0
+    yield from names[shift:] + names[:shift]
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,25 @@
+"""Finds the texts a checkpoint was trained and tested on again, from what `training.json` recorded."""
+
+import json
+from pathlib import Path
+
+from training.arguments import DataArguments
+from training.checkpoint import RECORD
+from training.data import LabelledData, load_data
+from training.errors import DataError
+
+
+def training_data(checkpoint: str) -> LabelledData:
+    """Reads the checkpoint's data set again and splits it the same way.
+
+    Raises:
+        DataError: The checkpoint has no record, or the data set is gone or has changed.
+    """
+    path = Path(checkpoint) / RECORD
+    if not path.is_file():
+        raise DataError(f"{checkpoint} has no {RECORD}; expected a checkpoint folder that `python -m training` wrote")
+    record = json.loads(path.read_text("utf-8"))
+    data = load_data(DataArguments(**record["arguments"]))
+    if data.sha256 != record["data"]["sha256"]:
+        raise DataError(f"the data set of {checkpoint} has changed since the training; train again")
+    return data

@@ -1,0 +1,57 @@
+"""The table that `make demo` ends with: quality and latency of PyTorch and of the artifact, side by side."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from training import wisconsin
+from training.metrics import quality
+
+from .data import training_data
+from .latency import REAL
+
+
+def summary(latency: Mapping[str, Any], quality_report: Mapping[str, Any]) -> str:
+    """Puts a latency and a quality report of one artifact together.
+
+    Args:
+        latency: From `latency.measure`, with PyTorch fp32 and Litmus among the contenders.
+        quality_report: From `quality.measure`.
+
+    Returns:
+        Markdown.
+    """
+    settings = quality_report["settings"]
+    model, checkpoint = settings["model"], settings["checkpoint"]
+    metrics = list(quality_report["results"]["litmus"])
+    lines = [
+        "",
+        "| | " + " | ".join(metrics) + " | ms per text | times faster | size MB |",
+        "|---" * (len(metrics) + 4) + "|",
+    ]
+    for name, title, folder in (("pytorch-fp32", "PyTorch", checkpoint), ("litmus", "Litmus", model)):
+        figures = " | ".join(f"{quality_report['results'][name][metric]:.4f}" for metric in metrics)
+        speed = latency["results"][name]["workloads"][REAL]
+        row = f"{speed['median_ms']:.2f} | {speed['times_faster']:.2f} | {_size_mb(folder):.1f}"
+        lines.append(f"| {title} | {figures} | {row} |")
+    lines.append(_ceiling(checkpoint, metrics))
+    return "\n".join(lines) + (
+        f"\n\n{settings['rows']} held-out rows; {quality_report['same_decision']:.2%} of the decisions are the same; "
+        f"batch 1, {latency['machine']['threads']} threads.\n"
+        f"artifact: {model}\n"
+        f"next:     .venv/bin/python -m runtime.predict --model {model} 'your text'\n"
+        "          train on your own file: see README.md\n"
+    )
+
+
+def _ceiling(checkpoint: str, metrics: list[str]) -> str:
+    """The row of the model that sees the measurements themselves, on the same split."""
+    data = training_data(checkpoint)
+    decided = wisconsin.logistic_regression(data.train.rows, data.test.rows)
+    figures = quality(decided, data.test.targets, data.task)
+    cells = " | ".join(f"{figures[metric]:.4f}" for metric in metrics)
+    return f"| logistic regression on the raw measurements | {cells} | | | |"
+
+
+def _size_mb(folder: str) -> float:
+    return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()) / 1e6

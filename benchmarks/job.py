@@ -1,0 +1,36 @@
+"""What a contender is told, and what it gives back. Imports nothing but the standard library: every peer reads it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Scorer = Callable[[list[str]], list[list[float]]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to load.
+
+    Attributes:
+        model: Artifact folder.
+        checkpoint: Checkpoint folder.
+        threads: Threads every contender gets.
+        option: Which flavour of the contender, for example a precision.
+        calibration: Texts of the training part, for contenders that calibrate a quantization.
+        work_dir: Empty folder for whatever the contender has to prepare.
+    """
+
+    model: str
+    checkpoint: str
+    threads: int
+    option: str
+    calibration: list[str]
+    work_dir: str
+
+
+def scores_from(logits: list[list[float]], *, multi_label: bool) -> list[list[float]]:
+    """Turns rows of logits into scores: sigmoid for multi-label, else softmax."""
+    if multi_label:
+        return [[1 / (1 + math.exp(-logit)) for logit in row] for row in logits]
+    powers = [[math.exp(logit - max(row)) for logit in row] for row in logits]
+    return [[power / sum(row) for power in row] for row in powers]

@@ -1,0 +1,1 @@
+"""Litmus export: a checkpoint folder in, an artifact folder out. See `python -m export --help`."""

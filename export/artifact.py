@@ -1,0 +1,142 @@
+"""Writes the artifact folder: all of it under a temporary name beside the target, then one rename.
+
+A reader never sees half an artifact, and an artifact that is replaced stays whole until the new one is.
+"""
+
+import contextlib
+import dataclasses
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from runtime import manifest as manifests
+from runtime import policy
+from runtime.artifact import TOKENIZER, sha256
+from runtime.manifest import FileEntry, Golden, Manifest, Variant, Window
+
+from .checkpoint import Checkpoint
+from .errors import ExportError
+from .model_card import model_card
+from .parity import pad, torch_logits
+from .texts import GOLDEN
+
+SCHEMA_VERSION = f"{manifests.SCHEMA_MAJOR}.0"
+MIN_ONNXRUNTIME = "1.26.0"
+TOOLS = ("litmus-onnx", "numpy", "onnx", "onnxruntime", "onnxscript", "optimum", "tokenizers", "torch", "transformers")
+
+
+@contextlib.contextmanager
+def publishing(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Gives a temporary folder beside the target that becomes the target if the block succeeds, and is removed if not.
+
+    Args:
+        target: The artifact's path.
+        overwrite: Replace an artifact that is there.
+
+    Raises:
+        ExportError: The target exists and may not be replaced, or is no artifact.
+    """
+    target = target.absolute()
+    if target.exists() or target.is_symlink():
+        if not overwrite:
+            raise ExportError(f"{target} exists; choose another folder, or pass --overwrite")
+        if not (target / manifests.NAME).is_file():
+            raise ExportError(f"{target} is not an artifact, so --overwrite does not replace it; choose another folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        folder.chmod(0o755)
+        yield folder
+        _sync(folder)
+        if target.exists():
+            replaced = Path(tempfile.mkdtemp(prefix=f".{target.name}.replaced.", dir=target.parent))
+            target.rename(replaced / "artifact")
+            folder.rename(target)
+            shutil.rmtree(replaced)
+        else:
+            folder.rename(target)
+        _sync_one(target.parent)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def write_artifact(folder: Path, checkpoint: Checkpoint, variants: tuple[Variant, ...]) -> Manifest:
+    """Completes an artifact whose ONNX files are there: tokenizer, configs, model card, manifest.
+
+    Args:
+        folder: Where the ONNX files lie.
+        checkpoint: What they were exported from.
+        variants: The ONNX files.
+
+    Returns:
+        The manifest as written.
+    """
+    checkpoint.tokenizer.save(str(folder / TOKENIZER))
+    for name in ("config.json", "tokenizer_config.json"):
+        shutil.copyfile(checkpoint.folder / name, folder / name)
+    manifest = _with_golden(_manifest(checkpoint, variants), checkpoint)
+    (folder / "README.md").write_text(model_card(manifest), "utf-8")
+    manifest = dataclasses.replace(manifest, files=_files(folder))
+    (folder / manifests.NAME).write_text(manifest.to_json(), "utf-8")
+    return manifest
+
+
+def _manifest(checkpoint: Checkpoint, variants: tuple[Variant, ...]) -> Manifest:
+    record = checkpoint.record
+    data = record.get("data", {})
+    multi_label = checkpoint.task == "multi_label"
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        task=checkpoint.task,
+        labels=checkpoint.labels,
+        thresholds=(0.5,) * len(checkpoint.labels) if multi_label else None,
+        temperature=1.0,
+        abstain_below=None,
+        max_length=checkpoint.max_length,
+        pad_token_id=checkpoint.pad_token_id,
+        vocab_size=int(checkpoint.model.config.vocab_size),
+        window=Window(stride=checkpoint.max_length // 2, aggregation="max" if multi_label else "mean"),
+        variants=variants,
+        files={},
+        base_model=record.get("base_model", {}),
+        training_data={name: data[name] for name in ("sha256", "rows", "split_seed") if name in data},
+        metrics=record.get("metrics", {}).get("test", {}),
+        versions={"python": platform.python_version()} | {tool: metadata.version(tool) for tool in TOOLS},
+        min_onnxruntime=MIN_ONNXRUNTIME,
+        golden=(),
+    )
+
+
+def _with_golden(manifest: Manifest, checkpoint: Checkpoint) -> Manifest:
+    """Adds PyTorch's scores of the golden texts."""
+    golden = []
+    for text in GOLDEN:
+        ids = checkpoint.tokenizer.encode(text).ids
+        if len(ids) <= checkpoint.max_length:
+            scores = policy.scores(torch_logits(checkpoint, pad(checkpoint, [ids])), manifest)
+            golden.append(Golden(text, tuple(scores[0].tolist())))
+    return dataclasses.replace(manifest, golden=tuple(golden))
+
+
+def _files(folder: Path) -> dict[str, FileEntry]:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): FileEntry(sha256(path), path.stat().st_size) for path in paths}
+
+
+def _sync(folder: Path) -> None:
+    """Makes sure that every file is on the disk before the rename."""
+    for path in (*folder.rglob("*"), folder):
+        _sync_one(path)
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

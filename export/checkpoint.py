@@ -1,0 +1,138 @@
+"""Opens a checkpoint folder: model, tokenizer and what training recorded.
+
+Runs no code that comes with a checkpoint, and reads no pickle.
+"""
+
+import inspect
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from optimum.exporters.tasks import TasksManager
+from tokenizers import Tokenizer
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from runtime.manifest import Task
+from runtime.session import INPUTS
+
+from .errors import CheckpointError
+
+TASK = "text-classification"
+RECORD = "training.json"
+UNSAFE_KEYS = ("auto_map", "_attn_implementation_internal")
+TASKS: dict[str | None, Task] = {
+    "single_label_classification": "single_label",
+    "multi_label_classification": "multi_label",
+    None: "single_label",
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint.
+
+    Attributes:
+        folder: Where it lies.
+        model: In evaluation mode, fp32, on the CPU.
+        tokenizer: The fast tokenizer, without padding and truncation.
+        task: From the config's `problem_type`.
+        labels: From the config's `id2label`.
+        max_length: Tokens per text.
+        pad_token_id: From the config.
+        input_names: What the model's forward reads, in the runtime's order.
+        record: The content of `training.json`, or nothing if another tool made the checkpoint.
+    """
+
+    folder: Path
+    model: PreTrainedModel
+    tokenizer: Tokenizer
+    task: Task
+    labels: tuple[str, ...]
+    max_length: int
+    pad_token_id: int
+    input_names: tuple[str, ...]
+    record: dict[str, Any]
+
+
+def open_checkpoint(path: str) -> Checkpoint:
+    """Loads a checkpoint folder.
+
+    Raises:
+        CheckpointError: It is missing, incomplete, no sequence classifier, or would run foreign code.
+    """
+    folder = Path(path)
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"{folder} has no {name}; expected a checkpoint folder as `python -m training` writes it"
+            )
+    config = _json(folder / "config.json")
+    unsafe = [key for key in UNSAFE_KEYS if key in config]
+    if unsafe:
+        raise CheckpointError(
+            f"{folder}/config.json has {unsafe[0]!r}, which runs foreign code; remove it if it is not needed"
+        )
+    model = _model(folder)
+    task = TASKS.get(model.config.problem_type)
+    if task is None:
+        raise CheckpointError(f"{folder}: problem_type is {model.config.problem_type!r}; expected a classification")
+    if model.config.pad_token_id is None:
+        raise CheckpointError(f"{folder}/config.json has no pad_token_id; set it to the tokenizer's padding token")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    if tokenizer.get_vocab_size(with_added_tokens=True) > model.config.vocab_size:
+        raise CheckpointError(
+            f"{folder}: the tokenizer has more tokens than the model's embedding; is it another model's?"
+        )
+    record = _json(folder / RECORD) if (folder / RECORD).is_file() else {}
+    return Checkpoint(
+        folder=folder,
+        model=model,
+        tokenizer=tokenizer,
+        task=task,
+        labels=tuple(str(label) for _, label in sorted(cast(dict[int, str], model.config.id2label).items())),
+        max_length=_max_length(model.config, _json(folder / "tokenizer_config.json"), record),
+        pad_token_id=int(model.config.pad_token_id),
+        input_names=_input_names(model),
+        record=record,
+    )
+
+
+def _model(folder: Path) -> PreTrainedModel:
+    loader = TasksManager.get_model_class_for_task(TASK, framework="pt")
+    try:
+        model, report = loader.from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True, attn_implementation="eager", dtype="float32"
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{folder}: transformers cannot load it as a {TASK} model: {error}") from error
+    if report["missing_keys"]:
+        raise CheckpointError(f"{folder} lacks the weights {min(report['missing_keys'])!r}: fine-tune it first")
+    return cast(PreTrainedModel, model.eval())
+
+
+def _input_names(model: PreTrainedModel) -> tuple[str, ...]:
+    """A model with one token type (RoBERTa's) takes `token_type_ids` but has no use for it."""
+    parameters = inspect.signature(model.forward).parameters
+    one_type = getattr(model.config, "type_vocab_size", 0) < 2
+    return tuple(name for name in INPUTS if name in parameters and not (name == "token_type_ids" and one_type))
+
+
+def _max_length(config: PreTrainedConfig, tokenizer_config: dict[str, Any], record: dict[str, Any]) -> int:
+    """What training used, else what the tokenizer says; never more than the model has positions for."""
+    positions = int(config.max_position_embeddings)
+    if "roberta" in config.model_type or config.model_type == "camembert":
+        positions -= config.pad_token_id + 1
+    return min(int(record.get("max_length") or tokenizer_config.get("model_max_length") or positions), positions)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON; the checkpoint is damaged") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content

@@ -1,0 +1,15 @@
+"""Errors of the export, in the runtime's tree."""
+
+from runtime.errors import LitmusError
+
+
+class ExportError(LitmusError):
+    """Base of every error that export raises on purpose."""
+
+
+class CheckpointError(ExportError, ValueError):
+    """The checkpoint folder cannot be exported as it is."""
+
+
+class ParityError(ExportError):
+    """The exported graph does not compute what the checkpoint computes."""

@@ -1,0 +1,93 @@
+"""Exports a checkpoint's graph to ONNX with `torch.onnx`."""
+
+import contextlib
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import torch
+from optimum.utils import DummyTextInputGenerator, NormalizedConfigManager
+from torch.export import Dim
+
+from runtime.session import OUTPUT
+
+from . import attention
+from .checkpoint import TASK, Checkpoint
+from .errors import CheckpointError
+
+OPSET = 20
+
+
+def export_graph(checkpoint: Checkpoint, path: Path, *, implementation: str) -> int:
+    """Writes the model as one self-contained ONNX file with dynamic batch and sequence.
+
+    Args:
+        checkpoint: The model's attention implementation is set, and set back.
+        path: File to write.
+        implementation: `attention.NAME` for the fused operator, or `eager`.
+
+    Returns:
+        The number of fused attention nodes in the graph.
+
+    Raises:
+        CheckpointError: Optimum does not know the model family.
+    """
+    names = checkpoint.input_names
+    inputs = _dummy_inputs(checkpoint)
+    batch, sequence = Dim("batch", min=1), Dim("sequence", min=1, max=checkpoint.max_length)
+    model = checkpoint.model
+    before = model.config._attn_implementation  # noqa: SLF001 - it has a public setter and no getter
+    model.set_attn_implementation(implementation)
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                model,
+                (),
+                kwargs=inputs,
+                input_names=names,
+                output_names=[OUTPUT],
+                dynamic_shapes={name: {0: batch, 1: sequence} for name in names},
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+    finally:
+        model.set_attn_implementation(before)
+    assert program is not None
+    program.save(path, external_data=False)
+    return fused_nodes(path)
+
+
+def fused_nodes(path: Path) -> int:
+    """Returns how many fused attention operators an ONNX file has."""
+    graph = onnx.load(path).graph
+    return Counter((node.domain, node.op_type) for node in graph.node)[attention.OPERATOR]
+
+
+def _dummy_inputs(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    config = checkpoint.model.config
+    try:
+        normalized = NormalizedConfigManager.get_normalized_config_class(config.model_type)(config)
+    except KeyError as error:
+        raise CheckpointError(
+            f"Optimum does not know the model family {config.model_type!r}; use another encoder"
+        ) from error
+    generator = DummyTextInputGenerator(TASK, normalized, batch_size=2, sequence_length=min(16, checkpoint.max_length))
+    return {name: generator.generate(name, framework="pt") for name in checkpoint.input_names}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences the exporter's notes on torchvision and on its own deprecations; errors still come through."""
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    registration.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        registration.setLevel(level)

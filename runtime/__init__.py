@@ -1,0 +1,36 @@
+"""Litmus runtime: classify texts with a fast tokenizer and one onnxruntime session.
+
+    from runtime import load
+
+    classifier = load("artifact")
+    print(classifier.predict("Margins are irregular and the nuclei are large.").label)
+
+Needs the standard library, numpy, tokenizers and onnxruntime, and imports nothing else.
+"""
+
+from .classifier import Classifier, load
+from .errors import (
+    ArtifactError,
+    ArtifactNotFoundError,
+    DependencyError,
+    InferenceError,
+    LitmusError,
+    ProviderError,
+    TextError,
+    TextTypeError,
+)
+from .policy import Prediction
+
+__all__ = [
+    "ArtifactError",
+    "ArtifactNotFoundError",
+    "Classifier",
+    "DependencyError",
+    "InferenceError",
+    "LitmusError",
+    "Prediction",
+    "ProviderError",
+    "TextError",
+    "TextTypeError",
+    "load",
+]

@@ -1,0 +1,91 @@
+"""Opens an artifact folder: finds that every file is the one that was exported, or refuses.
+
+Knows files and hashes. What they mean is for `manifest`, `tokenizer` and `session`.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from . import manifest as manifests
+from .errors import ArtifactError, ArtifactNotFoundError
+from .manifest import FileEntry, Manifest
+
+TOKENIZER = "tokenizer.json"
+EXPORT_AGAIN = "copy the artifact again, or export it again"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A folder whose files have been checked against its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+
+def open_artifact(folder: str | os.PathLike[str]) -> Artifact:
+    """Reads the manifest of an artifact and checks every file it lists.
+
+    Args:
+        folder: Path of the artifact. A symbolic link to the folder is fine; links inside it are refused.
+
+    Raises:
+        ArtifactNotFoundError: There is no such folder, or no manifest in it.
+        ArtifactError: A file is missing, unlisted, a symbolic link, or not the file that was exported.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise ArtifactNotFoundError(f"no artifact at {root}: expected a folder that `python -m export` wrote")
+    path = root / manifests.NAME
+    if not path.is_file():
+        raise ArtifactNotFoundError(
+            f"{root} is not an artifact: it has no {manifests.NAME}; make one with `python -m export`"
+        )
+    if path.is_symlink():
+        raise ArtifactError(f"{manifests.NAME} is a symbolic link; an artifact holds plain files, {EXPORT_AGAIN}")
+    try:
+        manifest = Manifest.from_json(path.read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"{manifests.NAME} is not UTF-8; {EXPORT_AGAIN}") from error
+    _check_listing(root, manifest)
+    for name, entry in manifest.files.items():
+        _check_file(root / name, name, entry)
+    return Artifact(root, manifest)
+
+
+def sha256(path: Path) -> str:
+    """Returns the hexadecimal sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_listing(root: Path, manifest: Manifest) -> None:
+    """Checks that the folder holds the listed files and no others."""
+    for name in (*manifest.files, *(variant.file for variant in manifest.variants)):
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\\" in name:
+            raise ArtifactError(f"{manifests.NAME} lists {name!r}, a path outside the artifact; {EXPORT_AGAIN}")
+    if TOKENIZER not in manifest.files:
+        raise ArtifactError(f"{manifests.NAME} does not list {TOKENIZER}; {EXPORT_AGAIN}")
+    found: set[str] = set()
+    for parent, folders, files in os.walk(root):
+        for entry in (*folders, *files):
+            path_found = Path(parent, entry)
+            if path_found.is_symlink():
+                name = path_found.relative_to(root).as_posix()
+                raise ArtifactError(f"{name} is a symbolic link; an artifact holds plain files, {EXPORT_AGAIN}")
+        found.update(Path(parent, name).relative_to(root).as_posix() for name in files)
+    unlisted = sorted(found - set(manifest.files) - {manifests.NAME})
+    if unlisted:
+        raise ArtifactError(f"{unlisted[0]!r} is not in the manifest; remove it from the artifact, or export it again")
+
+
+def _check_file(path: Path, name: str, entry: FileEntry) -> None:
+    if not path.is_file():
+        raise ArtifactError(f"{name} is missing from the artifact; {EXPORT_AGAIN}")
+    size_bytes = path.stat().st_size
+    if size_bytes != entry.size_bytes:
+        raise ArtifactError(f"{name}: expected {entry.size_bytes} bytes, found {size_bytes}; {EXPORT_AGAIN}")
+    if sha256(path) != entry.sha256:
+        raise ArtifactError(f"{name}: its sha256 is not the one in the manifest, the file was changed; {EXPORT_AGAIN}")

@@ -1,0 +1,119 @@
+"""`python -m runtime.predict`: classify texts from the command line, JSON Lines out.
+
+One output line per text, in order. A text that cannot be classified gets a line with `error` in its place, so that
+output and input stay aligned, and the exit status is 1. The text itself is never repeated.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TextIO
+
+from .classifier import Classifier, load
+from .errors import LitmusError, TextError
+from .policy import Prediction
+from .session import PROVIDERS
+
+LINES_PER_BATCH = 64
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(prog="python -m runtime.predict", description="Classify texts; JSON Lines out.")
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts to classify (default: one per line on stdin)")
+    parser.add_argument("--model", required=True, metavar="ARTIFACT", help="folder that `python -m export` wrote")
+    parser.add_argument("--provider", default="auto", metavar="{auto,cpu,cuda}", help="where to run (default: auto)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads (default: the CPUs this process may use)")
+    args = parser.parse_args(argv)
+    if args.provider not in ("auto", *PROVIDERS):
+        parser.error(f"unknown provider {args.provider!r}: expected auto, {', '.join(PROVIDERS)}")
+    if args.threads is not None and args.threads < 1:
+        parser.error(f"--threads: expected 1 or more, found {args.threads}")
+    return args
+
+
+def run(args: argparse.Namespace, lines: Iterable[bytes], output: TextIO) -> int:
+    """Classifies the texts of the command line, or else the lines, and writes one JSON object per text.
+
+    Args:
+        args: From `parse_args`.
+        lines: UTF-8 lines, read only if the command line holds no text.
+        output: Receives the JSON Lines.
+
+    Returns:
+        How many texts could not be classified.
+
+    Raises:
+        LitmusError: The artifact cannot be loaded, or the model fails.
+    """
+    classifier = load(args.model, provider=args.provider, threads=args.threads)
+    texts: Iterator[str | TextError] = iter(args.texts) if args.texts else _decoded(lines)
+    # A person who types gets each answer at once.
+    lines_per_batch = 1 if not args.texts and sys.stdin.isatty() else LINES_PER_BATCH
+    index = failures = 0
+    while batch := list(islice(texts, lines_per_batch)):
+        for result in _predict(classifier, batch):
+            if isinstance(result, TextError):
+                failures += 1
+                print(f"error: text {index}: {result.reason}", file=sys.stderr)
+                row: dict[str, Any] = {"index": index, "error": result.reason}
+            else:
+                scores = {label: round(score, 6) for label, score in result.scores.items()}
+                row = {"index": index, "labels": result.labels, "scores": scores, "truncated": result.truncated}
+            output.write(json.dumps(row, ensure_ascii=False) + "\n")
+            index += 1
+        output.flush()
+    return failures
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status: 0, 1 for a failed job, 2 for a wrong call."""
+    args = parse_args(sys.argv[1:] if argv is None else argv)
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    try:
+        return 1 if run(args, sys.stdin.buffer, sys.stdout) else 0
+    except LitmusError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `| head -1`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _decoded(lines: Iterable[bytes]) -> Iterator[str | TextError]:
+    """Yields each line as text without its end, or the reason why it is none."""
+    for index, line in enumerate(lines):
+        content = line.removeprefix(b"\xef\xbb\xbf") if index == 0 else line
+        try:
+            yield content.rstrip(b"\r\n").decode()
+        except UnicodeDecodeError:
+            yield TextError(index, "it is not UTF-8; convert the input, for example with iconv")
+
+
+def _predict(classifier: Classifier, texts: Sequence[str | TextError]) -> list[Prediction | TextError]:
+    """Classifies a batch; a text that cannot be classified gives its error and does not cost the others theirs."""
+    results: dict[int, Prediction | TextError] = {}
+    good: dict[int, str] = {}
+    for position, text in enumerate(texts):
+        if isinstance(text, TextError):
+            results[position] = text
+        else:
+            good[position] = text
+    while True:
+        positions = list(good)
+        try:
+            results.update(zip(positions, classifier.predict_many(good.values()), strict=True))
+            return [results[position] for position in range(len(texts))]
+        except TextError as error:
+            bad = positions[error.position]
+            results[bad] = error
+            del good[bad]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

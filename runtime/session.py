@@ -1,0 +1,195 @@
+"""One onnxruntime session over a verified ONNX file.
+
+Knows providers, threads and memory; knows nothing of text or labels. Settings and why:
+
+- `session.intra_op.spin_duration_us` 200: threads wait that long for the next operator before they sleep. As fast as
+  onnxruntime's default, 1.2 to 1.6 times faster than no spinning, and 4 ms of CPU in the second after a query; the
+  default burns whole cores in older releases and 29 ms in this one.
+- `session.x64quantprecision` 1: int8 kernels saturate on x86 without VNNI and give wrong answers (onnxruntime#5849);
+  the option does nothing elsewhere.
+- graph optimization `basic`: the graph is exported fused; the extended level puts back SkipLayerNormalization and
+  BiasGelu, which are slower (docs/experiments.md).
+- weights are mapped, not copied: see `onnx_file`.
+"""
+
+import mmap
+import os
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ArtifactError, DependencyError, ProviderError
+from .manifest import Variant
+from .onnx_file import skeleton
+
+
+def _check_onnxruntime() -> None:
+    """Refuses to start without onnxruntime, or with two distributions of it, which overwrite each other's files."""
+    found = []
+    for distribution in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            found.append(metadata.version(distribution) and distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    if not found:
+        raise DependencyError(
+            "onnxruntime is not installed: pip install 'litmus-onnx[cpu]', or 'litmus-onnx[gpu]' for CUDA"
+        )
+    if len(found) == 2:
+        raise DependencyError(
+            "both onnxruntime and onnxruntime-gpu are installed and overwrite each other: "
+            "pip uninstall both, then install 'litmus-onnx[cpu]' or 'litmus-onnx[gpu]'"
+        )
+
+
+try:
+    import onnxruntime
+except ImportError:
+    _check_onnxruntime()
+    raise
+
+Provider = Literal["auto", "cpu", "cuda"]
+PROVIDERS: Mapping[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+OUTPUT = "logits"
+
+
+class Session:
+    """A loaded model: arrays of token ids in, logits out."""
+
+    def __init__(self, folder: Path, variant: Variant, *, provider: str, threads: int | None, labels: int) -> None:
+        """Creates the session and checks its inputs and output once.
+
+        Args:
+            folder: The artifact, already verified.
+            variant: Which of its ONNX files to load.
+            provider: `cpu` or `cuda`.
+            threads: Threads for one inference; None for one per available CPU.
+            labels: Expected length of a row of logits.
+
+        Raises:
+            ProviderError: The provider did not come up.
+            ArtifactError: The file is no model, or its inputs or output are not what the manifest says.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or available_cpus()
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.spin_duration_us", "200")
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        path = (folder / variant.file).resolve()
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
+        name = PROVIDERS[provider]
+        if provider == "cuda":
+            onnxruntime.preload_dlls()  # finds the CUDA libraries of the nvidia-* wheels
+        try:
+            self._session = onnxruntime.InferenceSession(
+                _mapped_skeleton(path), options, providers=[name], enable_fallback=False
+            )
+        except ArtifactError:
+            raise
+        except Exception as error:  # onnxruntime's own classes derive from Exception alone
+            if provider != "cpu":
+                raise ProviderError(f"{name} did not start on this machine; use provider 'cpu'. {error}") from error
+            raise ArtifactError(
+                f"onnxruntime cannot load {variant.file}; export the artifact again. {error}"
+            ) from error
+        if self._session.get_providers()[0] != name:
+            raise ProviderError(f"{name} did not start on this machine; use provider 'cpu', or install its libraries")
+        self.provider = provider
+        self.threads: int = options.intra_op_num_threads
+        self._inputs = tuple(node.name for node in self._session.get_inputs())
+        self._check(variant.file, labels)
+
+    def run(self, inputs: Mapping[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
+        """Runs one batch.
+
+        Args:
+            inputs: At least the model's inputs, each (batch, sequence) int64.
+
+        Returns:
+            Logits, (batch, labels) float32.
+        """
+        (logits,) = self._session.run([OUTPUT], {name: inputs[name] for name in self._inputs})
+        return np.asarray(logits, np.float32)
+
+    def _check(self, file: str, labels: int) -> None:
+        for node in self._session.get_inputs():
+            if node.name not in INPUTS or node.type != "tensor(int64)" or len(node.shape) != 2:
+                raise ArtifactError(
+                    f"{file}: input {node.name!r} is {node.type} of {len(node.shape)} dimensions; "
+                    f"expected int64 of (batch, sequence) named {', '.join(INPUTS)}"
+                )
+        outputs = {node.name: node for node in self._session.get_outputs()}
+        if OUTPUT not in outputs:
+            raise ArtifactError(f"{file}: expected an output named {OUTPUT!r}, found {', '.join(outputs)}")
+        node = outputs[OUTPUT]
+        if node.type != "tensor(float)" or len(node.shape) != 2 or node.shape[1] != labels:
+            raise ArtifactError(
+                f"{file}: {OUTPUT} is {node.type} of shape {node.shape}; "
+                f"expected tensor(float) of (batch, {labels}), one column per label"
+            )
+
+
+def open_session(folder: Path, variant: Variant, *, provider: str, threads: int | None, labels: int) -> Session:
+    """Creates a session on the provider asked for, or for `auto` on CUDA where it really starts, else on the CPU.
+
+    Args and errors are those of `Session`, and of `candidates`.
+    """
+    *attempts, last = candidates(provider, variant)
+    for attempt in attempts:
+        try:
+            return Session(folder, variant, provider=attempt, threads=threads, labels=labels)
+        except ProviderError:
+            continue
+    return Session(folder, variant, provider=last, threads=threads, labels=labels)
+
+
+def candidates(asked: str, variant: Variant) -> tuple[str, ...]:
+    """Returns the providers to try in turn: the one asked for, or all that are here and fit the variant for `auto`.
+
+    Raises:
+        DependencyError: onnxruntime is installed twice.
+        ProviderError: Unknown, not part of this onnxruntime, or not what the variant is for.
+    """
+    _check_onnxruntime()
+    if asked != "auto" and asked not in PROVIDERS:
+        raise ProviderError(f"unknown provider {asked!r}: expected auto, {', '.join(PROVIDERS)}")
+    present = onnxruntime.get_available_providers()
+    if asked == "auto":
+        return tuple(
+            name for name in ("cuda", "cpu") if PROVIDERS[name] in present and PROVIDERS[name] in variant.providers
+        )
+    if PROVIDERS[asked] not in present:
+        raise ProviderError(
+            f"provider {asked!r} is not in this onnxruntime, which has {', '.join(present)}: "
+            "use provider 'cpu', or uninstall onnxruntime and install 'litmus-onnx[gpu]'"
+        )
+    if PROVIDERS[asked] not in variant.providers:
+        raise ProviderError(f"variant {variant.name!r} is for {', '.join(variant.providers)}, not for {asked!r}")
+    return (asked,)
+
+
+def available_cpus() -> int:
+    """Returns how many CPUs this process may use: its affinity, or its cgroup v2 quota if that is less."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return affinity if quota == "max" else max(1, min(affinity, int(quota) // int(period)))
+    except (OSError, ValueError):
+        return affinity
+
+
+def _mapped_skeleton(path: Path) -> bytes:
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as model,
+    ):
+        return skeleton(model, path.name)

@@ -1,0 +1,48 @@
+"""Text cleaning that travels inside tokenizer.json, in front of the encoder's own normalizer.
+
+So the same text gives the same token ids in training, in the runtime and in any other reader of tokenizer.json, and
+no service needs a copy of a cleaning function.
+"""
+
+from collections.abc import Sequence
+
+from tokenizers import Regex, Tokenizer
+from tokenizers.normalizers import NFKC, Normalizer, Replace, Strip
+from tokenizers.normalizers import Sequence as NormalizerSequence
+
+from .errors import TrainingError
+
+DROP = "drop:"
+
+
+def add_cleaning(tokenizer: Tokenizer, steps: Sequence[str]) -> None:
+    """Puts cleaning steps in front of a tokenizer's normalizer, in place.
+
+    Args:
+        tokenizer: Changed.
+        steps: In order: `nfkc` (Unicode compatibility form), `squeeze_spaces` (each run of white space becomes one
+            space, none at the ends) or `drop:REGEX` (each match becomes a space; Oniguruma syntax, `(?i)` for any
+            case).
+
+    Raises:
+        TrainingError: A step is unknown, or its regular expression is wrong.
+    """
+    normalizers: list[Normalizer] = []
+    for step in steps:
+        normalizers.extend(_normalizers(step))
+    if normalizers:
+        own = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
+        tokenizer.normalizer = NormalizerSequence([*normalizers, *own])
+
+
+def _normalizers(step: str) -> list[Normalizer]:
+    if step == "nfkc":
+        return [NFKC()]
+    if step == "squeeze_spaces":
+        return [Replace(Regex(r"\s+"), " "), Strip()]
+    if step.startswith(DROP):
+        try:
+            return [Replace(Regex(step.removeprefix(DROP)), " ")]
+        except Exception as error:  # tokenizers raises bare Exception
+            raise TrainingError(f"cleaning step {step!r}: not a regular expression: {error}") from error
+    raise TrainingError(f"unknown cleaning step {step!r}: expected nfkc, squeeze_spaces or {DROP}REGEX")

@@ -1,0 +1,171 @@
+"""A data set for fine-tuning: texts, targets, and the three parts they are split into.
+
+The split depends on the rows' order and the seed alone, so that anyone who has the file can rebuild the test part. It
+is scikit-learn's `train_test_split`, stratified for single-label data: the same rows as in the notebooks that Litmus
+replaces. No part's content decides anything about another.
+"""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import train_test_split
+
+from . import wisconsin
+from .arguments import DataArguments
+from .errors import DataError
+from .labels import Targets, Task, encode, known_labels, label_sets
+from .table import Table, read_table
+
+DATASETS = ("wisconsin",)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a data set.
+
+    Attributes:
+        texts: One per row.
+        targets: As `labels.encode` gives them.
+        rows: (rows,) int64, where they stand in their file, counted from 0.
+    """
+
+    texts: tuple[str, ...]
+    targets: Targets
+    rows: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """A data set, split.
+
+    Attributes:
+        task: `single_label` or `multi_label`.
+        labels: Names in the order of the targets.
+        sha256: Fingerprint of everything that was read.
+        train: Fitted on.
+        validation: Chooses the best checkpoint.
+        test: Judges the result once.
+    """
+
+    task: Task
+    labels: tuple[str, ...]
+    sha256: str
+    train: Part
+    validation: Part
+    test: Part
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The parts by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def load_data(arguments: DataArguments) -> LabelledData:
+    """Reads and splits the data set that the arguments name.
+
+    Raises:
+        DataError: A file, a column, a label, a text or the split is not usable.
+    """
+    if arguments.dataset is not None:
+        return _embedded(arguments)
+    if arguments.train_file is None:
+        raise DataError(f"nothing to train on: pass --train_file, or --dataset {' or '.join(DATASETS)}")
+    if not arguments.text_columns or not arguments.label_columns:
+        columns = _read(arguments.train_file, arguments).columns
+        raise DataError(f"pass --text_columns and --label_columns; the file has: {', '.join(map(repr, columns))}")
+    tables = {"train": _read(arguments.train_file, arguments)}
+    for part, path in (("validation", arguments.validation_file), ("test", arguments.test_file)):
+        if path is not None:
+            tables[part] = _read(path, arguments)
+    task, sets = label_sets(tables["train"], arguments.label_columns, arguments.label_separator)
+    labels = known_labels(sets, arguments.label_columns, tables["train"].name)
+    parts = {}
+    for name, table in tables.items():
+        _, sets = label_sets(table, arguments.label_columns, arguments.label_separator)
+        texts = _texts(table, arguments.text_columns)
+        parts[name] = Part(texts, encode(sets, labels, task, table.name), np.arange(len(texts)))
+    fingerprint = hashlib.sha256("".join(table.sha256 for table in tables.values()).encode()).hexdigest()
+    sha256 = tables["train"].sha256 if len(tables) == 1 else fingerprint
+    return _split(parts, task, labels, sha256, arguments)
+
+
+def _read(path: str, arguments: DataArguments) -> Table:
+    return read_table(path, delimiter=arguments.delimiter, encoding=arguments.encoding)
+
+
+def _embedded(arguments: DataArguments) -> LabelledData:
+    if arguments.dataset not in DATASETS:
+        raise DataError(f"unknown data set {arguments.dataset!r}; embedded is: {', '.join(DATASETS)}")
+    if arguments.train_file is not None:
+        raise DataError("pass --dataset or --train_file, not both")
+    cases = wisconsin.cases()
+    sha256 = hashlib.sha256("\n".join(cases.reports).encode()).hexdigest()
+    whole = Part(cases.reports, cases.targets, np.arange(len(cases.reports)))
+    return _split({"train": whole}, "single_label", cases.labels, sha256, arguments)
+
+
+def _texts(table: Table, columns: Sequence[str]) -> tuple[str, ...]:
+    texts = []
+    for number, row in enumerate(table.fields(columns), start=1):
+        for column, value in zip(columns, row, strict=True):
+            if not isinstance(value, str):
+                raise DataError(
+                    f"{table.name}: row {number}, column {column!r}: expected text, found {type(value).__name__}"
+                )
+        text = " ".join(part for part in row if part)
+        # A JSON file can spell half of a surrogate pair, which no tokenizer takes.
+        texts.append(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    empty = [number for number, text in enumerate(texts, start=1) if not text.strip()]
+    if empty:
+        raise DataError(
+            f"{table.name}: {len(empty)} rows have an empty text in {', '.join(columns)}, the first is row {empty[0]}; "
+            "remove them"
+        )
+    return tuple(texts)
+
+
+def _split(
+    parts: dict[str, Part], task: Task, labels: tuple[str, ...], sha256: str, arguments: DataArguments
+) -> LabelledData:
+    """Cuts the test part, then the validation part, off the training part, unless they came as files."""
+    rows = len(parts["train"].texts)
+    whole = parts["train"]
+    train = np.arange(rows)
+    for name, share in (("test", arguments.test_size), ("validation", arguments.validation_size)):
+        if name in parts:
+            continue
+        if not 0 < share < 1:
+            raise DataError(f"--{name}_size: expected a share between 0 and 1, found {share}")
+        train, cut = _cut(train, whole.targets, task, math.ceil(share * rows), arguments.split_seed, name)
+        parts[name] = _rows(whole, cut)
+    parts["train"] = _rows(whole, train)
+    return LabelledData(task, labels, sha256, **parts)
+
+
+def _cut(
+    rows: npt.NDArray[np.int64], targets: Targets, task: Task, size: int, seed: int, name: str
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Splits row numbers in two. A label with a single row cannot be in both, so it stays in the first."""
+    single: list[int] = []
+    stratify = None
+    if task == "single_label":
+        counts = Counter(targets[rows].tolist())
+        single = [int(row) for row in rows if counts[int(targets[row])] < 2]
+        rows = np.setdiff1d(rows, single, assume_unique=True)
+        stratify = targets[rows]
+    try:
+        kept, cut = train_test_split(rows, test_size=size, random_state=seed, stratify=stratify)
+    except ValueError as error:
+        raise DataError(
+            f"cannot cut a {name} part of {size} rows from {len(rows)}: {error} Use more rows or another --{name}_size"
+        ) from error
+    return np.concatenate([kept, np.array(single, np.int64)]), cut
+
+
+def _rows(whole: Part, rows: npt.NDArray[np.int64]) -> Part:
+    return Part(tuple(whole.texts[row] for row in rows), whole.targets[rows], rows)

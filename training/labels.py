@@ -1,0 +1,114 @@
+"""Finds the labels in a table's label columns and encodes them as targets.
+
+Three layouts: one column with one label per row (single-label); one column with several labels between separators, or
+a JSON list (multi-label); several columns of 0/1 or TRUE/FALSE, each named after its label (multi-label).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import DataError
+from .table import Table
+
+Task = Literal["single_label", "multi_label"]
+Targets = npt.NDArray[np.int64] | npt.NDArray[np.float32]
+FLAGS = {"0": False, "1": True, "false": False, "true": True}
+
+
+def label_sets(table: Table, columns: Sequence[str], separator: str | None) -> tuple[Task, list[tuple[str, ...]]]:
+    """Reads every row's labels.
+
+    Args:
+        table: The file.
+        columns: One label column, or several flag columns.
+        separator: Stands between the labels of one column; None for one label per row.
+
+    Returns:
+        The task, and one tuple of labels per row; single-label rows have exactly one.
+
+    Raises:
+        DataError: A row has no label where it needs one, or a flag that is none.
+    """
+    fields = table.fields(columns)
+    if len(columns) > 1:
+        if separator is not None:
+            raise DataError("--label_separator goes with one label column; leave it out for several flag columns")
+        return "multi_label", [_flagged(row, columns, table.name, number) for number, row in enumerate(fields, start=1)]
+    values = [row[0] for row in fields]
+    if separator is not None or any(isinstance(value, list) for value in values):
+        return "multi_label", [
+            _listed(value, separator, table.name, number) for number, value in enumerate(values, start=1)
+        ]
+    names = [_name(value) for value in values]
+    if "" in names:
+        raise DataError(
+            f"{table.name}: row {names.index('') + 1} has no label in {columns[0]!r}; label it or remove it"
+        )
+    return "single_label", [(name,) for name in names]
+
+
+def known_labels(sets: Sequence[Sequence[str]], columns: Sequence[str], name: str) -> tuple[str, ...]:
+    """Returns the label names in a fixed order: the flag columns', else the alphabet's.
+
+    Raises:
+        DataError: There is one label only, or none.
+    """
+    found = {label for labels in sets for label in labels}
+    labels = tuple(columns) if len(columns) > 1 else tuple(sorted(found))
+    if len(labels) < 2:
+        raise DataError(f"{name} has {len(labels)} label in {', '.join(columns)}; a classifier needs two or more")
+    if not found:
+        raise DataError(f"{name} has no positive row in any of {', '.join(columns)}")
+    return labels
+
+
+def encode(sets: Sequence[Sequence[str]], labels: Sequence[str], task: Task, name: str) -> Targets:
+    """Encodes labels as what the loss expects.
+
+    Returns:
+        Single-label: (rows,) int64 label indices. Multi-label: (rows, labels) float32 of 0 and 1.
+
+    Raises:
+        DataError: A row has a label that is not among `labels`; the message names them.
+    """
+    index = {label: position for position, label in enumerate(labels)}
+    targets = np.zeros((len(sets), len(labels)), np.float32)
+    for row, row_labels in enumerate(sets):
+        for label in row_labels:
+            if label not in index:
+                raise DataError(
+                    f"{name}: row {row + 1} has the unknown label {label!r}; known are: {', '.join(labels)}"
+                )
+            targets[row, index[label]] = 1
+    return targets.argmax(axis=1) if task == "single_label" else targets
+
+
+def _name(value: Any) -> str:
+    """Spells a JSON value the way a CSV file would."""
+    return str(value).strip() if value is not None else ""
+
+
+def _flagged(row: Sequence[Any], columns: Sequence[str], name: str, number: int) -> tuple[str, ...]:
+    labels = []
+    for column, value in zip(columns, row, strict=True):
+        flag = FLAGS.get(_name(value).lower())
+        if flag is None:
+            raise DataError(f"{name}: row {number}, column {column!r}: expected 0, 1, TRUE or FALSE")
+        if flag:
+            labels.append(column)
+    return tuple(labels)
+
+
+def _listed(value: Any, separator: str | None, name: str, number: int) -> tuple[str, ...]:
+    if isinstance(value, list):
+        parts = value
+    elif separator is None:
+        raise DataError(
+            f"{name}: row {number}: expected a list of labels as in other rows, found {type(value).__name__}"
+        )
+    else:
+        parts = _name(value).split(separator)
+    return tuple(dict.fromkeys(label for label in map(_name, parts) if label))

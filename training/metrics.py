@@ -1,0 +1,43 @@
+"""Quality figures of a classifier: pure functions of logits and targets."""
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+
+from .labels import Targets, Task
+
+BEST = {"single_label": "macro_f1", "multi_label": "micro_f1"}
+
+
+def decide(logits: npt.NDArray[np.float32], task: Task) -> npt.NDArray[np.int64]:
+    """Returns the label index of each row, or for multi-label (rows, labels) of 0 and 1 where the score reaches 0.5."""
+    decided = logits.argmax(axis=1) if task == "single_label" else logits >= 0
+    return decided.astype(np.int64)
+
+
+def quality(decided: npt.NDArray[np.int64], targets: Targets, task: Task) -> dict[str, float]:
+    """Compares decisions with targets.
+
+    Args:
+        decided: As `decide` gives them.
+        targets: As `labels.encode` gives them.
+        task: Single-label: accuracy and macro-F1. Multi-label: micro-F1, macro-F1, micro precision and recall, and the
+            share of rows whose label set is exactly right.
+
+    Returns:
+        Figures in [0, 1] by name.
+    """
+    if task == "single_label":
+        figures = {
+            "accuracy": accuracy_score(targets, decided),
+            "macro_f1": f1_score(targets, decided, average="macro", zero_division=0),
+        }
+    else:
+        figures = {
+            "micro_f1": f1_score(targets, decided, average="micro", zero_division=0),
+            "macro_f1": f1_score(targets, decided, average="macro", zero_division=0),
+            "micro_precision": precision_score(targets, decided, average="micro", zero_division=0),
+            "micro_recall": recall_score(targets, decided, average="micro", zero_division=0),
+            "exact_match": accuracy_score(targets, decided),
+        }
+    return {name: float(value) for name, value in figures.items()}

@@ -1,0 +1,160 @@
+"""Reads a CSV, TSV or JSON Lines file as rows of named fields, or says in one line why it cannot.
+
+Knows files, encodings and columns; knows nothing of texts or labels. Fields stay what the file says: `NA`, `null` and
+`=1+1` are text. The whole file is read into memory: a data set for fine-tuning fits.
+"""
+
+import codecs
+import csv
+import hashlib
+import io
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import DataError
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+JSON_LINES = (".jsonl", ".ndjson")
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+OTHER_FORMATS = (
+    (b"\x1f\x8b", "gzip"),
+    (b"PAR1", "Parquet"),
+    (b"PK\x03\x04", "zip or Excel"),
+    (b"<!doctype", "HTML"),
+    (b"<html", "HTML"),
+    (b"<?xml", "XML"),
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file's content.
+
+    Attributes:
+        name: The file's name, for messages.
+        sha256: Of the file's bytes.
+        columns: Column names in the file's order.
+        rows: One tuple of fields per row; strings, except in JSON Lines, which keep their JSON types.
+    """
+
+    name: str
+    sha256: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+    def fields(self, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Returns the fields of these columns, row by row.
+
+        Raises:
+            DataError: A column does not exist; the message names those that do.
+        """
+        missing = [column for column in columns if column not in self.columns]
+        if missing:
+            raise DataError(f"{self.name} has no column {missing[0]!r}; it has: {', '.join(map(repr, self.columns))}")
+        indices = [self.columns.index(column) for column in columns]
+        return [tuple(row[index] for index in indices) for row in self.rows]
+
+
+def read_table(path: str, *, delimiter: str | None = None, encoding: str = "utf-8") -> Table:
+    """Reads a labelled file.
+
+    Args:
+        path: A `.csv`, `.tsv` or `.jsonl` file; another suffix is fine if `delimiter` is given.
+        delimiter: One character between the fields; by default the suffix decides.
+        encoding: Used unless the file starts with a byte order mark, which wins.
+
+    Raises:
+        DataError: The file is missing, empty, in another format or encoding, or its rows do not fit its header.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise DataError(f"no file {path}; check the path")
+    content = file.read_bytes()
+    suffix = file.suffix.lower()
+    for magic, name in OTHER_FORMATS:
+        if content.lstrip()[:16].lower().startswith(magic.lower()):
+            raise DataError(f"{file.name} is a {name} file, not a table of text; convert it to CSV or JSON Lines")
+    text = _decode(content, file.name, encoding)
+    if not text.strip():
+        raise DataError(f"{file.name} is empty; it needs a header and at least one row")
+    if suffix in JSON_LINES and delimiter is None:
+        columns, rows = _json_lines(text, file.name)
+    else:
+        columns, rows = _delimited(text, file.name, delimiter or DELIMITERS.get(suffix))
+    if not rows:
+        raise DataError(f"{file.name} has a header and no rows")
+    return Table(file.name, hashlib.sha256(content).hexdigest(), columns, rows)
+
+
+def _decode(content: bytes, name: str, encoding: str) -> str:
+    encoding = next((known for mark, known in BYTE_ORDER_MARKS if content.startswith(mark)), encoding)
+    try:
+        return content.decode(encoding)
+    except LookupError as error:
+        raise DataError(f"unknown encoding {encoding!r}; for example utf-8, utf-16, cp1252") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name}: byte {error.start} is not {encoding}; pass --encoding (cp1252 if the file comes from Windows)"
+        ) from error
+
+
+def _delimited(text: str, name: str, delimiter: str | None) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    if delimiter is None:
+        raise DataError(f"{name}: expected .csv, .tsv or .jsonl; for another suffix pass --delimiter")
+    if len(delimiter) != 1:
+        raise DataError(f"--delimiter: expected one character, found {len(delimiter)}")
+    limit = csv.field_size_limit(sys.maxsize)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        columns = tuple(next(reader))
+        rows = []
+        for row in filter(None, reader):
+            if len(row) != len(columns):
+                raise DataError(
+                    f"{name}: row {len(rows) + 1} (line {reader.line_num}) has {len(row)} fields, the header "
+                    f"{len(columns)}; check --delimiter {delimiter!r} and the quotes"
+                )
+            rows.append(tuple(row))
+    except csv.Error as error:
+        raise DataError(f"{name}: line {reader.line_num}: {error}; is a quote never closed?") from error
+    finally:
+        csv.field_size_limit(limit)
+    _check_columns(columns, name)
+    return columns, tuple(rows)
+
+
+def _json_lines(text: str, name: str) -> tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]]:
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise DataError(f"{name}: line {number} is not JSON; was the file cut?") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{name}: line {number}: expected a JSON object, found {type(row).__name__}")
+        if rows and row.keys() != rows[0].keys():
+            raise DataError(
+                f"{name}: line {number} has other keys than the first line, which has: {', '.join(rows[0])}"
+            )
+        rows.append(row)
+    columns = tuple(rows[0])
+    return columns, tuple(tuple(row[column] for column in columns) for row in rows)
+
+
+def _check_columns(columns: Sequence[str], name: str) -> None:
+    twice = [column for column, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise DataError(f"{name} has two columns named {twice[0]!r}; rename one")
