@@ -15,7 +15,7 @@ from .roster import BASELINE
 LENGTHS = (32, 128, 512)
 BATCH = 8
 BATCH_LENGTH = 128
-REPEATS = 5
+REPEATS = 10
 CALIBRATION_TEXTS = 128
 REAL = "real texts"
 

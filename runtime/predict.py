@@ -35,13 +35,14 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def run(args: argparse.Namespace, lines: Iterable[bytes], output: TextIO) -> int:
+def run(args: argparse.Namespace, lines: Iterable[bytes], output: TextIO, *, interactive: bool = False) -> int:
     """Classifies the texts of the command line, or else the lines, and writes one JSON object per text.
 
     Args:
         args: From `parse_args`.
         lines: UTF-8 lines, read only if the command line holds no text.
         output: Receives the JSON Lines.
+        interactive: Somebody types the lines, so each is answered at once instead of in batches.
 
     Returns:
         How many texts could not be classified.
@@ -51,8 +52,7 @@ def run(args: argparse.Namespace, lines: Iterable[bytes], output: TextIO) -> int
     """
     classifier = load(args.model, provider=args.provider, threads=args.threads)
     texts: Iterator[str | TextError] = iter(args.texts) if args.texts else _decoded(lines)
-    # A person who types gets each answer at once.
-    lines_per_batch = 1 if not args.texts and sys.stdin.isatty() else LINES_PER_BATCH
+    lines_per_batch = 1 if interactive else LINES_PER_BATCH
     index = failures = 0
     while batch := list(islice(texts, lines_per_batch)):
         for result in _predict(classifier, batch):
@@ -74,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(sys.argv[1:] if argv is None else argv)
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     try:
-        return 1 if run(args, sys.stdin.buffer, sys.stdout) else 0
+        lines, interactive = ((), False) if sys.stdin is None else (sys.stdin.buffer, sys.stdin.isatty())
+        return 1 if run(args, lines, sys.stdout, interactive=interactive) else 0
     except LitmusError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -66,7 +66,6 @@ class FineTuningArguments(TrainingArguments):
     save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept beside the best."})
     load_best_model_at_end: bool = field(default=True, metadata={"help": "Keep the best checkpoint, not the last."})
     logging_steps: float = field(default=20, metadata={"help": "Steps between two lines of progress."})
-    report_to: str | list[str] | None = field(default="none", metadata={"help": "For example tensorboard."})
 
 
 def parse_args(argv: Sequence[str]) -> tuple[DataArguments, FineTuningArguments]:
@@ -78,7 +77,9 @@ def parse_args(argv: Sequence[str]) -> tuple[DataArguments, FineTuningArguments]
         TrainingError: The recipe cannot be read, or an argument is not acceptable.
         SystemExit: The command line is wrong (status 2).
     """
-    parser = HfArgumentParser((DataArguments, FineTuningArguments), prog="python -m training [RECIPE.json]")
+    parser = HfArgumentParser(
+        (DataArguments, FineTuningArguments), prog="python -m training [RECIPE.json]", allow_abbrev=False
+    )
     if not torch.cuda.is_available():
         parser.set_defaults(use_cpu=True, bf16=_cpu_has_bf16())
     arguments = list(argv)

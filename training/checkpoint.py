@@ -41,6 +41,8 @@ def save_checkpoint(
     """
     folder = Path(training.output_dir)
     tuned.model.save_pretrained(folder)
+    tuned.tokenizer.backend_tokenizer.no_padding()
+    tuned.tokenizer.backend_tokenizer.no_truncation()
     tuned.tokenizer.save_pretrained(folder)
     _name_tokenizer_class(folder / "tokenizer_config.json")
     record = _record(tuned, data, arguments, training)

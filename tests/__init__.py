@@ -1,0 +1,1 @@
+"""Tests of Litmus; the folders mirror the packages."""

@@ -1,0 +1,266 @@
+"""What the export writes, and when it writes nothing."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from transformers import (
+    AlbertConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    ElectraConfig,
+    ModernBertConfig,
+    MPNetConfig,
+    PreTrainedConfig,
+    RobertaConfig,
+)
+
+from export import __main__ as command
+from export import parity
+from export.__main__ import main
+from export.artifact import publishing
+from export.errors import ExportError
+from export.graph import fused_nodes
+from export.texts import GOLDEN
+from runtime import load
+from runtime.manifest import Manifest
+from tests.models import LABELS, MAX_LENGTH, _head, bert, distilbert, write_checkpoint
+
+SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+TEXTS = ("late", "The train was late again, by 12.5 minutes.", "Das Café. 次の電車 🙂", "so it goes " * 40)
+
+
+def manifest(artifact: Path) -> Manifest:
+    """Reads an artifact's manifest."""
+    return Manifest.from_json((artifact / "litmus.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("which", ["single", "multi"])
+def test_artifact_computes_what_transformers_computes(which: str, request: pytest.FixtureRequest) -> None:
+    """Text in, scores out, on ragged, short, non-ASCII and over-long texts: as PyTorch, within 1e-4."""
+    prefix = "" if which == "single" else "multi_label_"
+    checkpoint: Path = request.getfixturevalue(f"{prefix}checkpoint")
+    artifact: Path = request.getfixturevalue(f"{prefix}artifact")
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
+    inputs = AutoTokenizer.from_pretrained(checkpoint)(
+        list(TEXTS), padding=True, truncation=True, return_tensors="pt", return_token_type_ids=which == "single"
+    )
+    with torch.inference_mode():
+        logits = model(**inputs).logits
+    expected = logits.softmax(dim=1) if which == "single" else logits.sigmoid()
+    predictions = load(artifact, provider="cpu").predict_many(TEXTS)
+    found = [list(prediction.scores.values()) for prediction in predictions]
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+    assert [prediction.truncated for prediction in predictions] == [False, False, False, True]
+
+
+def test_token_ids_are_those_of_transformers(multi_label_checkpoint: Path, multi_label_artifact: Path) -> None:
+    """The same ids and masks, padding apart from logits: cleaning, truncation and special tokens included."""
+    tokenizer = AutoTokenizer.from_pretrained(multi_label_checkpoint)
+    texts = [*TEXTS, "Doctor: hello  there"]
+    expected = tokenizer(texts, padding=True, truncation=True, return_tensors="np")
+    runtime_tokenizer = load(multi_label_artifact, provider="cpu")._tokenizer
+    found = runtime_tokenizer.pad(runtime_tokenizer.encode(texts))
+    np.testing.assert_array_equal(found["input_ids"], expected["input_ids"])
+    np.testing.assert_array_equal(found["attention_mask"], expected["attention_mask"])
+
+
+def families() -> dict[str, PreTrainedConfig]:
+    """Small random models of more families; `tests.models` has BERT and DistilBERT."""
+    head = _head("single_label")
+    roberta = head | {"pad_token_id": 0, "max_position_embeddings": MAX_LENGTH + 1, "vocab_size": 30522}
+    return {
+        "roberta": RobertaConfig(**SIZES, **roberta),
+        "electra": ElectraConfig(**SIZES, embedding_size=16, **head),
+        "albert": AlbertConfig(**SIZES, embedding_size=16, vocab_size=30522, **head),
+        "mpnet": MPNetConfig(**SIZES, vocab_size=30527, **head),
+        "modernbert": ModernBertConfig(**SIZES, vocab_size=30522, local_attention=8, **head),
+    }
+
+
+@pytest.mark.parametrize("family", ["roberta", "electra", "albert", "mpnet", "modernbert"])
+def test_families(family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Fused where that agrees with PyTorch, eager where it does not (modernbert's sliding window) or cannot be."""
+    checkpoint = write_checkpoint(tmp_path / "checkpoint", families()[family])
+    assert main([str(checkpoint), str(tmp_path / "artifact")]) == 0
+    variant = manifest(tmp_path / "artifact").variants[0]
+    fused = {"roberta": 2, "electra": 2, "albert": 2, "mpnet": 0, "modernbert": 0}[family]
+    assert variant.quality["fused_attention_nodes"] == fused == fused_nodes(tmp_path / "artifact" / variant.file)
+    assert variant.quality["max_logit_difference"] < 1e-4
+    assert ("eager attention" in capsys.readouterr().err) == (family in {"modernbert"})
+
+
+def test_graph(artifact: Path) -> None:
+    """One self-contained file: fused attention in every layer, inputs and output by name, dynamic batch and length."""
+    model = onnx.load(artifact / "onnx/model.onnx", load_external_data=False)
+    operators = [(node.domain, node.op_type) for node in model.graph.node]
+    assert operators.count(("com.microsoft", "MultiHeadAttention")) == 2
+    assert ("", "Softmax") not in operators
+    assert not any(tensor.external_data for tensor in model.graph.initializer)
+    shapes = {
+        node.name: [dim.dim_param or dim.dim_value for dim in node.type.tensor_type.shape.dim]
+        for node in [*model.graph.input, *model.graph.output]
+    }
+    assert shapes == {
+        "input_ids": ["batch", "sequence"],
+        "attention_mask": ["batch", "sequence"],
+        "token_type_ids": ["batch", "sequence"],
+        "logits": ["batch", 3],
+    }
+
+
+def test_manifest(artifact: Path) -> None:
+    """Everything that decides a prediction is in litmus.json, and every file with its hash."""
+    found = manifest(artifact)
+    assert (found.task, found.labels, found.max_length) == ("single_label", LABELS["single_label"], MAX_LENGTH)
+    assert (found.thresholds, found.temperature, found.abstain_below) == (None, 1.0, None)
+    files = {path.relative_to(artifact).as_posix() for path in artifact.rglob("*") if path.is_file()}
+    assert set(found.files) == files - {"litmus.json"}
+    assert found.versions["torch"].startswith(torch.__version__.partition("+")[0])
+
+
+def test_multi_label_manifest(multi_label_artifact: Path) -> None:
+    """A threshold per label."""
+    assert manifest(multi_label_artifact).thresholds == (0.5,) * 4
+
+
+def test_golden_scores(artifact: Path) -> None:
+    """The golden texts are ours, and the artifact reproduces PyTorch's scores of them."""
+    classifier = load(artifact, provider="cpu")
+    golden = manifest(artifact).golden
+    assert len(golden) >= 3
+    for item in golden:
+        assert item.text in GOLDEN
+        assert list(classifier.predict(item.text).scores.values()) == pytest.approx(item.scores, abs=1e-5)
+
+
+def test_tokenizer_carries_no_padding(artifact: Path) -> None:
+    """Another reader of tokenizer.json pads and cuts as it wants."""
+    content = json.loads((artifact / "tokenizer.json").read_text("utf-8"))
+    assert content["padding"] is None
+    assert content["truncation"] is None
+
+
+def test_parity_failure_writes_nothing(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A graph that computes something else is not published, whichever attention it has."""
+    original = parity.torch_logits
+    monkeypatch.setattr(parity, "torch_logits", lambda *args: original(*args) + np.float32(2e-4))
+    assert main([str(checkpoint), str(tmp_path / "artifact")]) == 1
+    assert "differs from PyTorch by 2.0e-04, more than 1e-04" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nan_is_not_parity(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comparison with NaN is false in both directions; here it must fail the export."""
+    monkeypatch.setattr(parity, "torch_logits", lambda *_: np.full((1, 3), np.nan, np.float32))
+    assert main([str(checkpoint), str(tmp_path / "artifact")]) == 1
+
+
+def test_parity_covers_the_awkward_batches(checkpoint: Path) -> None:
+    """One token, the longest length, and padding in the middle of a batch."""
+    opened = command.open_checkpoint(str(checkpoint))
+    shapes = [inputs["input_ids"].shape for inputs in parity.batches(opened)]
+    masks = [inputs["attention_mask"] for inputs in parity.batches(opened)]
+    assert (1, 1) in shapes
+    assert any(shape[1] == MAX_LENGTH for shape in shapes)
+    assert any(mask.min() == 0 for mask in masks)
+
+
+def test_existing_target_is_kept(checkpoint: Path, artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --overwrite nothing is touched."""
+    before = (artifact / "litmus.json").stat().st_mtime_ns
+    assert main([str(checkpoint), str(artifact)]) == 1
+    assert "pass --overwrite" in capsys.readouterr().err
+    assert (artifact / "litmus.json").stat().st_mtime_ns == before
+
+
+def test_overwrite_replaces_an_artifact(checkpoint: Path, artifact: Path, tmp_path: Path) -> None:
+    """And leaves nothing else behind."""
+    target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
+    (target / "README.md").write_text("old")
+    assert main([str(checkpoint), str(target), "--overwrite"]) == 0
+    assert load(target, provider="cpu").predict("late").label
+    assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
+
+
+def test_overwrite_spares_other_folders(checkpoint: Path, tmp_path: Path) -> None:
+    """A typo in the target must not cost somebody their thesis."""
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter.txt").write_text("x")
+    assert main([str(checkpoint), str(tmp_path / "thesis"), "--overwrite"]) == 1
+    assert (tmp_path / "thesis/chapter.txt").read_text() == "x"
+
+
+def test_interrupted_publishing_leaves_nothing(tmp_path: Path) -> None:
+    """Half an artifact never appears under the target's name."""
+    with pytest.raises(KeyboardInterrupt), publishing(tmp_path / "artifact", overwrite=False) as folder:
+        (folder / "half").write_text("x")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_target_beside_a_missing_folder(tmp_path: Path) -> None:
+    """Parent folders are made."""
+    with publishing(tmp_path / "a/b/artifact", overwrite=False) as folder:
+        (folder / "file").write_text("x")
+    assert (tmp_path / "a/b/artifact/file").read_text() == "x"
+
+
+def test_publishing_refuses_a_dangling_link(tmp_path: Path) -> None:
+    """It exists as a name, and replacing it would surprise."""
+    (tmp_path / "artifact").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ExportError, match="exists"), publishing(tmp_path / "artifact", overwrite=False):
+        pass
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+def test_incomplete_checkpoint(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """The missing file is named."""
+    copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+    (copy / name).unlink()
+    assert main([str(copy), str(tmp_path / "artifact")]) == 1
+    assert f"has no {name}; expected a checkpoint folder" in capsys.readouterr().err
+
+
+def test_headless_encoder(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An encoder that was never fine-tuned would get a random head; it is refused."""
+    copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+    AutoModelForSequenceClassification.from_pretrained(copy).bert.save_pretrained(copy)
+    assert main([str(copy), str(tmp_path / "artifact")]) == 1
+    assert "lacks the weights 'classifier.bias': fine-tune it first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["auto_map", "_attn_implementation_internal"])
+def test_foreign_code_is_refused(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    """A config that makes transformers run code from elsewhere is not loaded."""
+    copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {key: "x--y"}))
+    assert main([str(copy), str(tmp_path / "artifact")]) == 1
+    assert f"has {key!r}, which runs foreign code" in capsys.readouterr().err
+
+
+def test_other_models_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """More tokens than the embedding has rows."""
+    config = bert("single_label")
+    config.vocab_size = 1000
+    checkpoint = write_checkpoint(tmp_path / "checkpoint", config)
+    assert main([str(checkpoint), str(tmp_path / "artifact")]) == 1
+    assert "more tokens than the model's embedding" in capsys.readouterr().err
+
+
+def test_unknown_family(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optimum's list decides, and the message names the family."""
+    checkpoint = write_checkpoint(tmp_path / "checkpoint", distilbert("single_label"))
+    monkeypatch.delitem(command.export_graph.__globals__["NormalizedConfigManager"]._conf, "distilbert")
+    assert main([str(checkpoint), str(tmp_path / "artifact")]) == 1
+    assert "Optimum does not know the model family 'distilbert'" in capsys.readouterr().err

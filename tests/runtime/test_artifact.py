@@ -1,0 +1,218 @@
+"""What loading refuses, each with a message that says what was found and what to do."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from runtime import ArtifactError, ArtifactNotFoundError, InferenceError, LitmusError, load
+from runtime.artifact import sha256
+from runtime.manifest import Manifest, _digest
+
+
+@pytest.fixture
+def copy(artifact: Path, tmp_path: Path) -> Path:
+    """An artifact that the test may damage."""
+    return Path(shutil.copytree(artifact, tmp_path / "copy"))
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Changes the manifest and makes its digest and hashes right again, as an attacker or a broken exporter would."""
+    fields = json.loads((folder / "litmus.json").read_text())
+    fields.pop("manifest_sha256")
+    for name, entry in fields["files"].items():
+        if (folder / name).is_file():
+            entry.update(sha256=sha256(folder / name), size_bytes=(folder / name).stat().st_size)
+    change(fields)
+    fields["manifest_sha256"] = _digest(fields)
+    (folder / "litmus.json").write_text(json.dumps(fields))
+
+
+def change_model(folder: Path, change: Callable[[onnx.ModelProto], None]) -> None:
+    """Changes the ONNX file and makes the hashes right again."""
+    path = folder / "onnx/model.onnx"
+    model = onnx.load(path)
+    change(model)
+    path.write_bytes(model.SerializeToString())
+    rewrite(folder, lambda fields: None)
+
+
+def refusal(folder: Path) -> str:
+    """Returns the message of the refusal; it is one line."""
+    with pytest.raises(ArtifactError) as caught:
+        load(folder, provider="cpu")
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    """The path is named, and what was expected there."""
+    with pytest.raises(ArtifactNotFoundError, match="no artifact at .*absent.*python -m export"):
+        load(tmp_path / "absent")
+
+
+def test_folder_without_manifest(tmp_path: Path) -> None:
+    """A checkpoint folder, say."""
+    with pytest.raises(FileNotFoundError, match=r"not an artifact: it has no litmus\.json"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["onnx/model.onnx", "tokenizer.json", "config.json", "README.md", "tokenizer_config.json"]
+)
+def test_flipped_byte(copy: Path, name: str) -> None:
+    """One bit in any file is noticed."""
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    assert refusal(copy).startswith(f"{name}: its sha256 is not the one in the manifest")
+
+
+def test_changed_manifest(copy: Path) -> None:
+    """A label swapped by hand is noticed as surely as a weight."""
+    path = copy / "litmus.json"
+    path.write_text(path.read_text().replace('"calm"', '"calk"'))
+    assert "was changed after the export" in refusal(copy)
+
+
+def test_cut_file(copy: Path) -> None:
+    """A copy that broke off has the wrong size."""
+    path = copy / "onnx/model.onnx"
+    path.write_bytes(path.read_bytes()[:-10])
+    assert "bytes, found" in refusal(copy)
+
+
+def test_cut_manifest(copy: Path) -> None:
+    """Half a manifest is no JSON."""
+    path = copy / "litmus.json"
+    path.write_text(path.read_text()[:200])
+    assert "not valid JSON" in refusal(copy)
+
+
+def test_missing_file(copy: Path) -> None:
+    """Every listed file must be there."""
+    (copy / "tokenizer.json").unlink()
+    assert "tokenizer.json is missing" in refusal(copy)
+
+
+def test_extra_file(copy: Path) -> None:
+    """Nothing lies in an artifact that its manifest does not know."""
+    (copy / "onnx/extra.bin").write_bytes(b"x")
+    assert "'onnx/extra.bin' is not in the manifest" in refusal(copy)
+
+
+def test_symbolic_link(copy: Path, tmp_path: Path) -> None:
+    """A link may point anywhere later."""
+    (copy / "tokenizer.json").rename(tmp_path / "tokenizer.json")
+    (copy / "tokenizer.json").symlink_to(tmp_path / "tokenizer.json")
+    assert "tokenizer.json is a symbolic link" in refusal(copy)
+
+
+@pytest.mark.parametrize("name", ["../outside.txt", "/etc/hostname"])
+def test_path_outside(copy: Path, name: str) -> None:
+    """A manifest cannot make the runtime read elsewhere."""
+    rewrite(copy, lambda fields: fields["files"].update({name: {"sha256": "0", "size_bytes": 0}}))
+    assert "a path outside the artifact" in refusal(copy)
+
+
+def test_other_schema(copy: Path) -> None:
+    """A later major version may mean something else by the same words."""
+    rewrite(copy, lambda fields: fields.update(schema_version="999.0"))
+    assert "expected schema_version 1.x, found '999.0'" in refusal(copy)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("labels", "calm", "labels: expected list, found str"),
+        ("labels", ["calm"], "labels: expected two labels or more, found 1"),
+        ("labels", ["calm", "calm", "sad"], "labels: expected distinct names"),
+        ("max_length", "48", "max_length: expected int, found str"),
+        ("max_length", 1, "max_length: expected 3 or more, found 1"),
+        ("temperature", 0, "temperature: expected a number above 0"),
+        ("temperature", float("nan"), "expected finite numbers"),
+        ("thresholds", [0.5], "thresholds: expected 0 of them, found 1"),
+        ("task", "regression", "task: expected single_label or multi_label, found 'regression'"),
+        ("variants", [], "variants: expected one or more, found none"),
+        ("vocab_size", 100, "tokenizer.json has 30522 tokens, the model's embedding 100"),
+    ],
+)
+def test_wrong_field(copy: Path, field: str, value: object, expected: str) -> None:
+    """Each field is checked for type and sense, and the message names it."""
+    rewrite(copy, lambda fields: fields.update({field: value}))
+    assert expected in refusal(copy)
+
+
+def test_missing_field(copy: Path) -> None:
+    """The message names the field."""
+    rewrite(copy, lambda fields: fields.pop("window"))
+    assert "none of: window" in refusal(copy)
+
+
+def test_unknown_field_is_ignored(copy: Path) -> None:
+    """A later minor version may add one."""
+    rewrite(copy, lambda fields: fields.update(novelty=1, schema_version="1.7"))
+    assert load(copy, provider="cpu").predict("late").label
+
+
+def test_label_count(copy: Path) -> None:
+    """Three logits for two labels."""
+    rewrite(copy, lambda fields: fields.update(labels=["calm", "sad"]))
+    assert "expected tensor(float) of (batch, 2), one column per label" in refusal(copy)
+
+
+def test_not_a_model(copy: Path) -> None:
+    """A file that only has the name of an ONNX model."""
+    (copy / "onnx/model.onnx").write_bytes(b"<html>not found</html>")
+    rewrite(copy, lambda fields: None)
+    assert "onnx/model.onnx" in refusal(copy).replace("model.onnx is not an ONNX", "onnx/model.onnx is not an ONNX")
+
+
+def test_foreign_operator_domain(copy: Path) -> None:
+    """Operators that onnxruntime does not bring along would need a library of somebody else's."""
+    change_model(copy, lambda model: model.opset_import.append(onnx.helper.make_opsetid("com.example", 1)))
+    assert "operators of the domain 'com.example'" in refusal(copy)
+
+
+def test_external_data(copy: Path) -> None:
+    """Weights in another file, which could be any file of the machine."""
+
+    def point_outside(model: onnx.ModelProto) -> None:
+        tensor = model.graph.initializer[0]
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="/etc/passwd")
+
+    change_model(copy, point_outside)
+    assert "keeps weights in other files" in refusal(copy)
+
+
+def test_nan_weights(copy: Path) -> None:
+    """NaN in the logits is an error, never a score."""
+
+    def poison(model: onnx.ModelProto) -> None:
+        for tensor in model.graph.initializer:
+            if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2:
+                tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * float("nan"), tensor.name))
+
+    change_model(copy, poison)
+    with pytest.raises(InferenceError, match="NaN or infinite logits"):
+        load(copy, provider="cpu").predict("late")
+
+
+def test_manifest_round_trip(artifact: Path) -> None:
+    """What is read and written again is the same manifest."""
+    content = (artifact / "litmus.json").read_text("utf-8")
+    assert Manifest.from_json(content).to_json() == content
+
+
+def test_every_refusal_is_a_litmus_error() -> None:
+    """A caller needs one except clause."""
+    assert issubclass(ArtifactError, LitmusError)
+    assert issubclass(ArtifactError, ValueError)

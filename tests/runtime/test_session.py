@@ -1,0 +1,108 @@
+"""Providers, threads and memory mapping."""
+
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from runtime import Classifier, DependencyError, ProviderError, load
+from runtime import session as sessions
+from runtime.onnx_file import skeleton
+from runtime.session import available_cpus
+
+
+def test_unknown_provider(artifact: Path) -> None:
+    """The message lists those there are."""
+    with pytest.raises(ProviderError, match="unknown provider 'tpu': expected auto, cpu, cuda"):
+        load(artifact, provider="tpu")  # type: ignore[arg-type]
+
+
+def test_cuda_without_cuda_is_an_error(artifact: Path) -> None:
+    """CUDA that was asked for and is not there is never a silent CPU run."""
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    with pytest.raises(ProviderError, match=r"'cuda' is not in this onnxruntime.*litmus-onnx\[gpu\]"):
+        load(artifact, provider="cuda")
+
+
+def test_auto_takes_the_cpu_where_there_is_no_cuda(classifier: Classifier, artifact: Path) -> None:
+    """And gives the same answer."""
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    automatic = load(artifact)
+    assert automatic.provider == "cpu"
+    assert automatic.predict("late").scores == pytest.approx(classifier.predict("late").scores, abs=1e-6)
+
+
+def test_auto_falls_back_if_cuda_does_not_start(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime-gpu lists CUDA on machines that have none; `auto` then means the CPU, `cuda` an error."""
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    if (
+        "CUDAExecutionProvider"
+        in onnxruntime.InferenceSession(
+            str(artifact / "onnx/model.onnx"), providers=["CPUExecutionProvider"]
+        ).get_providers()
+    ):
+        pytest.skip("CUDA works here")
+    assert load(artifact).provider == "cpu"
+    with pytest.raises(ProviderError, match="CUDAExecutionProvider did not start"):
+        load(artifact, provider="cuda")
+
+
+@pytest.mark.parametrize(
+    ("installed", "message"),
+    [((), "onnxruntime is not installed"), (("onnxruntime", "onnxruntime-gpu"), "overwrite each other")],
+)
+def test_one_onnxruntime_and_no_other(
+    monkeypatch: pytest.MonkeyPatch, installed: tuple[str, ...], message: str
+) -> None:
+    """Neither or both distributions: the message names the extra to install."""
+
+    def version(name: str) -> str:
+        if name in installed:
+            return "1.31.1"
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    with pytest.raises(DependencyError, match=message) as caught:
+        sessions._check_onnxruntime()
+    assert "litmus-onnx[cpu]" in str(caught.value)
+
+
+def test_threads_are_the_available_cpus(artifact: Path) -> None:
+    """Unless asked otherwise."""
+    assert load(artifact, provider="cpu").threads == available_cpus()
+    assert load(artifact, provider="cpu", threads=1).threads == 1
+
+
+def test_quantized_kernels_never_saturate(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without this option int8 gives wrong answers on x86 without VNNI; it must be set for every session."""
+    entries = {}
+    original = onnxruntime.SessionOptions.add_session_config_entry
+
+    def record(options: onnxruntime.SessionOptions, key: str, value: str) -> None:
+        entries[key] = value
+        original(options, key, value)
+
+    monkeypatch.setattr(onnxruntime.SessionOptions, "add_session_config_entry", record)
+    load(artifact, provider="cpu")
+    assert entries["session.x64quantprecision"] == "1"
+
+
+def test_skeleton_leaves_the_weights_in_the_file(artifact: Path) -> None:
+    """The copy has the structure, not the weights, and computes the same to the last bit."""
+    path = artifact / "onnx/model.onnx"
+    content = path.read_bytes()
+    small = skeleton(memoryview(content), path.name)
+    assert len(small) < len(content) / 20
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
+    ids = np.arange(2, 12, dtype=np.int64)[None]
+    inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    providers = ["CPUExecutionProvider"]
+    (mapped,) = onnxruntime.InferenceSession(small, options, providers=providers).run(None, inputs)
+    (whole,) = onnxruntime.InferenceSession(content, providers=providers).run(None, inputs)
+    np.testing.assert_array_equal(mapped, whole)

@@ -1,0 +1,80 @@
+"""The command line and recipes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from training.__main__ import main
+from training.arguments import parse_args
+from training.errors import TrainingError
+
+RECIPES = Path(__file__).parents[2] / "training" / "recipes"
+
+
+def recipe(folder: Path, content: object) -> str:
+    """Writes a recipe and returns its path."""
+    path = folder / "recipe.json"
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def test_command_line_overrides_the_recipe(tmp_path: Path) -> None:
+    """Everything else stays as the recipe has it, lists and separators included."""
+    path = recipe(
+        tmp_path,
+        {"train_file": "a.csv", "label_columns": ["x", "y"], "delimiter": ";", "learning_rate": 1e-3, "max_length": 99},
+    )
+    data, training = parse_args([path, "--max_length", "64", "--output_dir", str(tmp_path / "out")])
+    assert (data.train_file, data.label_columns, data.delimiter, data.max_length) == ("a.csv", ["x", "y"], ";", 64)
+    assert training.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.json")), ids=lambda path: path.stem)
+def test_shipped_recipes_parse(path: Path, tmp_path: Path) -> None:
+    """Each recipe is complete but for the output folder."""
+    data, _ = parse_args([str(path), "--output_dir", str(tmp_path / "out")])
+    assert data.dataset or data.label_columns
+
+
+def test_typo_in_a_recipe(tmp_path: Path) -> None:
+    """An unknown field is an error, not silently ignored."""
+    with pytest.raises(TrainingError, match="learning_rat"):
+        parse_args([recipe(tmp_path, {"learning_rat": 1}), "--output_dir", str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [("{", "is not JSON"), ("[1]", "expected a JSON object, found list"), (None, "No such file")],
+)
+def test_unusable_recipe(tmp_path: Path, content: str | None, expected: str) -> None:
+    """Missing, not JSON, or no object."""
+    path = tmp_path / "recipe.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(TrainingError, match=expected):
+        parse_args([str(path), "--output_dir", str(tmp_path / "out")])
+
+
+def test_output_folder_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is overwritten; one line, exit status 1."""
+    (tmp_path / "keep.txt").write_text("x")
+    assert main(["--dataset", "wisconsin", "--output_dir", str(tmp_path)]) == 1
+    assert "is not empty; choose a new folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["keep.txt"]
+
+
+def test_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No stack trace, exit status 1."""
+    argv = [
+        "--train_file",
+        "absent.csv",
+        "--text_columns",
+        "t",
+        "--label_columns",
+        "l",
+        "--output_dir",
+        str(tmp_path / "o"),
+    ]
+    assert main(argv) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "error: no file absent.csv; check the path"

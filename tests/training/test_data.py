@@ -1,0 +1,244 @@
+"""Labels, texts and the split."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.model_selection import train_test_split
+
+from training.arguments import DataArguments
+from training.data import load_data
+from training.errors import DataError
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+
+
+def table(folder: Path, rows: list[dict[str, Any]], name: str = "train.csv") -> str:
+    """Writes rows as CSV and returns the path."""
+    path = folder / name
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(path)
+
+
+def single(count: int = 40) -> list[dict[str, Any]]:
+    """Rows with one of two labels."""
+    return [{"text": f"text {index}", "label": "odd" if index % 2 else "even"} for index in range(count)]
+
+
+def arguments(path: str, **options: Any) -> DataArguments:
+    """Arguments for the tables of this file."""
+    defaults: dict[str, Any] = {"text_columns": ["text"], "label_columns": ["label"]}
+    return DataArguments(train_file=path, **(defaults | options))
+
+
+def refusal(arguments: DataArguments) -> str:
+    """Returns the message of the refusal; it is one line."""
+    with pytest.raises(DataError) as caught:
+        load_data(arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_single_label(tmp_path: Path) -> None:
+    """Labels in alphabetical order, targets as their indices, and every row in exactly one part."""
+    data = load_data(arguments(table(tmp_path, single())))
+    assert (data.task, data.labels) == ("single_label", ("even", "odd"))
+    assert sorted(np.concatenate([part.rows for part in data.parts.values()])) == list(range(40))
+    for part in data.parts.values():
+        for text, target in zip(part.texts, part.targets, strict=True):
+            assert data.labels[target] == ("odd" if int(text.split()[1]) % 2 else "even")
+
+
+def test_separated_labels(tmp_path: Path) -> None:
+    """One column, several labels; an empty field is a row with none."""
+    rows = [{"text": f"text {index}", "label": ("a|b", "b", "")[index % 3]} for index in range(30)]
+    data = load_data(arguments(table(tmp_path, rows), label_separator="|"))
+    assert (data.task, data.labels) == ("multi_label", ("a", "b"))
+    expected = {0: [1, 1], 1: [0, 1], 2: [0, 0]}
+    for part in data.parts.values():
+        for row, target in zip(part.rows, part.targets, strict=True):
+            assert target.tolist() == expected[row % 3]
+            assert target.dtype == np.float32
+
+
+@pytest.mark.parametrize(("no", "yes"), [("0", "1"), ("FALSE", "TRUE"), ("false", "True")])
+def test_flag_columns(tmp_path: Path, no: str, yes: str) -> None:
+    """Several columns, named after their labels, in the order they were given."""
+    rows = [{"text": f"text {index}", "z": (no, yes)[index % 2], "a": no} for index in range(30)]
+    data = load_data(arguments(table(tmp_path, rows), label_columns=["z", "a"]))
+    assert (data.task, data.labels) == ("multi_label", ("z", "a"))
+    assert {tuple(target) for target in data.train.targets.tolist()} == {(0.0, 0.0), (1.0, 0.0)}
+
+
+def test_text_columns_are_joined(tmp_path: Path) -> None:
+    """By one space, leaving out what is empty."""
+    rows = [{"title": ("", "T")[index % 2], "body": "b", "label": "xy"[index % 2]} for index in range(30)]
+    data = load_data(arguments(table(tmp_path, rows), text_columns=["title", "body"]))
+    assert set(data.train.texts) == {"b", "T b"}
+
+
+def test_same_seed_same_split(tmp_path: Path) -> None:
+    """The split is a function of file and seed."""
+    path = table(tmp_path, single())
+    first, again = load_data(arguments(path)), load_data(arguments(path))
+    other = load_data(arguments(path, split_seed=7))
+    assert first.test.rows.tolist() == again.test.rows.tolist() != other.test.rows.tolist()
+
+
+def test_test_part_is_that_of_the_notebooks(tmp_path: Path) -> None:
+    """`train_test_split(test_size=0.2, random_state=42, stratify=labels)`, so that figures can be compared."""
+    rows = single(101)
+    _, expected = train_test_split(
+        np.arange(101), test_size=0.2, random_state=42, stratify=[row["label"] for row in rows]
+    )
+    assert load_data(arguments(table(tmp_path, rows))).test.rows.tolist() == expected.tolist()
+
+
+def test_a_label_of_one_row_stays_in_training(tmp_path: Path) -> None:
+    """It cannot be in two parts, and must not stop the run."""
+    rows = [*single(), {"text": "rare", "label": "rare"}]
+    data = load_data(arguments(table(tmp_path, rows)))
+    assert "rare" in data.train.texts
+    assert len(data.labels) == 3
+
+
+def test_files_for_validation_and_test(tmp_path: Path) -> None:
+    """A published split is used as it is; the training file then stays whole."""
+    validation = table(tmp_path, single(6), "validation.csv")
+    test = table(tmp_path, single(8), "test.csv")
+    data = load_data(arguments(table(tmp_path, single()), validation_file=validation, test_file=test))
+    assert [len(part.texts) for part in data.parts.values()] == [40, 6, 8]
+    assert data.sha256 != load_data(arguments(table(tmp_path, single()))).sha256
+
+
+def test_unknown_label(tmp_path: Path) -> None:
+    """A label that the training file lacks is an error that names the known ones."""
+    test = table(tmp_path, [*single(8), {"text": "t", "label": "prime"}], "test.csv")
+    message = refusal(arguments(table(tmp_path, single()), test_file=test))
+    assert message == "test.csv: row 9 has the unknown label 'prime'; known are: even, odd"
+
+
+def test_one_class_only(tmp_path: Path) -> None:
+    """There is nothing to learn."""
+    rows = [row | {"label": "odd"} for row in single()]
+    assert "has 1 label in label; a classifier needs two or more" in refusal(arguments(table(tmp_path, rows)))
+
+
+def test_missing_label(tmp_path: Path) -> None:
+    """The row is named."""
+    rows = single()
+    rows[4]["label"] = " "
+    assert "row 5 has no label in 'label'" in refusal(arguments(table(tmp_path, rows)))
+
+
+def test_flag_that_is_none(tmp_path: Path) -> None:
+    """The row and column are named, and what was expected."""
+    rows = [{"text": "t", "a": "1", "b": "maybe"}]
+    message = refusal(arguments(table(tmp_path, rows), label_columns=["a", "b"]))
+    assert message == "train.csv: row 1, column 'b': expected 0, 1, TRUE or FALSE"
+
+
+def test_empty_text(tmp_path: Path) -> None:
+    """Counted, with the first row's number and what to do."""
+    rows = single()
+    rows[2]["text"] = rows[9]["text"] = " "
+    assert "2 rows have an empty text in text, the first is row 3; remove them" in refusal(
+        arguments(table(tmp_path, rows))
+    )
+
+
+def test_columns_left_out(tmp_path: Path) -> None:
+    """The message lists the columns to choose from."""
+    assert "pass --text_columns and --label_columns; the file has: 'text', 'label'" in refusal(
+        arguments(table(tmp_path, single()), label_columns=[])
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"test_size": 1.5}, "--test_size: expected a share between 0 and 1, found 1.5"),
+        ({"test_size": 0.01}, "cannot cut a test part of 1 rows"),
+        ({"label_columns": ["x", "y"], "label_separator": "|"}, "goes with one label column"),
+        ({"label_columns": ["missing"]}, "has no column 'missing'; it has: 'text', 'label'"),
+        ({"dataset": "wisconsin"}, "not both"),
+    ],
+)
+def test_refusals(tmp_path: Path, options: dict[str, Any], expected: str) -> None:
+    """Each with its own message."""
+    if options.get("label_columns") == ["x", "y"]:
+        rows: list[dict[str, Any]] = [{"text": "t", "x": "1", "y": "0"}]
+    else:
+        rows = single()
+    assert expected in refusal(arguments(table(tmp_path, rows), **options))
+
+
+def test_unknown_data_set() -> None:
+    """The message lists the embedded ones."""
+    assert "unknown data set 'iris'; embedded is: wisconsin" in refusal(DataArguments(dataset="iris"))
+
+
+def test_nothing_to_train_on() -> None:
+    """The message says how to say it."""
+    assert "nothing to train on" in refusal(DataArguments())
+
+
+def test_errors_never_show_texts(tmp_path: Path) -> None:
+    """Texts may be patients' words; here every error above could have shown one."""
+    rows = [{"text": "Miller denies pain", "label": "x"}, {"text": "", "label": "y"}]
+    assert "Miller" not in refusal(arguments(table(tmp_path, rows)))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the public data sets are not beside the checkout")
+@pytest.mark.parametrize(
+    ("options", "labels", "rows", "test_rows"),
+    [
+        (
+            {
+                "train_file": "mts_dialog/MTS-Dialog-TrainingSet.csv",
+                "text_columns": ["dialogue"],
+                "label_columns": ["section_header"],
+            },
+            20,
+            1201,
+            241,
+        ),
+        (
+            {
+                "train_file": "medical_abstracts/medical_abstracts.csv",
+                "delimiter": ";",
+                "text_columns": ["title", "abstract"],
+                "label_columns": ["group"],
+                "label_separator": "|",
+            },
+            4,
+            3565,
+            713,
+        ),
+        (
+            {
+                "train_file": "youtoxic/youtoxic_english_1000.csv",
+                "text_columns": ["Text"],
+                "label_columns": ["IsToxic", "IsAbusive", "IsThreat", "IsRadicalism"],
+            },
+            4,
+            1000,
+            200,
+        ),
+    ],
+    ids=["mts_dialog", "medical_abstracts", "youtoxic"],
+)
+def test_public_data_sets(options: dict[str, Any], labels: int, rows: int, test_rows: int) -> None:
+    """The three layouts as they are published, with the notebooks' test parts."""
+    path = str(SHARED / options.pop("train_file"))
+    data = load_data(DataArguments(train_file=path, **options))
+    assert (len(data.labels), len(data.test.texts)) == (labels, test_rows)
+    assert sum(len(part.texts) for part in data.parts.values()) == rows
+    if data.task == "single_label":
+        assert set(Counter(data.train.targets.tolist())) == set(range(labels))

@@ -1,0 +1,186 @@
+"""Training end to end on small random encoders: what the checkpoint folder holds and what the figures mean."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from export.__main__ import main as export
+from runtime import load
+from tests.models import bert, write_checkpoint
+from training.__main__ import main
+from training.arguments import DataArguments
+from training.data import load_data
+from training.encoder import load_tokenizer
+from training.errors import EncoderError, TrainingError
+from training.metrics import decide, quality
+
+WORDS = {"late": "the train was late again", "fine": "everything went well today", "loud": "too much noise at night"}
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random encoder to start from."""
+    return write_checkpoint(tmp_path_factory.mktemp("encoder") / "encoder", bert("single_label"))
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Writes rows as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def train(encoder: Path, data: Path, output: Path, *arguments: str) -> int:
+    """Trains briefly; returns the exit status."""
+    fixed = ["--model_name_or_path", str(encoder), "--max_length", "32", "--learning_rate", "5e-3"]
+    paths = ["--train_file", str(data), "--output_dir", str(output), "--text_columns", "text"]
+    return main([*paths, *fixed, "--num_train_epochs", "8", "--disable_tqdm", "true", *arguments])
+
+
+@pytest.fixture(scope="module")
+def single(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint trained on three easy labels, with cleaning steps."""
+    folder = tmp_path_factory.mktemp("trained")
+    rows = [
+        {"text": f"Doctor:  {text} {'so it is ' * (index % 5)}", "label": label}
+        for index in range(40)
+        for label, text in WORDS.items()
+    ]
+    data = write_rows(folder / "train.csv", rows)
+    cleaning = ("--label_columns", "label", "--cleaning", "nfkc", r"drop:(?i)\bdoctor:", "squeeze_spaces")
+    assert train(encoder, data, folder / "checkpoint", *cleaning) == 0
+    return folder / "checkpoint"
+
+
+def test_checkpoint_is_plain_hugging_face(single: Path) -> None:
+    """safetensors, tokenizer.json, labels and task in the config; no pickle, no intermediate state."""
+    assert {path.name for path in single.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "training.json",
+    }
+    config = json.loads((single / "config.json").read_text())
+    assert config["id2label"] == {"0": "fine", "1": "late", "2": "loud"}
+    assert config["problem_type"] == "single_label_classification"
+
+
+def test_record(single: Path) -> None:
+    """training.json says what was done with which data, and how well it went."""
+    record = json.loads((single / "training.json").read_text())
+    assert record["task"] == "single_label"
+    assert record["labels"] == ["fine", "late", "loud"]
+    assert record["data"]["rows"] == 120
+    assert record["data"]["parts"] == {"train": 84, "validation": 12, "test": 24}
+    assert len(record["data"]["sha256"]) == 64
+    assert record["arguments"]["cleaning"] == ["nfkc", r"drop:(?i)\bdoctor:", "squeeze_spaces"]
+    assert record["training_arguments"]["learning_rate"] == 5e-3
+    assert record["versions"]["torch"]
+
+
+def test_figures_are_the_models(single: Path) -> None:
+    """The test figures of the record are those the saved model has on the rows of the test part."""
+    record = json.loads((single / "training.json").read_text())
+    data = load_data(DataArguments(**record["arguments"]))
+    model = AutoModelForSequenceClassification.from_pretrained(single).eval()
+    inputs = AutoTokenizer.from_pretrained(single)(list(data.test.texts), padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        logits = model(**inputs).logits.numpy()
+    figures = quality(decide(logits, data.task), data.test.targets, data.task)
+    assert record["metrics"]["test"]["accuracy"] == pytest.approx(figures["accuracy"], abs=1 / 24)
+    assert figures["accuracy"] > 0.9
+
+
+def test_cleaning_is_the_same_everywhere(single: Path, tmp_path: Path) -> None:
+    """transformers, which would rebuild a BertTokenizer and lose it, and the runtime apply the cleaning steps."""
+    tokenizer = AutoTokenizer.from_pretrained(single)
+    assert tokenizer("DOCTOR:  ﬁne")["input_ids"] == tokenizer("fine")["input_ids"]
+    assert export([str(single), str(tmp_path / "artifact")]) == 0
+    classifier = load(tmp_path / "artifact", provider="cpu")
+    assert classifier.predict("DOCTOR:  ﬁne") == classifier.predict("fine")
+    assert classifier.predict("the train was late again").label == "late"
+
+
+@pytest.mark.parametrize("layout", ["separator", "flags"])
+def test_multi_label(encoder: Path, tmp_path: Path, layout: str) -> None:
+    """Both layouts train with a sigmoid head and report micro- and macro-F1."""
+    rows = []
+    for index in range(60):
+        late, loud = index % 2, index % 3 == 0
+        text = f"{WORDS['late'] if late else ''} {WORDS['loud'] if loud else ''} on day {index}"
+        labels = "|".join(["late"] * late + ["loud"] * loud)
+        columns = {"labels": labels} if layout == "separator" else {"late": late, "loud": str(bool(loud)).upper()}
+        rows.append({"text": text} | columns)
+    options = ["labels", "--label_separator", "|"] if layout == "separator" else ["late", "loud"]
+    if layout == "flags":
+        for row in rows:
+            row["late"] = str(bool(row["late"])).upper()
+    data = write_rows(tmp_path / "train.csv", rows)
+    assert train(encoder, data, tmp_path / "checkpoint", "--label_columns", *options) == 0
+    record = json.loads((tmp_path / "checkpoint/training.json").read_text())
+    assert (record["task"], record["labels"]) == ("multi_label", ["late", "loud"])
+    assert {"micro_f1", "macro_f1", "exact_match"} <= set(record["metrics"]["test"])
+    config = json.loads((tmp_path / "checkpoint/config.json").read_text())
+    assert config["problem_type"] == "multi_label_classification"
+
+
+@pytest.mark.parametrize("key", ["auto_map", "_attn_implementation_internal"])
+def test_foreign_code_is_refused(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str) -> None:
+    """A config that makes transformers run code from elsewhere (CVE-2026-1839) is not loaded."""
+    folder = write_checkpoint(tmp_path / "encoder", bert("single_label"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {key: "x--y"}))
+    rows = [{"text": f"t {index}", "label": "ab"[index % 2]} for index in range(40)]
+    data = write_rows(tmp_path / "train.csv", rows)
+    assert train(folder, data, tmp_path / "out", "--label_columns", "label") == 1
+    assert f"has {key!r}, which runs foreign code" in capsys.readouterr().err
+
+
+def test_unknown_encoder(tmp_path: Path) -> None:
+    """The message says what is expected."""
+    with pytest.raises(EncoderError, match=r"cannot load the encoder .*expected a folder with safetensors weights"):
+        load_tokenizer(DataArguments(model_name_or_path=str(tmp_path)))
+
+
+def test_unknown_packaged_encoder() -> None:
+    """The message lists those there are."""
+    with pytest.raises(EncoderError, match="unknown packaged encoder 'packaged:gpt'; known: packaged:minilm"):
+        load_tokenizer(DataArguments(model_name_or_path="packaged:gpt"))
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [("drop:(", "not a regular expression"), ("lower", "expected nfkc, squeeze_spaces or drop:REGEX")],
+)
+def test_wrong_cleaning_step(step: str, expected: str) -> None:
+    """Before anything is trained."""
+    with pytest.raises(TrainingError, match=expected):
+        load_tokenizer(DataArguments(cleaning=[step]))
+
+
+def test_published_padding_is_removed() -> None:
+    """all-MiniLM's tokenizer.json pads every text to 128 tokens; ours pads none."""
+    tokenizer = load_tokenizer(DataArguments())
+    assert tokenizer.backend_tokenizer.padding is None
+    assert len(tokenizer("late")["input_ids"]) == 3
+
+
+def test_quality_by_hand() -> None:
+    """The figures of a small case that can be checked on paper."""
+    targets = np.array([0, 0, 1, 1])
+    figures = quality(np.array([0, 1, 1, 1]), targets, "single_label")
+    assert figures == pytest.approx({"accuracy": 0.75, "macro_f1": (2 / 3 + 0.8) / 2})
+    flags = np.array([[1, 0], [1, 1]], np.float32)
+    figures = quality(decide(np.array([[0.3, 2.0], [1.0, -1.0]], np.float32), "multi_label"), flags, "multi_label")
+    assert figures["micro_precision"] == pytest.approx(2 / 3)
+    assert figures["micro_recall"] == pytest.approx(2 / 3)
+    assert figures["exact_match"] == 0
