@@ -58,13 +58,11 @@ class Contender:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
         try:
-            self._process.wait(timeout=10)
+            self._process.communicate(timeout=10)  # closes its stdin, which ends it
         except subprocess.TimeoutExpired:
             self._process.kill()
+            self._process.communicate()
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None

@@ -31,6 +31,6 @@ class Job:
 def scores_from(logits: list[list[float]], *, multi_label: bool) -> list[list[float]]:
     """Turns rows of logits into scores: sigmoid for multi-label, else softmax."""
     if multi_label:
-        return [[1 / (1 + math.exp(-logit)) for logit in row] for row in logits]
+        return [[(1 + math.tanh(logit / 2)) / 2 for logit in row] for row in logits]
     powers = [[math.exp(logit - max(row)) for logit in row] for row in logits]
     return [[power / sum(row) for power in row] for row in powers]

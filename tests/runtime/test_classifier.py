@@ -105,7 +105,7 @@ def test_what_is_not_a_string_is_an_error(classifier: Classifier, text: object) 
 
 def test_error_names_the_position_and_not_the_text(classifier: Classifier) -> None:
     """Texts may be patients' words: an error has the position alone."""
-    with pytest.raises(TextError, match="^text 1: ") as caught:
+    with pytest.raises(TextError, match=r"^text 1: ") as caught:
         classifier.predict_many(["patient Miller denies pain", "  ", "late"])
     assert caught.value.position == 1
     assert "Miller" not in str(caught.value)

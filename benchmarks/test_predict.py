@@ -1,0 +1,62 @@
+"""pytest-benchmark suite for `predict`: `make bench`, or `python -m pytest benchmarks --benchmark-compare`.
+
+All-MiniLM-L6 with a new head: the speed does not depend on what the head has learned. No assertion on time: figures to
+compare with figures of the same machine.
+"""
+
+from pathlib import Path
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from export.__main__ import main as export
+from runtime import Classifier, load
+from training.arguments import DataArguments
+from training.data import load_data
+from training.encoder import load_model, load_tokenizer
+
+ARGUMENTS = DataArguments(dataset="wisconsin")
+TEXTS = load_data(ARGUMENTS).test.texts
+
+
+@pytest.fixture(scope="session")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packaged encoder, exported."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    load_model(ARGUMENTS, load_data(ARGUMENTS)).save_pretrained(folder / "checkpoint")
+    load_tokenizer(ARGUMENTS).save_pretrained(folder / "checkpoint")
+    assert export([str(folder / "checkpoint"), str(folder / "artifact")]) == 0
+    return folder / "artifact"
+
+
+@pytest.fixture(scope="session")
+def classifier(artifact: Path) -> Classifier:
+    """The exported encoder, loaded."""
+    return load(artifact, provider="cpu")
+
+
+def test_load(benchmark: BenchmarkFixture, artifact: Path) -> None:
+    """From a folder to a classifier, every hash checked."""
+    assert benchmark(load, artifact, provider="cpu").labels
+
+
+@pytest.mark.parametrize("words", [6, 30, 126, 254])
+def test_predict_length(benchmark: BenchmarkFixture, classifier: Classifier, words: int) -> None:
+    """One text of so many one-token words."""
+    prediction = benchmark(classifier.predict, " ".join(["the"] * words))
+    assert prediction.n_tokens == words + 2
+
+
+def test_predict_real_text(benchmark: BenchmarkFixture, classifier: Classifier) -> None:
+    """One report of the embedded data set."""
+    assert benchmark(classifier.predict, TEXTS[0]).label
+
+
+def test_predict_many(benchmark: BenchmarkFixture, classifier: Classifier) -> None:
+    """Thirty-two reports at once."""
+    assert len(benchmark(classifier.predict_many, TEXTS[:32])) == 32
+
+
+def test_tokenize(benchmark: BenchmarkFixture, classifier: Classifier) -> None:
+    """The tokenizer's share of `test_predict_real_text`."""
+    assert benchmark(classifier._tokenizer.encode, [TEXTS[0]])  # noqa: SLF001 - its share is what is measured

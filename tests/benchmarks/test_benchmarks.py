@@ -1,0 +1,158 @@
+"""The benchmark commands: real processes, honest tables."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.contest import compete
+from benchmarks.job import scores_from
+from benchmarks.latency import _fixed_lengths
+from benchmarks.roster import PEERS, ROOT, ROSTER
+from export.__main__ import main as export
+from runtime import load
+from tests.models import MAX_LENGTH, bert, write_checkpoint
+from training.__main__ import main as train
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A checkpoint trained for one epoch on the embedded data set with a small encoder, and its artifact."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    encoder = write_checkpoint(folder / "encoder", bert("single_label"))
+    arguments = ["--dataset", "wisconsin", "--model_name_or_path", str(encoder), "--max_length", "48"]
+    checkpoint, artifact = str(folder / "checkpoint"), str(folder / "artifact")
+    options = ["--num_train_epochs", "1", "--disable_tqdm", "true", "--learning_rate", "1e-2"]
+    assert train([*arguments, *options, "--output_dir", checkpoint]) == 0
+    assert export([checkpoint, artifact]) == 0
+    return checkpoint, artifact
+
+
+def test_latency(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every contender of our own environment runs in a process of its own, decides alike, and is in the table."""
+    checkpoint, artifact = trained
+    names = [name for name, entry in ROSTER.items() if entry.peer is None]
+    output = tmp_path / "reports/latency.json"
+    arguments = ["--contenders", *names, "--rounds", "2", "--texts", "5", "--threads", "1"]
+    assert main(["latency", "--model", artifact, "--checkpoint", checkpoint, "--output", str(output), *arguments]) == 0
+    table = capsys.readouterr().out
+    report = json.loads(output.read_text())
+    assert list(report["results"]) == names
+    assert report["failures"] == {}
+    assert report["machine"]["threads"] == 1
+    for name in names:
+        assert re.search(rf"^\| {name} \|", table, re.MULTILINE)
+        result = report["results"][name]
+        assert result["workloads"]["real texts"]["runs"] == 2 * 5
+        for figures in result["workloads"].values():
+            assert 0 < figures["median_ms"] <= figures["p95_ms"] <= figures["p99_ms"]
+    baseline = report["results"]["pytorch-fp32"]
+    for workload, figures in report["results"]["litmus"]["workloads"].items():
+        ratio = baseline["workloads"][workload]["median_ms"] / figures["median_ms"]
+        assert figures["times_faster"] == pytest.approx(ratio)
+    assert report["results"]["litmus"]["max_score_difference"] < 1e-4
+    assert report["results"]["litmus"]["same_label"] == 1
+
+
+def test_quality(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The artifact decides as PyTorch does, and PyTorch's figures are those training wrote down."""
+    checkpoint, artifact = trained
+    output = tmp_path / "quality.json"
+    assert main(["quality", "--model", artifact, "--checkpoint", checkpoint, "--output", str(output)]) == 0
+    report = json.loads(output.read_text())
+    recorded = json.loads((Path(checkpoint) / "training.json").read_text())["metrics"]["test"]
+    assert report["settings"]["rows"] == 114
+    assert report["results"]["pytorch-fp32"]["accuracy"] == pytest.approx(recorded["accuracy"], abs=2 / 114)
+    assert report["results"]["litmus"] == report["results"]["pytorch-fp32"]
+    assert report["max_logit_difference"] < 1e-4
+    assert "100.00% of the decisions are the same" in capsys.readouterr().out
+
+
+def test_demo_summary(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table that `make demo` ends with: both contenders, the ceiling, the artifact, what to type next."""
+    checkpoint, artifact = trained
+    where = ["--model", artifact, "--checkpoint", checkpoint]
+    reports = [tmp_path / "latency.json", tmp_path / "quality.json"]
+    fast = ["--contenders", "pytorch-fp32", "litmus", "--rounds", "1", "--texts", "2"]
+    assert main(["latency", *where, "--output", str(reports[0]), *fast]) == 0
+    assert main(["quality", *where, "--output", str(reports[1])]) == 0
+    capsys.readouterr()
+    assert main(["demo", "--latency", str(reports[0]), "--quality", str(reports[1])]) == 0
+    table = capsys.readouterr().out
+    for expected in ("| PyTorch |", "| Litmus |", "| logistic regression on the raw measurements | 0.9", artifact):
+        assert expected in table
+    assert f"python -m runtime.predict --model {artifact}" in table
+
+
+def test_a_contender_that_fails_does_not_stop_the_others(
+    trained: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report names it; the rest is measured."""
+    checkpoint, artifact = trained
+    entry = ROSTER["litmus"].__class__("benchmarks.contenders.absent")
+    monkeypatch.setitem(ROSTER, "absent", entry)
+    measured, failures = compete(
+        ["absent", "litmus"],
+        {"real texts": [["late"]]},
+        rounds=1,
+        model=artifact,
+        checkpoint=checkpoint,
+        threads=1,
+        calibration=[],
+    )
+    assert list(measured) == ["litmus"]
+    assert "absent (benchmarks.contenders.absent) died" in failures["absent"]
+
+
+def test_fixed_lengths_are_exact(trained: tuple[str, str]) -> None:
+    """A workload called "32 tokens" has 32, and none is longer than the model reads."""
+    classifier = load(trained[1], provider="cpu")
+    for name, batches in _fixed_lengths(trained[1]).items():
+        for batch in batches:
+            for text in batch:
+                prediction = classifier.predict(text)
+                assert prediction.n_tokens == int(name.split()[-2 if name.endswith("tokens") else -1])
+                assert not prediction.truncated
+    assert f"{MAX_LENGTH} tokens" in _fixed_lengths(trained[1])
+
+
+def test_changed_data_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Figures on other rows than training's test part would be worthless."""
+    record = {"arguments": {"dataset": "wisconsin"}, "data": {"sha256": "0"}}
+    (tmp_path / "training.json").write_text(json.dumps(record))
+    assert main(["quality", "--model", str(tmp_path), "--checkpoint", str(tmp_path)]) == 1
+    assert "has changed since the training" in capsys.readouterr().err
+
+
+def test_missing_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, exit status 1."""
+    assert main(["latency", "--model", "x", "--checkpoint", str(tmp_path)]) == 1
+    assert "has no training.json" in capsys.readouterr().err
+
+
+def test_scores_from_logits() -> None:
+    """Peers' logits become scores the same way: large logits do not overflow."""
+    assert scores_from([[1000.0, 1000.0]], multi_label=False) == [[0.5, 0.5]]
+    assert scores_from([[0.0, -800.0]], multi_label=True)[0] == pytest.approx([0.5, 0])
+
+
+def test_worker_needs_the_standard_library_alone() -> None:
+    """Peers run it in their own environment, which has nothing of ours."""
+    code = (
+        "import sys, benchmarks.worker\n"
+        "print(sorted({n.partition('.')[0] for n in sys.modules} - set(sys.stdlib_module_names) - {'__main__'}))"
+    )
+    line = [sys.executable, "-S", "-c", code]
+    printed = subprocess.run(line, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert printed.strip() == "['benchmarks']"
+
+
+@pytest.mark.parametrize("name", [name for name, entry in ROSTER.items() if entry.peer])
+def test_peers_are_pinned(name: str) -> None:
+    """A peer's figure means little if its version is not known."""
+    lines = (PEERS / str(ROSTER[name].peer) / "requirements.txt").read_text().splitlines()
+    assert all("==" in line for line in lines if not line.startswith("#"))

@@ -1,0 +1,48 @@
+"""README.md's commands, run as they stand, in the order they stand."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """Returns the README's code blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_commands(tmp_path: Path) -> None:
+    """Train, export, predict, compare, and the library in five lines; only the output folder is another."""
+    steps = [block for block in blocks("sh") if "make " not in block and "pip install" not in block]
+    assert len(steps) >= 3
+    for step in steps:
+        for line in step.replace("\\\n", " ").splitlines():
+            command = line.replace("python -m", f"{sys.executable} -m").replace("build/", f"{tmp_path}/")
+            done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{line}\n{done.stderr[-2000:]}"
+    (code,) = blocks("python")
+    script = code.replace("build/", f"{tmp_path}/")
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] in {"malignant", "benign"}
+
+
+def test_make_targets_exist() -> None:
+    """The README's `make` commands are in the Makefile."""
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^make (\w+)", "\n".join(blocks("sh")), re.MULTILINE)
+    assert {"demo", "test"} <= set(targets)
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_map_of_the_house() -> None:
+    """Every path the README names exists."""
+    for path in re.findall(r"`((?:runtime|training|export|benchmarks|tests|docs)/[\w/.]*)`", README):
+        assert (ROOT / path).exists(), path
