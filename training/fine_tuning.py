@@ -67,7 +67,7 @@ def fine_tune(data: LabelledData, arguments: DataArguments, training: FineTuning
         compute_metrics=compute_metrics,
     )
     trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
-    metrics = {name: _evaluate(trainer, datasets[name]) for name in ("validation", "test")}
+    metrics = {name: _evaluate(trainer, datasets[name], name) for name in ("validation", "test")}
     return FineTuned(trainer.accelerator.unwrap_model(trainer.model), tokenizer, metrics)
 
 
@@ -78,8 +78,8 @@ def _tokenized(part: Part, tokenizer: PreTrainedTokenizerFast, max_length: int) 
     return Dataset.from_dict({**columns, "length": length, "labels": list(part.targets)})
 
 
-def _evaluate(trainer: Trainer, dataset: Dataset) -> dict[str, float]:
-    figures = trainer.evaluate(dataset, metric_key_prefix="part")
+def _evaluate(trainer: Trainer, dataset: Dataset, part: str) -> dict[str, float]:
+    figures = trainer.evaluate(dataset, metric_key_prefix=part)
     names = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
-    plain = {name.removeprefix("part_"): float(value) for name, value in figures.items() if name.startswith("part_")}
-    return {name: value for name, value in plain.items() if name not in names and np.isfinite(value)}
+    plain = {name.removeprefix(f"{part}_"): value for name, value in figures.items() if name.startswith(f"{part}_")}
+    return {name: float(value) for name, value in plain.items() if name not in names and np.isfinite(value)}
