@@ -65,6 +65,9 @@ class FineTuningArguments(TrainingArguments):
     save_strategy: str = field(default="epoch", metadata={"help": "When to save; as --eval_strategy."})
     save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept beside the best."})
     load_best_model_at_end: bool = field(default=True, metadata={"help": "Keep the best checkpoint, not the last."})
+    metric_for_best_model: str | None = field(
+        default="auto", metadata={"help": "auto: macro_f1 for single-label, micro_f1 for multi-label."}
+    )
     logging_steps: float = field(default=20, metadata={"help": "Steps between two lines of progress."})
 
 

@@ -17,7 +17,9 @@ from transformers import (
 from .arguments import DataArguments, FineTuningArguments
 from .data import LabelledData, Part
 from .encoder import load_model, load_tokenizer
-from .metrics import BEST, decide, quality
+from .errors import TrainingError
+from .labels import Task
+from .metrics import METRICS, decide, quality
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +38,12 @@ def fine_tune(data: LabelledData, arguments: DataArguments, training: FineTuning
 
     Raises:
         EncoderError: The encoder cannot be used.
-        TrainingError: A cleaning step is wrong.
+        TrainingError: A cleaning step is wrong, or the metric that picks the best checkpoint is unknown.
     """
     set_seed(training.seed)
     tokenizer = load_tokenizer(arguments)
     model = load_model(arguments, data)
-    if training.metric_for_best_model is None or training.metric_for_best_model == "loss":
-        training.metric_for_best_model, training.greater_is_better = BEST[data.task], True
+    training.metric_for_best_model = _metric(training.metric_for_best_model, data.task)
     datasets = {name: _tokenized(part, tokenizer, arguments.max_length) for name, part in data.parts.items()}
     cut = sum(length == arguments.max_length for length in datasets["train"]["length"])
     if cut:
@@ -69,6 +70,16 @@ def fine_tune(data: LabelledData, arguments: DataArguments, training: FineTuning
     trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
     metrics = {name: _evaluate(trainer, datasets[name], name) for name in ("validation", "test")}
     return FineTuned(trainer.accelerator.unwrap_model(trainer.model), tokenizer, metrics)
+
+
+def _metric(asked: str | None, task: Task) -> str:
+    """Returns the metric that picks the best checkpoint: for `auto` the first of the task's."""
+    known = (*METRICS[task], "loss")
+    if asked in (None, "auto"):
+        return known[0]
+    if asked.removeprefix("eval_") not in known:
+        raise TrainingError(f"--metric_for_best_model: expected {', '.join(known)}, found {asked!r}")
+    return asked
 
 
 def _tokenized(part: Part, tokenizer: PreTrainedTokenizerFast, max_length: int) -> Dataset:

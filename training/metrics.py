@@ -6,7 +6,10 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 
 from .labels import Targets, Task
 
-BEST = {"single_label": "macro_f1", "multi_label": "micro_f1"}
+METRICS = {
+    "single_label": ("macro_f1", "accuracy"),
+    "multi_label": ("micro_f1", "macro_f1", "micro_precision", "micro_recall", "exact_match"),
+}
 
 
 def decide(logits: npt.NDArray[np.float32], task: Task) -> npt.NDArray[np.int64]:

@@ -18,7 +18,8 @@ from training.arguments import DataArguments
 from training.data import load_data
 from training.encoder import load_tokenizer
 from training.errors import EncoderError, TrainingError
-from training.metrics import decide, quality
+from training.fine_tuning import _metric
+from training.metrics import METRICS, decide, quality
 
 WORDS = {"late": "the train was late again", "fine": "everything went well today", "loud": "too much noise at night"}
 
@@ -184,3 +185,23 @@ def test_quality_by_hand() -> None:
     assert figures["micro_precision"] == pytest.approx(2 / 3)
     assert figures["micro_recall"] == pytest.approx(2 / 3)
     assert figures["exact_match"] == 0
+    assert set(figures) == set(METRICS["multi_label"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "task", "expected"),
+    [
+        ("auto", "single_label", "macro_f1"),
+        ("auto", "multi_label", "micro_f1"),
+        ("eval_loss", "single_label", "eval_loss"),
+    ],
+)
+def test_metric_that_picks_the_best_checkpoint(asked: str, task: str, expected: str) -> None:
+    """F1 unless asked otherwise; what is asked for is used."""
+    assert _metric(asked, task) == expected
+
+
+def test_unknown_metric() -> None:
+    """Before anything is trained, with the names there are."""
+    with pytest.raises(TrainingError, match="expected macro_f1, accuracy, loss, found 'auc'"):
+        _metric("auc", "single_label")
