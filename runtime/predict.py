@@ -72,18 +72,31 @@ def run(args: argparse.Namespace, lines: Iterable[bytes], output: TextIO, *, int
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 for a failed job, 2 for a wrong call."""
     args = parse_args(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:
+        print("error: standard output is closed; there is nowhere to write to", file=sys.stderr)
+        return 1
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    lines, interactive = ((), False) if sys.stdin is None else (sys.stdin.buffer, sys.stdin.isatty())
     try:
-        lines, interactive = ((), False) if sys.stdin is None else (sys.stdin.buffer, sys.stdin.isatty())
         return 1 if run(args, lines, sys.stdout, interactive=interactive) else 0
     except LitmusError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `| head -1`: the reader has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
+    except OSError as error:
+        _discard_output()
+        print(f"error: reading or writing failed: {error.strerror}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
+        _discard_output()
         return 130
+
+
+def _discard_output() -> None:
+    """Sends what is still buffered nowhere, so that the interpreter does not complain about it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _decoded(lines: Iterable[bytes]) -> Iterator[str | TextError]:

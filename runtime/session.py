@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ArtifactError, DependencyError, ProviderError
+from .errors import ArtifactError, DependencyError, InferenceError, ProviderError
 from .manifest import Variant
 from .onnx_file import skeleton
 
@@ -96,9 +96,11 @@ class Session:
             raise
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             if provider != "cpu":
-                raise ProviderError(f"{name} did not start on this machine; use provider 'cpu'. {error}") from error
+                raise ProviderError(
+                    f"{name} did not start on this machine; use provider 'cpu'. {_first_line(error)}"
+                ) from error
             raise ArtifactError(
-                f"onnxruntime cannot load {variant.file}; export the artifact again. {error}"
+                f"onnxruntime cannot load {variant.file}; export the artifact again. {_first_line(error)}"
             ) from error
         if self._session.get_providers()[0] != name:
             raise ProviderError(f"{name} did not start on this machine; use provider 'cpu', or install its libraries")
@@ -115,8 +117,14 @@ class Session:
 
         Returns:
             Logits, (batch, labels) float32.
+
+        Raises:
+            InferenceError: onnxruntime cannot compute them.
         """
-        (logits,) = self._session.run([OUTPUT], {name: inputs[name] for name in self._inputs})
+        try:
+            (logits,) = self._session.run([OUTPUT], {name: inputs[name] for name in self._inputs})
+        except Exception as error:  # onnxruntime's own classes derive from Exception alone
+            raise InferenceError(f"onnxruntime failed on {self.provider}: {_first_line(error)}") from error
         return np.asarray(logits, np.float32)
 
     def _check(self, file: str, labels: int) -> None:
@@ -184,6 +192,11 @@ def available_cpus() -> int:
         return affinity if quota == "max" else max(1, min(affinity, int(quota) // int(period)))
     except (OSError, ValueError):
         return affinity
+
+
+def _first_line(error: Exception) -> str:
+    """Leaves out the stack trace that some of onnxruntime's messages go on with."""
+    return str(error).partition("\n")[0]
 
 
 def _mapped_skeleton(path: Path) -> bytes:

@@ -206,6 +206,19 @@ def test_nan_weights(copy: Path) -> None:
         load(copy, provider="cpu").predict("late")
 
 
+def test_graph_that_fails_at_run_time(copy: Path) -> None:
+    """An embedding with too few rows is found when a text needs one that is not there."""
+
+    def shrink(model: onnx.ModelProto) -> None:
+        (tensor,) = (tensor for tensor in model.graph.initializer if list(tensor.dims) == [30522, 32])
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[:200], tensor.name))
+
+    change_model(copy, shrink)
+    with pytest.raises(InferenceError, match="onnxruntime failed on cpu: ") as caught:
+        load(copy, provider="cpu").predict("late")
+    assert "\n" not in str(caught.value)
+
+
 def test_manifest_round_trip(artifact: Path) -> None:
     """What is read and written again is the same manifest."""
     content = (artifact / "litmus.json").read_text("utf-8")

@@ -98,3 +98,26 @@ def test_reader_that_leaves_early(artifact: Path) -> None:
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("redirection", "expected"),
+    [
+        ("> /dev/full", "error: reading or writing failed: No space left on device\n"),
+        (">&-", "error: standard output is"),
+    ],
+)
+def test_output_that_cannot_be_written(artifact: Path, redirection: str, expected: str) -> None:
+    """One line, exit status 1, no stack trace."""
+    line = f"{sys.executable} -m runtime.predict --model {artifact} late {redirection}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(expected)
+    assert done.stderr.count("\n") == 1
+
+
+def test_closed_stdin(artifact: Path) -> None:
+    """No texts, no answers, no stack trace."""
+    line = f"{sys.executable} -m runtime.predict --model {artifact} <&-"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
