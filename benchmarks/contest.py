@@ -14,6 +14,7 @@ from .job import Job
 from .roster import ROOT, ROSTER, Entry, interpreter
 
 Batch = list[str]
+WARM_UP_BATCHES = 3
 
 
 class ContenderError(Exception):
@@ -40,9 +41,10 @@ class Contender:
             env=os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
         )
 
-    def load(self, job: Job) -> float:
-        """Loads the model; returns the seconds it took, preparation included."""
-        return float(self._ask({"load": asdict(job)})["load_s"])
+    def load(self, job: Job) -> tuple[float, dict[str, str]]:
+        """Loads the model; returns the seconds it took, preparation included, and the versions at work."""
+        answer = self._ask({"load": asdict(job)})
+        return answer["load_s"], answer["versions"]
 
     def time(self, batches: Sequence[Batch]) -> list[float]:
         """Returns each batch's latency in milliseconds, text to scores."""
@@ -85,11 +87,13 @@ class Measured:
 
     Attributes:
         load_s: Seconds until it was ready, preparation included.
+        versions: Of the packages in its environment.
         latencies_ms: Every latency, by workload.
         scores: Scores of the texts of the first workload.
     """
 
     load_s: float
+    versions: Mapping[str, str]
     latencies_ms: Mapping[str, list[float]]
     scores: list[list[float]]
 
@@ -119,30 +123,38 @@ def compete(
         Results by contender, and the reason for each contender that has none.
     """
     failures: dict[str, str] = {}
+    measured: dict[str, Measured] = {}
+    running: dict[str, Contender] = {}
+    first = next(iter(workloads.values()))
+
+    @contextlib.contextmanager
+    def attempt(name: str) -> Iterator[None]:
+        try:
+            yield
+        except ContenderError as error:
+            failures[name] = str(error)
+            running.pop(name, None)
+            measured.pop(name, None)
+
     with contextlib.ExitStack() as stack:
-        ready: dict[str, Contender] = {}
-        load_s: dict[str, float] = {}
         for name in names:
             _say(f"loading {name} ...")
             work_dir = stack.enter_context(tempfile.TemporaryDirectory())
-            try:
+            with attempt(name):
                 contender = stack.enter_context(Contender(name, ROSTER[name], threads))
-                load_s[name] = contender.load(
-                    Job(model, checkpoint, threads, ROSTER[name].option, list(calibration), work_dir)
-                )
+                job = Job(model, checkpoint, threads, ROSTER[name].option, list(calibration), work_dir)
+                load_s, versions = contender.load(job)
                 for batches in workloads.values():
-                    contender.time(batches[:3])
-                ready[name] = contender
-            except ContenderError as error:
-                failures[name] = str(error)
-        latencies: dict[str, dict[str, list[float]]] = {name: {key: [] for key in workloads} for name in ready}
+                    contender.time(batches[:WARM_UP_BATCHES])
+                measured[name] = Measured(load_s, versions, {key: [] for key in workloads}, contender.score(first))
+                running[name] = contender
         for turn in range(rounds):
             _say(f"round {turn + 1} of {rounds}")
             for workload, batches in workloads.items():
-                for name in _rotated(list(ready), turn):
-                    latencies[name][workload].extend(ready[name].time(batches))
-        first = next(iter(workloads.values()))
-        return {name: Measured(load_s[name], latencies[name], ready[name].score(first)) for name in ready}, failures
+                for name in _rotated(list(running), turn):
+                    with attempt(name):
+                        measured[name].latencies_ms[workload].extend(running[name].time(batches))
+    return measured, failures
 
 
 def _rotated(names: list[str], turn: int) -> Iterator[str]:

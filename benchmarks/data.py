@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from runtime import ArtifactError, Classifier
 from training.arguments import DataArguments
 from training.checkpoint import RECORD
 from training.data import LabelledData, load_data
@@ -23,3 +24,13 @@ def training_data(checkpoint: str) -> LabelledData:
     if data.sha256 != record["data"]["sha256"]:
         raise DataError(f"the data set of {checkpoint} has changed since the training; train again")
     return data
+
+
+def check_labels(classifier: Classifier, data: LabelledData, model: str) -> None:
+    """Makes sure that an artifact and a data set speak of the same labels in the same order.
+
+    Raises:
+        ArtifactError: They do not, so their figures would mean nothing.
+    """
+    if classifier.labels != data.labels:
+        raise ArtifactError(f"{model} has other labels than the checkpoint's data set; export this checkpoint again")

@@ -2,13 +2,14 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from runtime import load
+from runtime import Classifier, load
 from runtime.session import available_cpus
 
 from .contest import Batch, Measured, compete
-from .data import training_data
+from .data import check_labels, training_data
 from .machine import machine
 from .roster import BASELINE
 
@@ -38,17 +39,20 @@ def measure(
 
     Raises:
         DataError: The checkpoint's data set cannot be read again.
+        ArtifactError: The artifact cannot be loaded, or has other labels than the data set.
     """
     threads = threads or available_cpus()
     data = training_data(checkpoint)
     workloads: dict[str, list[Batch]] = {REAL: [[text] for text in data.test.texts[:texts]]}
-    workloads |= _fixed_lengths(model)
+    classifier = load(model, provider="cpu")
+    check_labels(classifier, data, model)
+    workloads |= _fixed_lengths(classifier)
     measured, failures = compete(
         contenders,
         workloads,
         rounds=rounds,
-        model=model,
-        checkpoint=checkpoint,
+        model=str(Path(model).resolve()),  # contenders run in another folder
+        checkpoint=str(Path(checkpoint).resolve()),
         threads=threads,
         calibration=data.train.texts[:CALIBRATION_TEXTS],
     )
@@ -84,9 +88,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fixed_lengths(model: str) -> dict[str, list[Batch]]:
+def _fixed_lengths(classifier: Classifier) -> dict[str, list[Batch]]:
     """Makes texts of exactly so many tokens, as far as the model reads them, from a word that is one token."""
-    classifier = load(model, provider="cpu")
     longest = classifier.manifest.max_length
     lengths = sorted({min(length, longest) for length in LENGTHS})
     per_word = classifier.predict("the the").n_tokens - classifier.predict("the").n_tokens
@@ -114,7 +117,7 @@ def _results(measured: Measured, baseline: Measured | None) -> dict[str, Any]:
         if baseline is not None:
             speedup = statistics.median(baseline.latencies_ms[workload]) / statistics.median(ordered)
             workloads[workload]["times_faster"] = speedup
-    results: dict[str, Any] = {"load_s": measured.load_s, "workloads": workloads}
+    results: dict[str, Any] = {"load_s": measured.load_s, "versions": measured.versions, "workloads": workloads}
     if baseline is not None:
         pairs = list(zip(measured.scores, baseline.scores, strict=True))
         results["same_label"] = statistics.mean(_best(row) == _best(other) for row, other in pairs)

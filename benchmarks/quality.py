@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from runtime import load
 from training.data import LabelledData
+from training.fine_tuning import TEXTS_PER_BATCH, predict_logits
 from training.metrics import decide, quality
 
-from .data import training_data
-
-ROWS_PER_BATCH = 16
+from .data import check_labels, training_data
 
 
 def measure(model: str, checkpoint: str) -> dict[str, Any]:
@@ -64,19 +63,14 @@ def markdown(report: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _torch_logits(checkpoint: str, data: LabelledData) -> np.ndarray:
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, dtype="float32").eval()
-    rows = []
-    for start in range(0, len(data.test.texts), ROWS_PER_BATCH):
-        texts = list(data.test.texts[start : start + ROWS_PER_BATCH])
-        with torch.inference_mode():
-            rows.append(model(**tokenizer(texts, padding=True, truncation=True, return_tensors="pt")).logits.numpy())
-    return np.concatenate(rows)
+def _torch_logits(checkpoint: str, data: LabelledData) -> npt.NDArray[np.float32]:
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, dtype="float32")
+    return predict_logits(model, AutoTokenizer.from_pretrained(checkpoint), data.test.texts)
 
 
-def _artifact_logits(model: str, data: LabelledData) -> np.ndarray:
+def _artifact_logits(model: str, data: LabelledData) -> npt.NDArray[np.float32]:
     classifier = load(model, provider="cpu")
+    check_labels(classifier, data, model)
     texts = data.test.texts
-    batches = (texts[start : start + ROWS_PER_BATCH] for start in range(0, len(texts), ROWS_PER_BATCH))
+    batches = (texts[start : start + TEXTS_PER_BATCH] for start in range(0, len(texts), TEXTS_PER_BATCH))
     return np.concatenate([classifier.logits(batch) for batch in batches])

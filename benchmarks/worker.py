@@ -3,8 +3,8 @@
 Runs in the contender's own interpreter, so it imports the standard library and `job` alone. Texts come through the
 pipe and go nowhere else. Whatever libraries print goes to stderr.
 
-Requests: `{"load": {...}}` -> `{"load_s": s}`; `{"time": [[text, ...], ...]}` -> `{"latencies_ms": [...]}`, one per
-batch; `{"score": [[text, ...], ...]}` -> `{"scores": [[...], ...]}`, one row per text.
+Requests: `{"load": {...}}` -> `{"load_s": s, "versions": {...}}`; `{"time": [[text, ...], ...]}` ->
+`{"latencies_ms": [...]}`, one per batch; `{"score": [[text, ...], ...]}` -> `{"scores": [[...], ...]}`, a row per text.
 """
 
 import importlib
@@ -12,9 +12,12 @@ import json
 import os
 import sys
 import time
+from importlib import metadata
 from typing import Any
 
 from benchmarks.job import Job, Scorer
+
+PACKAGES = ("torch", "transformers", "tokenizers", "onnxruntime", "optimum", "optimum-onnx", "openvino", "nncf")
 
 
 def main(module: str) -> None:
@@ -27,7 +30,7 @@ def main(module: str) -> None:
         if "load" in request:
             start = time.perf_counter()
             scorer = importlib.import_module(module).load(Job(**request["load"]))
-            answer: dict[str, Any] = {"load_s": time.perf_counter() - start}
+            answer: dict[str, Any] = {"load_s": time.perf_counter() - start, "versions": _versions()}
         elif scorer is None:
             raise RuntimeError("load first")
         elif "time" in request:
@@ -36,6 +39,12 @@ def main(module: str) -> None:
             answer = {"scores": [row for batch in request["score"] for row in scorer(batch)]}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def _versions() -> dict[str, str]:
+    """Returns the versions of what may be at work in this process."""
+    installed = {distribution.name: distribution.version for distribution in metadata.distributions()}
+    return {name: installed[name] for name in PACKAGES if name in installed}
 
 
 def _latency_ms(scorer: Scorer, batch: list[str]) -> float:

@@ -1,6 +1,7 @@
 """Writes the artifact folder: all of it under a temporary name beside the target, then one rename.
 
-A reader never sees half an artifact, and an artifact that is replaced stays whole until the new one is.
+A reader never sees half an artifact. One that is replaced is moved aside, for the moment between two renames there is
+none, and it is back if the second rename fails.
 """
 
 import contextlib
@@ -41,28 +42,45 @@ def publishing(target: Path, *, overwrite: bool) -> Iterator[Path]:
         ExportError: The target exists and may not be replaced, or is no artifact.
     """
     target = target.absolute()
-    if target.exists() or target.is_symlink():
-        if not overwrite:
-            raise ExportError(f"{target} exists; choose another folder, or pass --overwrite")
-        if not (target / manifests.NAME).is_file():
-            raise ExportError(f"{target} is not an artifact, so --overwrite does not replace it; choose another folder")
+    replace = target.exists() or target.is_symlink()
+    if replace and not overwrite:
+        raise ExportError(f"{target} exists; choose another folder, or pass --overwrite")
+    if replace and not (target / manifests.NAME).is_file():
+        raise ExportError(f"{target} is not an artifact, so --overwrite does not replace it; choose another folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         folder.chmod(0o755)
         yield folder
         _sync(folder)
-        if target.exists():
-            replaced = Path(tempfile.mkdtemp(prefix=f".{target.name}.replaced.", dir=target.parent))
-            target.rename(replaced / "artifact")
-            folder.rename(target)
-            shutil.rmtree(replaced)
+        if replace:
+            _replace(target, folder)
         else:
-            folder.rename(target)
+            _rename(folder, target)
         _sync_one(target.parent)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _replace(target: Path, folder: Path) -> None:
+    """Puts the new artifact in the old one's place; if that fails, the old one is back."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.replaced.", dir=target.parent))
+    target.rename(aside / "artifact")
+    try:
+        _rename(folder, target)
+    except BaseException:
+        (aside / "artifact").rename(target)
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside)
+
+
+def _rename(folder: Path, target: Path) -> None:
+    try:
+        folder.rename(target)
+    except OSError as error:  # somebody else has put something there meanwhile
+        raise ExportError(f"cannot write {target}: {error.strerror}; choose another folder") from error
 
 
 def write_artifact(folder: Path, checkpoint: Checkpoint, variants: tuple[Variant, ...]) -> Manifest:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from optimum.exporters.tasks import TasksManager
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -20,6 +21,7 @@ from .errors import CheckpointError
 
 TASK = "text-classification"
 RECORD = "training.json"
+DEFAULT_LENGTH = 512
 UNSAFE_KEYS = ("auto_map", "_attn_implementation_internal")
 TASKS: dict[str | None, Task] = {
     "single_label_classification": "single_label",
@@ -79,7 +81,10 @@ def open_checkpoint(path: str) -> Checkpoint:
         raise CheckpointError(f"{folder}: problem_type is {model.config.problem_type!r}; expected a classification")
     if model.config.pad_token_id is None:
         raise CheckpointError(f"{folder}/config.json has no pad_token_id; set it to the tokenizer's padding token")
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise CheckpointError(f"{folder}/tokenizer.json is not a tokenizer; the checkpoint is damaged") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     if tokenizer.get_vocab_size(with_added_tokens=True) > model.config.vocab_size:
@@ -106,8 +111,9 @@ def _model(folder: Path) -> PreTrainedModel:
         model, report = loader.from_pretrained(
             folder, use_safetensors=True, output_loading_info=True, attn_implementation="eager", dtype="float32"
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{folder}: transformers cannot load it as a {TASK} model: {error}") from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{folder}: transformers cannot load it as a {TASK} model: {reason}") from error
     if report["missing_keys"]:
         raise CheckpointError(f"{folder} lacks the weights {min(report['missing_keys'])!r}: fine-tune it first")
     return cast(PreTrainedModel, model.eval())
@@ -122,7 +128,7 @@ def _input_names(model: PreTrainedModel) -> tuple[str, ...]:
 
 def _max_length(config: PreTrainedConfig, tokenizer_config: dict[str, Any], record: dict[str, Any]) -> int:
     """What training used, else what the tokenizer says; never more than the model has positions for."""
-    positions = int(config.max_position_embeddings)
+    positions = int(getattr(config, "max_position_embeddings", DEFAULT_LENGTH))
     if "roberta" in config.model_type or config.model_type == "camembert":
         positions -= config.pad_token_id + 1
     return min(int(record.get("max_length") or tokenizer_config.get("model_max_length") or positions), positions)

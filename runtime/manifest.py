@@ -7,7 +7,6 @@ of the other files and a digest of itself, so that a changed threshold is notice
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
@@ -17,6 +16,8 @@ from .errors import ArtifactError
 
 NAME = "litmus.json"
 SCHEMA_MAJOR = 1
+MAX_NUMBER = 1e30
+MIN_TEMPERATURE = 1e-3
 Task = Literal["single_label", "multi_label"]
 
 
@@ -117,7 +118,7 @@ class Manifest:
         """
         try:
             fields = json.loads(content)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise ArtifactError(f"{NAME} is not valid JSON; the artifact is damaged, export it again") from error
         if not isinstance(fields, dict):
             raise ArtifactError(f"{NAME}: expected a JSON object, found {type(fields).__name__}; export it again")
@@ -154,16 +155,17 @@ def _check(manifest: Manifest) -> None:
     _expect(manifest.task in ("single_label", "multi_label"), "task", "single_label or multi_label", manifest.task)
     _expect(count >= 2 or (count == 1 and manifest.task == "multi_label"), "labels", "two labels or more", count)
     _expect(len(set(manifest.labels)) == count, "labels", "distinct names", "a name twice")
-    expected = count if manifest.task == "multi_label" else 0
+    single_label = manifest.task == "single_label"
+    _expect((manifest.thresholds is None) == single_label, "thresholds", "them for multi_label, else null", "the other")
+    expected = 0 if single_label else count
     _expect(
         len(manifest.thresholds or ()) == expected, "thresholds", f"{expected} of them", len(manifest.thresholds or ())
     )
-    numbers = (manifest.temperature, manifest.abstain_below or 0.0, *(manifest.thresholds or ()))
-    _expect(all(math.isfinite(number) for number in numbers), "temperature, thresholds", "finite numbers", "others")
-    _expect(manifest.temperature > 0, "temperature", "a number above 0", manifest.temperature)
+    _expect(manifest.temperature >= MIN_TEMPERATURE, "temperature", f"{MIN_TEMPERATURE} or more", manifest.temperature)
     _expect(manifest.max_length >= 3, "max_length", "3 or more", manifest.max_length)
     _expect(bool(manifest.variants), "variants", "one or more", "none")
     for variant in manifest.variants:
+        _expect(bool(variant.providers), f"variants.{variant.name}.providers", "one or more", "none")
         _expect(variant.file in manifest.files, f"variants.{variant.name}", "a listed file", variant.file)
 
 
@@ -214,6 +216,7 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         return value
     if kind is float:
         _expect_type(value, (int, float), where)
+        _expect(-MAX_NUMBER < value < MAX_NUMBER, where, "a finite number", "another")
         return float(value)
     _expect_type(value, kind, where)
     return value

@@ -18,6 +18,7 @@ from .errors import ArtifactError
 
 ALLOWED_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 MAPPED_FROM_BYTES = 4096
+MAX_VARINT_BITS = 63
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH, _MODEL_OPSET = 7, 8
@@ -133,6 +134,8 @@ def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
         shift += 7
+        if shift > MAX_VARINT_BITS:
+            raise ValueError("a number of more than 64 bits")
 
 
 def _varint(value: int) -> bytes:

@@ -5,19 +5,19 @@ output and input stay aligned, and the exit status is 1. The text itself is neve
 """
 
 import argparse
+import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, TextIO
+from collections.abc import Iterator, Sequence
+from typing import Any, TextIO, cast
 
 from .classifier import Classifier, load
 from .errors import LitmusError, TextError
 from .policy import Prediction
 from .session import PROVIDERS
 
-LINES_PER_BATCH = 64
+CHUNK_BYTES = 1 << 16
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -35,14 +35,13 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def run(args: argparse.Namespace, lines: Iterable[bytes], output: TextIO, *, interactive: bool = False) -> int:
+def run(args: argparse.Namespace, stream: io.BufferedIOBase, output: TextIO) -> int:
     """Classifies the texts of the command line, or else the lines, and writes one JSON object per text.
 
     Args:
         args: From `parse_args`.
-        lines: UTF-8 lines, read only if the command line holds no text.
+        stream: UTF-8 lines, read only if the command line holds no text; whatever has arrived is answered at once.
         output: Receives the JSON Lines.
-        interactive: Somebody types the lines, so each is answered at once instead of in batches.
 
     Returns:
         How many texts could not be classified.
@@ -51,10 +50,8 @@ def run(args: argparse.Namespace, lines: Iterable[bytes], output: TextIO, *, int
         LitmusError: The artifact cannot be loaded, or the model fails.
     """
     classifier = load(args.model, provider=args.provider, threads=args.threads)
-    texts: Iterator[str | TextError] = iter(args.texts) if args.texts else _decoded(lines)
-    lines_per_batch = 1 if interactive else LINES_PER_BATCH
     index = failures = 0
-    while batch := list(islice(texts, lines_per_batch)):
+    for batch in [args.texts] if args.texts else _arriving(stream):
         for result in _predict(classifier, batch):
             if isinstance(result, TextError):
                 failures += 1
@@ -76,9 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("error: standard output is closed; there is nowhere to write to", file=sys.stderr)
         return 1
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    lines, interactive = ((), False) if sys.stdin is None else (sys.stdin.buffer, sys.stdin.isatty())
+    stream = io.BytesIO() if sys.stdin is None else cast(io.BufferedIOBase, sys.stdin.buffer)
     try:
-        return 1 if run(args, lines, sys.stdout, interactive=interactive) else 0
+        return 1 if run(args, stream, sys.stdout) else 0
     except LitmusError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -99,14 +96,35 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _decoded(lines: Iterable[bytes]) -> Iterator[str | TextError]:
-    """Yields each line as text without its end, or the reason why it is none."""
-    for index, line in enumerate(lines):
-        content = line.removeprefix(b"\xef\xbb\xbf") if index == 0 else line
-        try:
-            yield content.rstrip(b"\r\n").decode()
-        except UnicodeDecodeError:
-            yield TextError(index, "it is not UTF-8; convert the input, for example with iconv")
+def _arriving(stream: io.BufferedIOBase) -> Iterator[list[str | TextError]]:
+    """Yields the lines that have arrived, without waiting for more, so that a pipe gets its answers as it asks."""
+    index = 0
+    for lines in _lines(stream):
+        yield [_decode(index + position, line) for position, line in enumerate(lines)]
+        index += len(lines)
+
+
+def _lines(stream: io.BufferedIOBase) -> Iterator[list[bytes]]:
+    """Yields complete lines in groups as they come in; the last may lack its end."""
+    started: list[bytes] = []
+    while chunk := stream.read1(CHUNK_BYTES):
+        *complete, rest = chunk.split(b"\n")
+        if complete:
+            complete[0] = b"".join([*started, complete[0]])
+            started = []
+            yield complete
+        started.append(rest)
+    if any(started):
+        yield [b"".join(started)]
+
+
+def _decode(index: int, line: bytes) -> str | TextError:
+    """Returns a line as text, or the reason why it is none."""
+    content = line.removeprefix(b"\xef\xbb\xbf") if index == 0 else line
+    try:
+        return content.rstrip(b"\r").decode()
+    except UnicodeDecodeError:
+        return TextError(index, "it is not UTF-8; convert the input, for example with iconv")
 
 
 def _predict(classifier: Classifier, texts: Sequence[str | TextError]) -> list[Prediction | TextError]:

@@ -12,9 +12,11 @@ Knows providers, threads and memory; knows nothing of text or labels. Settings a
 - weights are mapped, not copied: see `onnx_file`.
 """
 
+import contextlib
 import mmap
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -26,31 +28,23 @@ from .errors import ArtifactError, DependencyError, InferenceError, ProviderErro
 from .manifest import Variant
 from .onnx_file import skeleton
 
+try:
+    import onnxruntime
+except ImportError as missing:
+    raise DependencyError(
+        "onnxruntime is not installed: pip install 'litmus-onnx[cpu]', or 'litmus-onnx[gpu]' for CUDA"
+    ) from missing
+
 
 def _check_onnxruntime() -> None:
-    """Refuses to start without onnxruntime, or with two distributions of it, which overwrite each other's files."""
-    found = []
-    for distribution in ("onnxruntime", "onnxruntime-gpu"):
-        try:
-            found.append(metadata.version(distribution) and distribution)
-        except metadata.PackageNotFoundError:
-            continue
-    if not found:
-        raise DependencyError(
-            "onnxruntime is not installed: pip install 'litmus-onnx[cpu]', or 'litmus-onnx[gpu]' for CUDA"
-        )
-    if len(found) == 2:
+    """Refuses to load with two distributions of onnxruntime, which overwrite each other's files."""
+    found = {distribution.name for distribution in metadata.distributions()}
+    if {"onnxruntime", "onnxruntime-gpu"} <= found:
         raise DependencyError(
             "both onnxruntime and onnxruntime-gpu are installed and overwrite each other: "
             "pip uninstall both, then install 'litmus-onnx[cpu]' or 'litmus-onnx[gpu]'"
         )
 
-
-try:
-    import onnxruntime
-except ImportError:
-    _check_onnxruntime()
-    raise
 
 Provider = Literal["auto", "cpu", "cuda"]
 PROVIDERS: Mapping[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -87,7 +81,8 @@ class Session:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
         name = PROVIDERS[provider]
         if provider == "cuda":
-            onnxruntime.preload_dlls()  # finds the CUDA libraries of the nvidia-* wheels
+            with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find
+                onnxruntime.preload_dlls()  # finds the CUDA libraries of the nvidia-* wheels
         try:
             self._session = onnxruntime.InferenceSession(
                 _mapped_skeleton(path), options, providers=[name], enable_fallback=False
@@ -184,14 +179,38 @@ def candidates(asked: str, variant: Variant) -> tuple[str, ...]:
     return (asked,)
 
 
-def available_cpus() -> int:
-    """Returns how many CPUs this process may use: its affinity, or its cgroup v2 quota if that is less."""
+def available_cpus(root: Path = Path("/")) -> int:
+    """Returns how many CPUs this process may use: its affinity, or its cgroup's quota if that is less.
+
+    Args:
+        root: Where /proc and /sys are.
+    """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([affinity, *map(int, _quotas(root))]))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yields the CPU quotas of this process's control group and of those above it, in CPUs; versions 1 and 2."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return affinity if quota == "max" else max(1, min(affinity, int(quota) // int(period)))
-    except (OSError, ValueError):
-        return affinity
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if not path or controllers not in ("", "cpu", "cpu,cpuacct", "cpuacct,cpu"):
+            continue
+        mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        group = mount / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(mount):
+                break
+            try:
+                names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
+                quota, period = " ".join((folder / name).read_text() for name in names).split()
+                if quota not in ("max", "-1"):
+                    yield int(quota) / int(period)
+            except (OSError, ValueError):
+                continue  # the root has no limit, and a container may not see the groups above its own
 
 
 def _first_line(error: Exception) -> str:

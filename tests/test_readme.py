@@ -1,11 +1,15 @@
 """README.md's commands, run as they stand, in the order they stand."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from training.arguments import parse_args
+from training.data import load_data
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -31,6 +35,25 @@ def test_commands(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] in {"malignant", "benign"}
+
+
+def test_own_file_arguments(tmp_path: Path) -> None:
+    """The arguments in the table of label layouts parse and read a file of that layout."""
+    files = {
+        "notes.csv": "dialogue,section\n" + "hello,a\nbye,b\n" * 20,
+        "papers.csv": "title;abstract;group\n" + "t;x;a|b\nt;y;b\n" * 20,
+        "comments.csv": "Text,IsToxic,IsThreat\n" + "x,TRUE,FALSE\ny,0,1\n" * 20,
+    }
+    found = set()
+    for arguments in re.findall(r"`(--train_file .*?)` \|", README):
+        argv = shlex.split(arguments.replace("\\|", "|"))
+        name = argv[1]
+        argv[1] = str(tmp_path / name)
+        Path(argv[1]).write_text(files[name])
+        data, _ = parse_args([*argv, "--output_dir", str(tmp_path / "out")])
+        assert len(load_data(data).labels) == 2
+        found.add(name)
+    assert found == set(files)
 
 
 def test_make_targets_exist() -> None:

@@ -96,7 +96,9 @@ def parse_args(argv: Sequence[str]) -> tuple[DataArguments, FineTuningArguments]
 
 
 def _cpu_has_bf16() -> bool:
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - PyTorch has no public name for it
+    """Tells whether bf16 has instructions of its own here; PyTorch emulates it elsewhere, slower than fp32."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _recipe(path: str) -> list[str]:
@@ -111,6 +113,8 @@ def _recipe(path: str) -> list[str]:
         raise TrainingError(f"the recipe {path}: expected a JSON object, found {type(recipe).__name__}")
     argv: list[str] = []
     for name, value in recipe.items():
-        argv.append(f"--{name}")
-        argv.extend(str(item) for item in (value if isinstance(value, list) else [value]))
+        items = value if isinstance(value, list) else [value]
+        if value is not None and items:
+            argv.append(f"--{name}")
+            argv.extend(json.dumps(item) if isinstance(item, dict) else str(item) for item in items)
     return argv

@@ -10,6 +10,7 @@ from typing import Any
 
 from .arguments import DataArguments, FineTuningArguments
 from .data import LabelledData
+from .encoder import base_model
 from .errors import TrainingError
 from .fine_tuning import FineTuned
 
@@ -72,7 +73,7 @@ def _record(
         "task": data.task,
         "labels": data.labels,
         "max_length": arguments.max_length,
-        "base_model": {"name": arguments.model_name_or_path, "revision": arguments.model_revision},
+        "base_model": base_model(arguments, tuned.model),
         "data": {
             "sha256": data.sha256,
             "rows": sum(len(part.texts) for part in data.parts.values()),

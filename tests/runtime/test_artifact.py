@@ -135,9 +135,11 @@ def test_other_schema(copy: Path) -> None:
         ("labels", ["calm", "calm", "sad"], "labels: expected distinct names"),
         ("max_length", "48", "max_length: expected int, found str"),
         ("max_length", 1, "max_length: expected 3 or more, found 1"),
-        ("temperature", 0, "temperature: expected a number above 0"),
-        ("temperature", float("nan"), "expected finite numbers"),
-        ("thresholds", [0.5], "thresholds: expected 0 of them, found 1"),
+        ("temperature", 0, "temperature: expected 0.001 or more, found 0.0"),
+        ("temperature", 10**400, "temperature: expected a finite number"),
+        ("temperature", float("nan"), "temperature: expected a finite number"),
+        ("thresholds", [0.5], "thresholds: expected them for multi_label, else null"),
+        ("thresholds", [], "thresholds: expected them for multi_label, else null"),
         ("task", "regression", "task: expected single_label or multi_label, found 'regression'"),
         ("variants", [], "variants: expected one or more, found none"),
         ("vocab_size", 100, "tokenizer.json has 30522 tokens, the model's embedding 100"),
@@ -147,6 +149,28 @@ def test_wrong_field(copy: Path, field: str, value: object, expected: str) -> No
     """Each field is checked for type and sense, and the message names it."""
     rewrite(copy, lambda fields: fields.update({field: value}))
     assert expected in refusal(copy)
+
+
+def test_variant_without_provider(copy: Path) -> None:
+    """There would be nothing to run it on."""
+    rewrite(copy, lambda fields: fields["variants"][0].update(providers=[]))
+    assert "variants.fp32.providers: expected one or more" in refusal(copy)
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, '{"schema_version": ' + "9" * 5000 + "}"], ids=["deep", "long number"]
+)
+def test_hostile_json(copy: Path, content: str) -> None:
+    """What Python's parser itself refuses is a refusal, too."""
+    (copy / "litmus.json").write_text(content)
+    assert "not valid JSON" in refusal(copy)
+
+
+def test_endless_number(copy: Path) -> None:
+    """A protobuf number that never ends is refused at once, not after days."""
+    (copy / "onnx/model.onnx").write_bytes(b"\xff" * 5_000_000)
+    rewrite(copy)
+    assert refusal(copy) == "model.onnx is not an ONNX model; export it again"
 
 
 def test_missing_field(copy: Path) -> None:

@@ -56,7 +56,7 @@ def test_bad_lines_keep_their_place(artifact: Path, capsys: pytest.CaptureFixtur
 def test_output_never_has_the_text(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither on stdout nor on stderr."""
     output = io.StringIO()
-    run(parse_args(["--model", str(artifact)]), [b"Miller denies pain\n", b"Miller \xff\n"], output)
+    run(parse_args(["--model", str(artifact)]), io.BytesIO(b"Miller denies pain\nMiller \xff\n"), output)
     captured = capsys.readouterr()
     assert "Miller" not in output.getvalue() + captured.out + captured.err
 
@@ -121,3 +121,26 @@ def test_closed_stdin(artifact: Path) -> None:
     line = f"{sys.executable} -m runtime.predict --model {artifact} <&-"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_answers_come_as_lines_arrive(artifact: Path) -> None:
+    """A program on the other end of the pipe may wait for each answer before it asks again."""
+    line = [sys.executable, "-m", "runtime.predict", "--model", str(artifact)]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for index in range(3):
+            process.stdin.write("late\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["index"] == index
+        process.stdin.close()
+        assert process.wait() == 0
+
+
+@pytest.mark.parametrize("size", [10, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 200_000])
+def test_lines_across_chunks(artifact: Path, size: int) -> None:
+    """A line that starts in one chunk of input and ends in another is one text."""
+    lines = b"x " * (size // 2) + b"\nlate\r\nno end"
+    failures, rows = predict(artifact, [], lines)
+    assert (failures, len(rows)) == (0, 3)
+    assert rows[1:] == [row | {"index": row["index"] + 1} for row in predict(artifact, ["late", "no end"])[1]]

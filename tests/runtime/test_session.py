@@ -1,14 +1,17 @@
 """Providers, threads and memory mapping."""
 
+import os
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
 import pytest
 
 from runtime import Classifier, DependencyError, ProviderError, load
-from runtime import session as sessions
 from runtime.onnx_file import skeleton
 from runtime.session import available_cpus
 
@@ -52,30 +55,50 @@ def test_auto_falls_back_if_cuda_does_not_start(artifact: Path, monkeypatch: pyt
         load(artifact, provider="cuda")
 
 
-@pytest.mark.parametrize(
-    ("installed", "message"),
-    [((), "onnxruntime is not installed"), (("onnxruntime", "onnxruntime-gpu"), "overwrite each other")],
-)
-def test_one_onnxruntime_and_no_other(
-    monkeypatch: pytest.MonkeyPatch, installed: tuple[str, ...], message: str
-) -> None:
-    """Neither or both distributions: the message names the extra to install."""
-
-    def version(name: str) -> str:
-        if name in installed:
-            return "1.31.1"
-        raise metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(metadata, "version", version)
-    with pytest.raises(DependencyError, match=message) as caught:
-        sessions._check_onnxruntime()
-    assert "litmus-onnx[cpu]" in str(caught.value)
+def test_two_onnxruntimes(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both distributions overwrite each other's files: the message says what to do."""
+    both = [SimpleNamespace(name="onnxruntime"), SimpleNamespace(name="onnxruntime-gpu")]
+    monkeypatch.setattr(metadata, "distributions", lambda: both)
+    with pytest.raises(DependencyError, match=r"overwrite each other.*litmus-onnx\[cpu\]"):
+        load(artifact)
 
 
-def test_threads_are_the_available_cpus(artifact: Path) -> None:
-    """Unless asked otherwise."""
-    assert load(artifact, provider="cpu").threads == available_cpus()
+def test_no_onnxruntime() -> None:
+    """The message names the extra to install."""
+    code = "import sys; sys.modules['onnxruntime'] = None; import runtime"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "DependencyError: onnxruntime is not installed: pip install 'litmus-onnx[cpu]'" in done.stderr
+
+
+def test_threads(artifact: Path) -> None:
+    """One per CPU of this process's affinity at most, or as many as asked for."""
+    assert 1 <= load(artifact, provider="cpu").threads <= len(os.sched_getaffinity(0))
     assert load(artifact, provider="cpu", threads=1).threads == 1
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "cpus"),
+    [
+        ("0::/", {"cpu.max": "max 100000"}, 8),
+        ("0::/", {"cpu.max": "300000 100000"}, 3),
+        ("0::/", {"cpu.max": "50000 100000"}, 1),
+        ("0::/a/b", {"a/b/cpu.max": "max 100000", "a/cpu.max": "200000 100000"}, 2),
+        ("0::/host/path", {"cpu.max": "200000 100000"}, 2),
+        ("3:cpu,cpuacct:/a", {"cpu/a/cpu.cfs_quota_us": "250000", "cpu/a/cpu.cfs_period_us": "100000"}, 2),
+        ("3:cpu:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+        ("0::/", {"cpu.max": "garbage"}, 8),
+    ],
+)
+def test_cpu_quota(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, groups: str, files: dict[str, str], cpus: int
+) -> None:
+    """The tightest quota of the control group and those above it, versions 1 and 2; half a CPU is one thread."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    for name, content in (files | {"../../../proc/self/cgroup": f"12:memory:/x\n{groups}\n"}).items():
+        path = tmp_path / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content + "\n")
+    assert available_cpus(tmp_path) == cpus
 
 
 def test_quantized_kernels_never_saturate(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,20 @@ def test_command_line_overrides_the_recipe(tmp_path: Path) -> None:
     assert training.learning_rate == 1e-3
 
 
+def test_recipe_of_every_json_type(tmp_path: Path) -> None:
+    """Null and [] mean "as by default", an object and a boolean arrive as what they are."""
+    content = {
+        "delimiter": None,
+        "cleaning": [],
+        "lr_scheduler_kwargs": {"num_cycles": 2},
+        "load_best_model_at_end": False,
+    }
+    data, training = parse_args([recipe(tmp_path, content), "--output_dir", str(tmp_path / "out")])
+    assert (data.delimiter, data.cleaning) == (None, [])
+    assert training.lr_scheduler_kwargs == {"num_cycles": 2}
+    assert training.load_best_model_at_end is False
+
+
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.json")), ids=lambda path: path.stem)
 def test_shipped_recipes_parse(path: Path, tmp_path: Path) -> None:
     """Each recipe is complete but for the output folder."""

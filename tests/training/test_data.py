@@ -117,6 +117,16 @@ def test_files_for_validation_and_test(tmp_path: Path) -> None:
     assert data.sha256 != load_data(arguments(table(tmp_path, single()))).sha256
 
 
+def test_texts_in_two_parts_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """They flatter the figures, so the user hears of them; the text itself is not shown."""
+    test = table(tmp_path, [*single(3), {"text": "new", "label": "odd"}], "test.csv")
+    load_data(arguments(table(tmp_path, single()), test_file=test))
+    assert "3 of 4 test texts stand in the other parts, too" in caplog.text
+    caplog.clear()
+    load_data(arguments(table(tmp_path, single())))
+    assert caplog.text == ""
+
+
 def test_unknown_label(tmp_path: Path) -> None:
     """A label that the training file lacks is an error that names the known ones."""
     test = table(tmp_path, [*single(8), {"text": "t", "label": "prime"}], "test.csv")

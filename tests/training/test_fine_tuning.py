@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ from tests.models import bert, write_checkpoint
 from training.__main__ import main
 from training.arguments import DataArguments
 from training.data import load_data
-from training.encoder import load_tokenizer
+from training.encoder import load_model, load_tokenizer
 from training.errors import EncoderError, TrainingError
-from training.fine_tuning import _metric
+from training.fine_tuning import _metric, predict_logits
 from training.metrics import METRICS, decide, quality
 
 WORDS = {"late": "the train was late again", "fine": "everything went well today", "loud": "too much noise at night"}
@@ -97,7 +99,7 @@ def test_figures_are_the_models(single: Path) -> None:
     with torch.inference_mode():
         logits = model(**inputs).logits.numpy()
     figures = quality(decide(logits, data.task), data.test.targets, data.task)
-    assert record["metrics"]["test"]["accuracy"] == pytest.approx(figures["accuracy"], abs=1 / 24)
+    assert record["metrics"]["test"] == pytest.approx(figures)
     assert figures["accuracy"] > 0.9
 
 
@@ -115,7 +117,7 @@ def test_cleaning_is_the_same_everywhere(single: Path, tmp_path: Path) -> None:
 def test_multi_label(encoder: Path, tmp_path: Path, layout: str) -> None:
     """Both layouts train with a sigmoid head and report micro- and macro-F1."""
     rows = []
-    for index in range(60):
+    for index in range(120):
         late, loud = index % 2, index % 3 == 0
         text = f"{WORDS['late'] if late else ''} {WORDS['loud'] if loud else ''} on day {index}"
         labels = "|".join(["late"] * late + ["loud"] * loud)
@@ -126,10 +128,11 @@ def test_multi_label(encoder: Path, tmp_path: Path, layout: str) -> None:
         for row in rows:
             row["late"] = str(bool(row["late"])).upper()
     data = write_rows(tmp_path / "train.csv", rows)
+    options += ["--num_train_epochs", "16"]
     assert train(encoder, data, tmp_path / "checkpoint", "--label_columns", *options) == 0
     record = json.loads((tmp_path / "checkpoint/training.json").read_text())
     assert (record["task"], record["labels"]) == ("multi_label", ["late", "loud"])
-    assert {"micro_f1", "macro_f1", "exact_match"} <= set(record["metrics"]["test"])
+    assert record["metrics"]["test"]["micro_f1"] > 0.9
     config = json.loads((tmp_path / "checkpoint/config.json").read_text())
     assert config["problem_type"] == "multi_label_classification"
 
@@ -205,3 +208,52 @@ def test_unknown_metric() -> None:
     """Before anything is trained, with the names there are."""
     with pytest.raises(TrainingError, match="expected macro_f1, accuracy, loss, found 'auc'"):
         _metric("auc", "single_label")
+
+
+def test_best_checkpoint_is_kept(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The saved model is that of the best epoch on the validation part: here the first, because later ones diverge."""
+    rows = [{"text": f"{text} {index}", "label": label} for index in range(40) for label, text in WORDS.items()]
+    data = write_rows(tmp_path / "train.csv", rows)
+    diverging = ("--lr_scheduler_type", "constant", "--warmup_steps", "0", "--learning_rate", "2.0", "--bf16", "false")
+    losses = []
+    for metric in ("loss", "auto"):
+        output = tmp_path / metric
+        assert (
+            train(encoder, data, output, "--label_columns", "label", *diverging, "--metric_for_best_model", metric) == 0
+        )
+        model = AutoModelForSequenceClassification.from_pretrained(output)
+        losses.append(_validation_loss(output, model))
+    printed = capsys.readouterr().out
+    epochs = [float(value) for value in re.findall(r"'eval_loss': '([^']+)'", printed)][:8]
+    assert min(epochs) < 0.9 * epochs[-1]
+    assert losses[0] == pytest.approx(min(epochs), rel=0.01)
+
+
+def _validation_loss(checkpoint: Path, model: Any) -> float:
+    record = json.loads((checkpoint / "training.json").read_text())
+    part = load_data(DataArguments(**record["arguments"])).validation
+    logits = predict_logits(model, AutoTokenizer.from_pretrained(checkpoint), part.texts)
+    return float(torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(part.targets)))
+
+
+def test_half_precision_encoder_is_trained_in_fp32(encoder: Path, tmp_path: Path) -> None:
+    """Weights in fp16 would lose updates; transformers 5 loads them as they are saved unless told otherwise."""
+    AutoModelForSequenceClassification.from_pretrained(encoder).half().save_pretrained(tmp_path)
+    data = load_data(DataArguments(dataset="wisconsin"))
+    model = load_model(DataArguments(model_name_or_path=str(tmp_path), max_length=32), data)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_too_long_for_the_encoder(encoder: Path) -> None:
+    """Found before training, with the range there is."""
+    arguments = DataArguments(model_name_or_path=str(encoder), max_length=65)
+    with pytest.raises(EncoderError, match="--max_length: expected 3 to 64, found 65"):
+        load_model(arguments, load_data(DataArguments(dataset="wisconsin")))
+
+
+def test_cut_weights(encoder: Path, tmp_path: Path) -> None:
+    """A damaged encoder is one line."""
+    copy = Path(shutil.copytree(encoder, tmp_path / "encoder"))
+    (copy / "model.safetensors").write_bytes((copy / "model.safetensors").read_bytes()[:1000])
+    with pytest.raises(EncoderError, match="cannot load the encoder"):
+        load_model(DataArguments(model_name_or_path=str(copy)), load_data(DataArguments(dataset="wisconsin")))
