@@ -19,9 +19,13 @@ def training_data(checkpoint: str) -> LabelledData:
     path = Path(checkpoint) / RECORD
     if not path.is_file():
         raise DataError(f"{checkpoint} has no {RECORD}; expected a checkpoint folder that `python -m training` wrote")
-    record = json.loads(path.read_text("utf-8"))
-    data = load_data(DataArguments(**record["arguments"]))
-    if data.sha256 != record["data"]["sha256"]:
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        arguments, sha256 = DataArguments(**record["arguments"]), record["data"]["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is not a record that `python -m training` wrote; train again") from error
+    data = load_data(arguments)
+    if data.sha256 != sha256:
         raise DataError(f"the data set of {checkpoint} has changed since the training; train again")
     return data
 

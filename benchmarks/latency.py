@@ -93,6 +93,8 @@ def _fixed_lengths(classifier: Classifier) -> dict[str, list[Batch]]:
     longest = classifier.manifest.max_length
     lengths = sorted({min(length, longest) for length in LENGTHS})
     per_word = classifier.predict("the the").n_tokens - classifier.predict("the").n_tokens
+    if per_word < 1:  # the model reads too few tokens to tell
+        return {}
     special = classifier.predict("the").n_tokens - per_word
 
     def text(length: int) -> str:

@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (LitmusError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

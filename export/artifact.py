@@ -16,7 +16,7 @@ from pathlib import Path
 
 from runtime import manifest as manifests
 from runtime import policy
-from runtime.artifact import TOKENIZER, sha256
+from runtime.artifact import TOKENIZER, check_listing, sha256
 from runtime.manifest import FileEntry, Golden, Manifest, Variant, Window
 
 from .checkpoint import Checkpoint
@@ -45,8 +45,8 @@ def publishing(target: Path, *, overwrite: bool) -> Iterator[Path]:
     replace = target.exists() or target.is_symlink()
     if replace and not overwrite:
         raise ExportError(f"{target} exists; choose another folder, or pass --overwrite")
-    if replace and not (target / manifests.NAME).is_file():
-        raise ExportError(f"{target} is not an artifact, so --overwrite does not replace it; choose another folder")
+    if replace:
+        _check_replaceable(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -61,6 +61,14 @@ def publishing(target: Path, *, overwrite: bool) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _check_replaceable(target: Path) -> None:
+    """Makes sure that replacing the target costs nothing but an artifact: no other file in it, no link to it."""
+    path = target / manifests.NAME
+    if target.is_symlink() or not path.is_file():
+        raise ExportError(f"{target} is not an artifact's folder, so --overwrite does not replace it; choose another")
+    check_listing(target, Manifest.from_json(path.read_text("utf-8", errors="replace")))
 
 
 def _replace(target: Path, folder: Path) -> None:
@@ -105,8 +113,7 @@ def write_artifact(folder: Path, checkpoint: Checkpoint, variants: tuple[Variant
 
 
 def _manifest(checkpoint: Checkpoint, variants: tuple[Variant, ...]) -> Manifest:
-    record = checkpoint.record
-    data = record.get("data", {})
+    data, metrics = checkpoint.recorded("data"), checkpoint.recorded("metrics")
     multi_label = checkpoint.task == "multi_label"
     return Manifest(
         schema_version=SCHEMA_VERSION,
@@ -121,9 +128,9 @@ def _manifest(checkpoint: Checkpoint, variants: tuple[Variant, ...]) -> Manifest
         window=Window(stride=checkpoint.max_length // 2, aggregation="max" if multi_label else "mean"),
         variants=variants,
         files={},
-        base_model=record.get("base_model", {}),
+        base_model=checkpoint.recorded("base_model"),
         training_data={name: data[name] for name in ("sha256", "rows", "split_seed") if name in data},
-        metrics=record.get("metrics", {}).get("test", {}),
+        metrics=metrics.get("test") or {},
         versions={"python": platform.python_version()} | {tool: metadata.version(tool) for tool in TOOLS},
         min_onnxruntime=MIN_ONNXRUNTIME,
         golden=(),

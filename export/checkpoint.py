@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from optimum.exporters.tasks import TasksManager
-from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from runtime.manifest import Task
+from runtime.manifest import MIN_LENGTH, Task
 from runtime.session import INPUTS
 
 from .errors import CheckpointError
@@ -56,6 +55,13 @@ class Checkpoint:
     input_names: tuple[str, ...]
     record: dict[str, Any]
 
+    def recorded(self, section: str) -> dict[str, Any]:
+        """Returns a section of the record, or nothing if there is none."""
+        content = self.record.get(section) or {}
+        if not isinstance(content, dict):
+            raise CheckpointError(f"{self.folder}/{RECORD}: {section}: expected a JSON object; train again")
+        return content
+
 
 def open_checkpoint(path: str) -> Checkpoint:
     """Loads a checkpoint folder.
@@ -76,11 +82,15 @@ def open_checkpoint(path: str) -> Checkpoint:
             f"{folder}/config.json has {unsafe[0]!r}, which runs foreign code; remove it if it is not needed"
         )
     model = _model(folder)
-    task = TASKS.get(model.config.problem_type)
+    problem_type = model.config.problem_type
+    task = TASKS.get(problem_type) if isinstance(problem_type, str | None) else None
     if task is None:
         raise CheckpointError(f"{folder}: problem_type is {model.config.problem_type!r}; expected a classification")
-    if model.config.pad_token_id is None:
-        raise CheckpointError(f"{folder}/config.json has no pad_token_id; set it to the tokenizer's padding token")
+    pad_token_id = model.config.pad_token_id
+    if not isinstance(pad_token_id, int) or not 0 <= pad_token_id < model.config.vocab_size:
+        raise CheckpointError(
+            f"{folder}/config.json has no usable pad_token_id; set it to the tokenizer's padding token"
+        )
     try:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except Exception as error:  # tokenizers raises bare Exception
@@ -92,14 +102,19 @@ def open_checkpoint(path: str) -> Checkpoint:
             f"{folder}: the tokenizer has more tokens than the model's embedding; is it another model's?"
         )
     record = _json(folder / RECORD) if (folder / RECORD).is_file() else {}
+    labels = tuple(str(label) for _, label in sorted(cast(dict[int, str], model.config.id2label).items()))
+    if len(set(labels)) < max(len(labels), 2 if task == "single_label" else 1):
+        raise CheckpointError(
+            f"{folder}/config.json: id2label: expected two different labels or more, found {len(labels)}"
+        )
     return Checkpoint(
         folder=folder,
         model=model,
         tokenizer=tokenizer,
         task=task,
-        labels=tuple(str(label) for _, label in sorted(cast(dict[int, str], model.config.id2label).items())),
+        labels=labels,
         max_length=_max_length(model.config, _json(folder / "tokenizer_config.json"), record),
-        pad_token_id=int(model.config.pad_token_id),
+        pad_token_id=pad_token_id,
         input_names=_input_names(model),
         record=record,
     )
@@ -111,7 +126,7 @@ def _model(folder: Path) -> PreTrainedModel:
         model, report = loader.from_pretrained(
             folder, use_safetensors=True, output_loading_info=True, attn_implementation="eager", dtype="float32"
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # whatever a damaged config or file makes transformers stumble over
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{folder}: transformers cannot load it as a {TASK} model: {reason}") from error
     if report["missing_keys"]:
@@ -131,7 +146,10 @@ def _max_length(config: PreTrainedConfig, tokenizer_config: dict[str, Any], reco
     positions = int(getattr(config, "max_position_embeddings", DEFAULT_LENGTH))
     if "roberta" in config.model_type or config.model_type == "camembert":
         positions -= config.pad_token_id + 1
-    return min(int(record.get("max_length") or tokenizer_config.get("model_max_length") or positions), positions)
+    asked = record.get("max_length", tokenizer_config.get("model_max_length", positions))
+    if not isinstance(asked, int | float) or not asked >= MIN_LENGTH:
+        raise CheckpointError(f"max_length of the checkpoint: expected {MIN_LENGTH} or more; train again")
+    return int(min(asked, positions))
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from .errors import (
     InferenceError,
     LitmusError,
     ProviderError,
+    SettingError,
     TextError,
     TextTypeError,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "LitmusError",
     "Prediction",
     "ProviderError",
+    "SettingError",
     "TextError",
     "TextTypeError",
     "load",

@@ -13,6 +13,7 @@ from .errors import ArtifactError, ArtifactNotFoundError
 from .manifest import FileEntry, Manifest
 
 TOKENIZER = "tokenizer.json"
+MAX_MANIFEST_BYTES = 1 << 24
 EXPORT_AGAIN = "copy the artifact again, or export it again"
 
 
@@ -35,6 +36,17 @@ def open_artifact(folder: str | os.PathLike[str]) -> Artifact:
         ArtifactError: A file is missing, unlisted, a symbolic link, or not the file that was exported.
     """
     root = Path(folder)
+    try:
+        return _open(root)
+    except OSError as error:
+        if isinstance(error, ArtifactError):
+            raise
+        raise ArtifactError(
+            f"cannot read the artifact: {error.strerror}; check its permissions and its disk"
+        ) from error
+
+
+def _open(root: Path) -> Artifact:
     if not root.is_dir():
         raise ArtifactNotFoundError(f"no artifact at {root}: expected a folder that `python -m export` wrote")
     path = root / manifests.NAME
@@ -44,11 +56,13 @@ def open_artifact(folder: str | os.PathLike[str]) -> Artifact:
         )
     if path.is_symlink():
         raise ArtifactError(f"{manifests.NAME} is a symbolic link; an artifact holds plain files, {EXPORT_AGAIN}")
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise ArtifactError(f"{manifests.NAME} is larger than {MAX_MANIFEST_BYTES} bytes; {EXPORT_AGAIN}")
     try:
         manifest = Manifest.from_json(path.read_text("utf-8"))
     except UnicodeDecodeError as error:
         raise ArtifactError(f"{manifests.NAME} is not UTF-8; {EXPORT_AGAIN}") from error
-    _check_listing(root, manifest)
+    check_listing(root, manifest)
     for name, entry in manifest.files.items():
         _check_file(root / name, name, entry)
     return Artifact(root, manifest)
@@ -60,8 +74,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_listing(root: Path, manifest: Manifest) -> None:
-    """Checks that the folder holds the listed files and no others."""
+def check_listing(root: Path, manifest: Manifest) -> None:
+    """Checks that the folder holds the listed files and no others.
+
+    Raises:
+        ArtifactError: A listed path leads outside, or a file or link is not in the manifest.
+    """
     for name in (*manifest.files, *(variant.file for variant in manifest.variants)):
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name:

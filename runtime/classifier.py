@@ -8,9 +8,10 @@ import numpy.typing as npt
 
 from . import policy
 from .artifact import TOKENIZER, open_artifact
+from .errors import TextTypeError
 from .manifest import Manifest
 from .policy import Prediction
-from .session import Provider, open_session
+from .session import Provider, check_threads, check_version, open_session
 from .tokenizer import Encoded, Tokenizer
 
 MAX_BATCH_TOKENS = 512  # activations then stay in the cache: twice as fast as 4096 (docs/experiments.md)
@@ -29,7 +30,7 @@ def load(folder: str | os.PathLike[str], *, provider: Provider = "auto", threads
         ArtifactError: It is damaged, or not for this version.
         ProviderError: The provider is unknown or did not start.
         DependencyError: onnxruntime is installed twice.
-        ValueError: `threads` is below 1.
+        SettingError: `threads` is no number from 1 to 256.
     """
     return Classifier(folder, provider=provider, threads=threads)
 
@@ -38,10 +39,10 @@ class Classifier:
     """A tokenizer and one onnxruntime session. Threads may share it; made by `load`."""
 
     def __init__(self, folder: str | os.PathLike[str], *, provider: Provider, threads: int | None) -> None:
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads: expected 1 or more, found {threads}")
+        check_threads(threads)
         artifact = open_artifact(folder)
         self.manifest: Manifest = artifact.manifest
+        check_version(self.manifest.min_onnxruntime)
         self._session = open_session(
             artifact.folder,
             self.manifest.variant("fp32"),
@@ -93,8 +94,7 @@ class Classifier:
             TextError: A text is empty, or (TextTypeError) no `str`; the message has its position.
             InferenceError: The model gave something that is not a number.
         """
-        if isinstance(texts, str):
-            raise TypeError("predict_many: expected texts, found one str; use predict for one text")
+        _check_many(texts)
         encoded = self._tokenizer.encode(list(texts))
         predictions: dict[int, Prediction] = {}
         for positions in _batches(encoded, MAX_BATCH_TOKENS):
@@ -108,6 +108,9 @@ class Classifier:
         Raises:
             TextError: As `predict`.
         """
+        _check_many(texts)
+        if not texts:
+            return np.empty((0, len(self.labels)), np.float32)
         return self._session.run(self._tokenizer.pad(self._tokenizer.encode(texts)))
 
     def _predict_batch(self, batch: Sequence[Encoded]) -> list[Prediction]:
@@ -122,6 +125,12 @@ class Classifier:
             )
             for row, encoded in zip(rows, batch, strict=True)
         ]
+
+
+def _check_many(texts: object) -> None:
+    """One `str` would be taken for the texts that its letters are."""
+    if isinstance(texts, str):
+        raise TextTypeError(0, "expected several texts, found one str; use predict for one text")
 
 
 def _batches(encoded: Sequence[Encoded], max_tokens: int) -> Iterator[list[int]]:

@@ -21,6 +21,10 @@ class DependencyError(LitmusError, ImportError):
     """onnxruntime is missing, or two of its distributions overwrote each other."""
 
 
+class SettingError(LitmusError, ValueError):
+    """A setting that the caller chose is out of range."""
+
+
 class ProviderError(LitmusError, ValueError):
     """The requested execution provider is unknown, or not available on this machine."""
 

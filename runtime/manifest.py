@@ -7,6 +7,7 @@ of the other files and a digest of itself, so that a changed threshold is notice
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
@@ -18,6 +19,9 @@ NAME = "litmus.json"
 SCHEMA_MAJOR = 1
 MAX_NUMBER = 1e30
 MIN_TEMPERATURE = 1e-3
+MIN_LENGTH = 3
+MAX_LENGTH = 1 << 20
+RELEASE = re.compile(r"\d{1,4}(\.\d{1,4}){1,2}")
 Task = Literal["single_label", "multi_label"]
 
 
@@ -151,22 +155,30 @@ class Manifest:
 
 def _check(manifest: Manifest) -> None:
     """Checks what the types alone do not say."""
-    count = len(manifest.labels)
-    _expect(manifest.task in ("single_label", "multi_label"), "task", "single_label or multi_label", manifest.task)
-    _expect(count >= 2 or (count == 1 and manifest.task == "multi_label"), "labels", "two labels or more", count)
-    _expect(len(set(manifest.labels)) == count, "labels", "distinct names", "a name twice")
-    single_label = manifest.task == "single_label"
-    _expect((manifest.thresholds is None) == single_label, "thresholds", "them for multi_label, else null", "the other")
-    expected = 0 if single_label else count
-    _expect(
-        len(manifest.thresholds or ()) == expected, "thresholds", f"{expected} of them", len(manifest.thresholds or ())
-    )
-    _expect(manifest.temperature >= MIN_TEMPERATURE, "temperature", f"{MIN_TEMPERATURE} or more", manifest.temperature)
-    _expect(manifest.max_length >= 3, "max_length", "3 or more", manifest.max_length)
-    _expect(bool(manifest.variants), "variants", "one or more", "none")
+    labels, single_label = manifest.labels, manifest.task == "single_label"
+
+    def check(holds: bool, field: str, expected: str, found: object) -> None:
+        _expect(holds, f"{NAME}: {field}", expected, found)
+
+    check(len(labels) >= (2 if single_label else 1), "labels", "two labels or more", len(labels))
+    check(len(set(labels)) == len(labels), "labels", "distinct names", "a name twice")
+    check(all(labels) and "".join(labels).isprintable(), "labels", "printable names", "others")
+    check((manifest.thresholds is None) == single_label, "thresholds", "them for multi_label, else null", "the other")
+    thresholds = manifest.thresholds or ()
+    if not single_label:
+        check(len(thresholds) == len(labels), "thresholds", f"{len(labels)} of them", len(thresholds))
+    check(all(0 <= level <= 1 for level in thresholds), "thresholds", "numbers from 0 to 1", "others")
+    check(0 <= (manifest.abstain_below or 0) <= 1, "abstain_below", "a number from 0 to 1", manifest.abstain_below)
+    check(manifest.temperature >= MIN_TEMPERATURE, "temperature", f"{MIN_TEMPERATURE} or more", manifest.temperature)
+    check(MIN_LENGTH <= manifest.max_length <= MAX_LENGTH, "max_length", f"{MIN_LENGTH} to {MAX_LENGTH}", "another")
+    check(0 <= manifest.pad_token_id < manifest.vocab_size, "pad_token_id", "an id of the vocabulary", "another")
+    check(1 <= manifest.window.stride <= manifest.max_length, "window.stride", "1 to max_length", "another")
+    check(RELEASE.fullmatch(manifest.min_onnxruntime) is not None, "min_onnxruntime", "such as 1.26.0", "another")
+    check(all(len(golden.scores) == len(labels) for golden in manifest.golden), "golden", "a score per label", "others")
+    check(bool(manifest.variants), "variants", "one or more", "none")
     for variant in manifest.variants:
-        _expect(bool(variant.providers), f"variants.{variant.name}.providers", "one or more", "none")
-        _expect(variant.file in manifest.files, f"variants.{variant.name}", "a listed file", variant.file)
+        check(bool(variant.providers), f"variants.{variant.name}.providers", "one or more", "none")
+        check(variant.file in manifest.files, f"variants.{variant.name}", "a listed file", variant.file[:80])
 
 
 def _digest(fields: Mapping[str, Any]) -> str:
@@ -186,7 +198,7 @@ def _check_schema(version: object) -> None:
 
 def _expect(holds: bool, where: str, expected: str, found: object) -> None:
     if not holds:
-        raise ArtifactError(f"{NAME}: {where}: expected {expected}, found {found}; export it again")
+        raise ArtifactError(f"{where}: expected {expected}, found {found}; export it again")
 
 
 def _build(kind: Any, value: Any, where: str) -> Any:

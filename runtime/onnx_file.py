@@ -6,7 +6,7 @@ peaks at 197 MB and takes 130 ms. Weights that lie in a *separate* file it maps 
 large weights and points each of them back into the very file it came from. The artifact itself stays one plain file
 that every tool can read.
 
-Knows the protobuf wire format (https://protobuf.dev/programming-guides/encoding) and these fields of onnx.proto:
+Knows the protobuf wire format (https://protobuf.dev/programming-guides/encoding) and some fields of onnx.proto, such as
 ModelProto.graph 7 and opset_import 8, OperatorSetIdProto.domain 1, GraphProto.initializer 5, TensorProto.raw_data 9,
 external_data 13 and data_location 14.
 """
@@ -24,6 +24,15 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH, _MODEL_OPSET = 7, 8
 _OPSET_DOMAIN = 1
 _GRAPH_INITIALIZER = 5
+# Where tensors can be: message -> field number -> message in that field.
+_NESTED = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse_tensor"},
+    "function": {7: "node", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse_tensor", 23: "sparse_tensor"},
+    "sparse_tensor": {1: "tensor", 2: "tensor"},
+}
 _TENSOR_RAW_DATA, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 9, 13, 14
 
 
@@ -53,8 +62,9 @@ def skeleton(model: memoryview, location: str) -> bytes:
     """
     try:
         _check_domains(model)
+        _refuse_external_data(model, "model", 0, len(model), location)
         return b"".join(_model(model, location))
-    except (IndexError, ValueError) as error:
+    except (IndexError, ValueError, RecursionError) as error:
         if isinstance(error, ArtifactError):
             raise
         raise ArtifactError(f"{location} is not an ONNX model; export it again") from error
@@ -78,10 +88,6 @@ def _graph(model: memoryview, graph: _Field, location: str) -> Iterator[bytes]:
 
 def _tensor(model: memoryview, tensor: _Field, location: str) -> Iterator[bytes]:
     for field in _fields(model, tensor.content, tensor.end):
-        if field.number in (_TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION):
-            raise ArtifactError(
-                f"{location} keeps weights in other files; an artifact's model is one file, export it again"
-            )
         length = field.end - field.content
         if field.number == _TENSOR_RAW_DATA and length >= MAPPED_FROM_BYTES:
             for key, value in (("location", location), ("offset", str(field.content)), ("length", str(length))):
@@ -90,6 +96,18 @@ def _tensor(model: memoryview, tensor: _Field, location: str) -> Iterator[bytes]
             yield _varint(_TENSOR_DATA_LOCATION << 3 | _VARINT) + _varint(1)
         else:
             yield bytes(model[field.start : field.end])
+
+
+def _refuse_external_data(model: memoryview, kind: str, start: int, end: int, location: str) -> None:
+    """Looks at every tensor of the model, also those in attributes, subgraphs and functions."""
+    for field in _fields(model, start, end):
+        if kind == "tensor" and field.number in (_TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION):
+            raise ArtifactError(
+                f"{location} keeps weights in other files; an artifact's model is one file, export it again"
+            )
+        nested = _NESTED.get(kind, {}).get(field.number)
+        if nested is not None and field.wire_type == _BYTES:
+            _refuse_external_data(model, nested, field.content, field.end, location)
 
 
 def _check_domains(model: memoryview) -> None:

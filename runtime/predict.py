@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TextIO, cast
 
 from .classifier import Classifier, load
-from .errors import LitmusError, TextError
+from .errors import LitmusError, SettingError, TextError
 from .policy import Prediction
-from .session import PROVIDERS
+from .session import PROVIDERS, check_threads
 
 CHUNK_BYTES = 1 << 16
 
@@ -27,11 +27,15 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--model", required=True, metavar="ARTIFACT", help="folder that `python -m export` wrote")
     parser.add_argument("--provider", default="auto", metavar="{auto,cpu,cuda}", help="where to run (default: auto)")
     parser.add_argument("--threads", type=int, metavar="N", help="threads (default: the CPUs this process may use)")
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:  # argparse's own message would repeat them, and they may be texts
+        parser.error("unknown option; put -- in front of texts that begin with a dash")
     if args.provider not in ("auto", *PROVIDERS):
         parser.error(f"unknown provider {args.provider!r}: expected auto, {', '.join(PROVIDERS)}")
-    if args.threads is not None and args.threads < 1:
-        parser.error(f"--threads: expected 1 or more, found {args.threads}")
+    try:
+        check_threads(args.threads)
+    except SettingError as error:
+        parser.error(f"--{error}")
     return args
 
 

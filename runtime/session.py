@@ -15,16 +15,17 @@ Knows providers, threads and memory; knows nothing of text or labels. Settings a
 import contextlib
 import mmap
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ArtifactError, DependencyError, InferenceError, ProviderError
+from .errors import ArtifactError, DependencyError, InferenceError, ProviderError, SettingError
 from .manifest import Variant
 from .onnx_file import skeleton
 
@@ -50,6 +51,7 @@ Provider = Literal["auto", "cpu", "cuda"]
 PROVIDERS: Mapping[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUT = "logits"
+MAX_THREADS = 256
 
 
 class Session:
@@ -87,6 +89,7 @@ class Session:
             self._session = onnxruntime.InferenceSession(
                 _mapped_skeleton(path), options, providers=[name], enable_fallback=False
             )
+            self._inputs = tuple(node.name for node in self._session.get_inputs())
         except ArtifactError:
             raise
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
@@ -101,7 +104,6 @@ class Session:
             raise ProviderError(f"{name} did not start on this machine; use provider 'cpu', or install its libraries")
         self.provider = provider
         self.threads: int = options.intra_op_num_threads
-        self._inputs = tuple(node.name for node in self._session.get_inputs())
         self._check(variant.file, labels)
 
     def run(self, inputs: Mapping[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
@@ -120,14 +122,18 @@ class Session:
             (logits,) = self._session.run([OUTPUT], {name: inputs[name] for name in self._inputs})
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise InferenceError(f"onnxruntime failed on {self.provider}: {_first_line(error)}") from error
+        expected = len(inputs[self._inputs[0]])
+        if len(logits) != expected:
+            raise InferenceError(f"the model gave {len(logits)} rows of logits for {expected} texts; export it again")
         return np.asarray(logits, np.float32)
 
     def _check(self, file: str, labels: int) -> None:
         for node in self._session.get_inputs():
-            if node.name not in INPUTS or node.type != "tensor(int64)" or len(node.shape) != 2:
+            fixed = any(isinstance(dimension, int) for dimension in node.shape)
+            if node.name not in INPUTS or node.type != "tensor(int64)" or len(node.shape) != 2 or fixed:
                 raise ArtifactError(
-                    f"{file}: input {node.name!r} is {node.type} of {len(node.shape)} dimensions; "
-                    f"expected int64 of (batch, sequence) named {', '.join(INPUTS)}"
+                    f"{file}: input {node.name[:80]!r} is {node.type} of shape {node.shape}; "
+                    f"expected int64 of (batch, sequence), any number of both, named {', '.join(INPUTS)}"
                 )
         outputs = {node.name: node for node in self._session.get_outputs()}
         if OUTPUT not in outputs:
@@ -166,9 +172,15 @@ def candidates(asked: str, variant: Variant) -> tuple[str, ...]:
         raise ProviderError(f"unknown provider {asked!r}: expected auto, {', '.join(PROVIDERS)}")
     present = onnxruntime.get_available_providers()
     if asked == "auto":
-        return tuple(
+        usable = [
             name for name in ("cuda", "cpu") if PROVIDERS[name] in present and PROVIDERS[name] in variant.providers
-        )
+        ]
+        if not usable:
+            raise ProviderError(
+                f"variant {variant.name!r} is for {', '.join(variant.providers)}; "
+                f"this onnxruntime has {', '.join(present)}"
+            )
+        return tuple(usable)
     if PROVIDERS[asked] not in present:
         raise ProviderError(
             f"provider {asked!r} is not in this onnxruntime, which has {', '.join(present)}: "
@@ -177,6 +189,32 @@ def candidates(asked: str, variant: Variant) -> tuple[str, ...]:
     if PROVIDERS[asked] not in variant.providers:
         raise ProviderError(f"variant {variant.name!r} is for {', '.join(variant.providers)}, not for {asked!r}")
     return (asked,)
+
+
+def check_version(minimum: str) -> None:
+    """Refuses an onnxruntime that is older than the artifact was tested with.
+
+    Raises:
+        DependencyError: It is; the message has both versions.
+    """
+    found = onnxruntime.__version__
+    if _release(found) < _release(minimum):
+        raise DependencyError(f"the artifact needs onnxruntime {minimum} or later, found {found}; upgrade onnxruntime")
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def check_threads(threads: object) -> None:
+    """Refuses a number of threads that onnxruntime would take the machine down with.
+
+    Raises:
+        SettingError: It is neither None nor a whole number from 1 to `MAX_THREADS`.
+    """
+    whole = isinstance(threads, int) and not isinstance(threads, bool)
+    if threads is not None and not (whole and 1 <= cast(int, threads) <= MAX_THREADS):
+        raise SettingError(f"threads: expected a whole number from 1 to {MAX_THREADS}, found {str(threads)[:40]}")
 
 
 def available_cpus(root: Path = Path("/")) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer as FastTokenizer
 
-from .errors import ArtifactError, TextError, TextTypeError
+from .errors import ArtifactError, InferenceError, TextError, TextTypeError
 
 EMPTY = "it is empty or has no visible character, so there is nothing to classify; leave it out or give it words"
 
@@ -52,7 +52,9 @@ class Tokenizer:
         """
         try:
             self._fast = FastTokenizer.from_file(str(path))
-        except Exception as error:  # tokenizers raises bare Exception
+        except BaseException as error:
+            if not failed(error):
+                raise
             raise ArtifactError(
                 f"{path.name} is not a tokenizer this version can read; export the artifact again"
             ) from error
@@ -78,11 +80,17 @@ class Tokenizer:
         Raises:
             TextTypeError: One is not a `str`.
             TextError: One has nothing to read: no token is left but the special ones.
+            InferenceError: The tokenizer itself fails.
         """
         for index, text in enumerate(texts):
             if not isinstance(text, str):
                 raise TextTypeError(index, f"expected str, found {type(text).__name__}; pass one str per text")
-        encodings = self._fast.encode_batch([_without_lone_surrogates(text) for text in texts])
+        try:
+            encodings = self._fast.encode_batch([_without_lone_surrogates(text) for text in texts])
+        except BaseException as error:
+            if not failed(error):
+                raise
+            raise InferenceError("the tokenizer failed; export the artifact again") from error
         for index, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
             if not text.strip() or len(encoding.ids) <= self._special_tokens:
                 raise TextError(index, EMPTY)
@@ -104,6 +112,11 @@ class Tokenizer:
             attention_mask[row, :length] = 1
             token_type_ids[row, :length] = encoded.type_ids
         return {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+
+
+def failed(error: BaseException) -> bool:
+    """Tells a failure of tokenizers, which raises bare `Exception` or a Rust panic, from an interruption."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _without_lone_surrogates(text: str) -> str:

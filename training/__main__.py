@@ -19,8 +19,8 @@ def run(arguments: DataArguments, training: FineTuningArguments) -> None:
     Raises:
         TrainingError: One line on what is wrong and what to do.
     """
-    check_output_dir(training)
     data = load_data(arguments)
+    check_output_dir(training)
     sizes = ", ".join(f"{len(part.texts)} {name}" for name, part in data.parts.items())
     logger.info("%s, %d labels, rows: %s", data.task, len(data.labels), sizes)
     tuned = fine_tune(data, arguments, training)
@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -4,6 +4,7 @@ A JSON recipe holds the same names; what the command line says comes after it an
 """
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -90,9 +91,25 @@ def parse_args(argv: Sequence[str]) -> tuple[DataArguments, FineTuningArguments]
         arguments[:1] = _recipe(arguments[0])
     try:
         data, training = parser.parse_args_into_dataclasses(arguments, look_for_args_file=False)
-    except ValueError as error:
-        raise TrainingError(f"{error}; see python -m training --help") from error
+    except (ValueError, ImportError, RuntimeError) as error:
+        raise TrainingError(f"{' '.join(str(error).split())}; see python -m training --help") from error
+    _check(training)
     return data, training
+
+
+def _check(training: FineTuningArguments) -> None:
+    """Refuses numbers that would end in a stack trace, or in a model of NaN, much later."""
+    at_least_one = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
+    for name in at_least_one:
+        if getattr(training, name) < 1:
+            raise TrainingError(f"--{name}: expected 1 or more, found {getattr(training, name)}")
+    if not 0 < training.learning_rate < math.inf:
+        raise TrainingError(f"--learning_rate: expected a number above 0, found {training.learning_rate}")
+    if training.seed < 0:
+        raise TrainingError(f"--seed: expected 0 or more, found {training.seed}")
+    resume = training.resume_from_checkpoint
+    if resume is not None and not Path(resume).is_dir():
+        raise TrainingError(f"--resume_from_checkpoint: expected a checkpoint-* folder, found {resume!r}")
 
 
 def _cpu_has_bf16() -> bool:
@@ -104,7 +121,7 @@ def _cpu_has_bf16() -> bool:
 def _recipe(path: str) -> list[str]:
     """Spells a recipe as the command line that it stands for."""
     try:
-        recipe: Any = json.loads(Path(path).read_text("utf-8"))
+        recipe: Any = json.loads(Path(path).read_text("utf-8-sig"))
     except OSError as error:
         raise TrainingError(f"cannot read the recipe {path}: {os.strerror(error.errno or 0)}") from error
     except ValueError as error:

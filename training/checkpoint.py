@@ -3,6 +3,7 @@
 import json
 import platform
 import shutil
+import tempfile
 from dataclasses import asdict, fields
 from importlib import metadata
 from pathlib import Path
@@ -20,16 +21,23 @@ TOOLS = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "sciki
 
 
 def check_output_dir(training: FineTuningArguments) -> None:
-    """Refuses a folder that holds something, unless training resumes there.
+    """Makes the output folder; refuses one that holds something, unless training resumes there.
 
     Raises:
-        TrainingError: Nothing is deleted or overwritten.
+        TrainingError: It cannot be written to, or is in use; nothing is deleted or overwritten.
     """
     folder = Path(training.output_dir)
     if folder.exists() and not folder.is_dir():
         raise TrainingError(f"--output_dir {folder} is a file; choose a new folder")
     if folder.is_dir() and any(folder.iterdir()) and not training.resume_from_checkpoint:
         raise TrainingError(f"--output_dir {folder} is not empty; choose a new folder, or remove this one")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TrainingError(f"cannot write to --output_dir {folder}: {reason}; choose another folder") from error
 
 
 def save_checkpoint(

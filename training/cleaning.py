@@ -7,7 +7,7 @@ no service needs a copy of a cleaning function.
 from collections.abc import Sequence
 
 from tokenizers import Regex, Tokenizer
-from tokenizers.normalizers import NFKC, Normalizer, Replace, Strip
+from tokenizers.normalizers import NFKC, Lowercase, Normalizer, Replace, Strip
 from tokenizers.normalizers import Sequence as NormalizerSequence
 
 from .errors import TrainingError
@@ -42,7 +42,21 @@ def _normalizers(step: str) -> list[Normalizer]:
         return [Replace(Regex(r"\s+"), " "), Strip()]
     if step.startswith(DROP):
         try:
-            return [Replace(Regex(step.removeprefix(DROP)), " ")]
+            normalizer = Replace(Regex(step.removeprefix(DROP)), " ")
         except Exception as error:  # tokenizers raises bare Exception
             raise TrainingError(f"cleaning step {step!r}: not a regular expression: {error}") from error
+        if _panics(normalizer):
+            raise TrainingError(f"cleaning step {step!r} also matches the empty text; make it match something")
+        return [normalizer]
     raise TrainingError(f"unknown cleaning step {step!r}: expected nfkc, squeeze_spaces or {DROP}REGEX")
+
+
+def _panics(normalizer: Normalizer) -> bool:
+    """Tells whether a pattern matches the empty text, at which tokenizers panics when a step follows."""
+    try:
+        NormalizerSequence([normalizer, Lowercase()]).normalize_str("a b")
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        return True
+    return False

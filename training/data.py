@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 
 from . import wisconsin
 from .arguments import DataArguments
-from .errors import DataError
+from .errors import DataError, shown
 from .labels import Targets, Task, encode, known_labels, label_sets
 from .table import Table, read_table
 
@@ -80,7 +80,9 @@ def load_data(arguments: DataArguments) -> LabelledData:
         raise DataError(f"nothing to train on: pass --train_file, or --dataset {' or '.join(DATASETS)}")
     if not arguments.text_columns or not arguments.label_columns:
         columns = _read(arguments.train_file, arguments).columns
-        raise DataError(f"pass --text_columns and --label_columns; the file has: {', '.join(map(repr, columns))}")
+        raise DataError(f"pass --text_columns and --label_columns; the file has: {shown(columns)}")
+    if set(arguments.text_columns) & set(arguments.label_columns):
+        raise DataError("a column is both in --text_columns and in --label_columns; the text would hold the answer")
     tables = {"train": _read(arguments.train_file, arguments)}
     for part, path in (("validation", arguments.validation_file), ("test", arguments.test_file)):
         if path is not None:
@@ -104,8 +106,8 @@ def _read(path: str, arguments: DataArguments) -> Table:
 def _embedded(arguments: DataArguments) -> LabelledData:
     if arguments.dataset not in DATASETS:
         raise DataError(f"unknown data set {arguments.dataset!r}; embedded is: {', '.join(DATASETS)}")
-    if arguments.train_file is not None:
-        raise DataError("pass --dataset or --train_file, not both")
+    if arguments.train_file or arguments.validation_file or arguments.test_file:
+        raise DataError("pass --dataset or files, not both")
     cases = wisconsin.cases()
     sha256 = hashlib.sha256("\n".join(cases.reports).encode()).hexdigest()
     whole = Part(cases.reports, cases.targets, np.arange(len(cases.reports)))

@@ -54,6 +54,8 @@ def load_tokenizer(arguments: DataArguments) -> PreTrainedTokenizerFast:
         EncoderError: There is none, it is no fast tokenizer, or it has no padding token.
         TrainingError: A cleaning step is wrong.
     """
+    if arguments.max_length < MIN_LENGTH:
+        raise EncoderError(f"--max_length: expected {MIN_LENGTH} or more, found {arguments.max_length}")
     source = resolve(arguments.model_name_or_path)
     try:
         published = AutoTokenizer.from_pretrained(source, revision=arguments.model_revision)
@@ -109,7 +111,7 @@ def load_model(arguments: DataArguments, data: LabelledData) -> PreTrainedModel:
     except (OSError, ValueError, SafetensorError) as error:
         raise EncoderError(_not_loadable(arguments.model_name_or_path)) from error
     limit = _positions(model.config)
-    if limit is not None and not MIN_LENGTH <= arguments.max_length <= limit:
+    if limit is not None and arguments.max_length > limit:
         raise EncoderError(f"--max_length: expected {MIN_LENGTH} to {limit}, found {arguments.max_length}")
     return model
 

@@ -4,6 +4,7 @@ import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,7 @@ def fine_tune(data: LabelledData, arguments: DataArguments, training: FineTuning
 
     Raises:
         EncoderError: The encoder cannot be used.
-        TrainingError: A cleaning step is wrong, or the metric that picks the best checkpoint is unknown.
+        TrainingError: An argument is not usable, or the training diverged.
     """
     set_seed(training.seed)
     tokenizer = load_tokenizer(arguments)
@@ -65,7 +66,7 @@ def fine_tune(data: LabelledData, arguments: DataArguments, training: FineTuning
         # The label ids of the prediction, not the part's: grouping by length reorders evaluation, too.
         return quality(decide(prediction.predictions, data.task), prediction.label_ids, data.task)
 
-    trainer = Trainer(
+    trainer = _trainer(
         model=model,
         args=training,
         train_dataset=datasets["train"],
@@ -80,8 +81,17 @@ def fine_tune(data: LabelledData, arguments: DataArguments, training: FineTuning
     for name in ("validation", "test"):
         part = data.parts[name]
         logits = predict_logits(tuned, tokenizer, part.texts)
+        if not np.isfinite(logits).all():
+            raise TrainingError("the training diverged: logits are not numbers; lower --learning_rate")
         metrics[name] = quality(decide(logits, data.task), part.targets, data.task)
     return FineTuned(tuned, tokenizer, metrics)
+
+
+def _trainer(**settings: Any) -> Trainer:
+    try:
+        return Trainer(**settings)
+    except (ValueError, ImportError, RuntimeError) as error:
+        raise TrainingError(f"{' '.join(str(error).split())}; see python -m training --help") from error
 
 
 def predict_logits(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from .errors import DataError
+from .errors import DataError, shown
 from .table import Table
 
 Task = Literal["single_label", "multi_label"]
@@ -36,7 +36,11 @@ def label_sets(table: Table, columns: Sequence[str], separator: str | None) -> t
     if len(columns) > 1:
         if separator is not None:
             raise DataError("--label_separator goes with one label column; leave it out for several flag columns")
+        if len(set(columns)) < len(columns):
+            raise DataError("--label_columns names a column twice")
         return "multi_label", [_flagged(row, columns, table.name, number) for number, row in enumerate(fields, start=1)]
+    if separator == "":
+        raise DataError("--label_separator: expected the characters between two labels, found none")
     values = [row[0] for row in fields]
     if separator is not None or any(isinstance(value, list) for value in values):
         return "multi_label", [
@@ -80,15 +84,26 @@ def encode(sets: Sequence[Sequence[str]], labels: Sequence[str], task: Task, nam
         for label in row_labels:
             if label not in index:
                 raise DataError(
-                    f"{name}: row {row + 1} has the unknown label {label!r}; known are: {', '.join(labels)}"
+                    f"{name}: row {row + 1} has the unknown label {shown([label])}; known are: {shown(labels)}"
                 )
             targets[row, index[label]] = 1
     return targets.argmax(axis=1) if task == "single_label" else targets
 
 
 def _name(value: Any) -> str:
-    """Spells a JSON value the way a CSV file would."""
-    return str(value).strip() if value is not None else ""
+    """Spells a JSON value the way a CSV file would.
+
+    Raises:
+        DataError: It cannot be a label; its content is not shown.
+    """
+    if value is None:
+        return ""
+    if not isinstance(value, str | int):
+        raise DataError(f"a label is {type(value).__name__}; expected text, a whole number, true or false")
+    name = str(value).strip()
+    if not name.isprintable():
+        raise DataError("a label has characters that cannot be printed; is the label column the right one?")
+    return name
 
 
 def _flagged(row: Sequence[Any], columns: Sequence[str], name: str, number: int) -> tuple[str, ...]:

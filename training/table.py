@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import DataError
+from .errors import DataError, shown
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
@@ -61,7 +61,7 @@ class Table:
         """
         missing = [column for column in columns if column not in self.columns]
         if missing:
-            raise DataError(f"{self.name} has no column {missing[0]!r}; it has: {', '.join(map(repr, self.columns))}")
+            raise DataError(f"{self.name} has no column {missing[0]!r}; it has: {shown(self.columns)}")
         indices = [self.columns.index(column) for column in columns]
         return [tuple(row[index] for index in indices) for row in self.rows]
 
@@ -80,18 +80,21 @@ def read_table(path: str, *, delimiter: str | None = None, encoding: str = "utf-
     file = Path(path)
     if not file.is_file():
         raise DataError(f"no file {path}; check the path")
-    content = file.read_bytes()
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; check its permissions") from error
     suffix = file.suffix.lower()
     for magic, name in OTHER_FORMATS:
         if content.lstrip()[:16].lower().startswith(magic.lower()):
-            raise DataError(f"{file.name} is a {name} file, not a table of text; convert it to CSV or JSON Lines")
+            raise DataError(f"{file.name} is {name}, not a table of text; convert it to CSV or JSON Lines")
     text = _decode(content, file.name, encoding)
     if not text.strip():
         raise DataError(f"{file.name} is empty; it needs a header and at least one row")
     if suffix in JSON_LINES and delimiter is None:
         columns, rows = _json_lines(text, file.name)
     else:
-        columns, rows = _delimited(text, file.name, delimiter or DELIMITERS.get(suffix))
+        columns, rows = _delimited(text, file.name, DELIMITERS.get(suffix) if delimiter is None else delimiter)
     if not rows:
         raise DataError(f"{file.name} has a header and no rows")
     return Table(file.name, hashlib.sha256(content).hexdigest(), columns, rows)
@@ -101,19 +104,20 @@ def _decode(content: bytes, name: str, encoding: str) -> str:
     encoding = next((known for mark, known in BYTE_ORDER_MARKS if content.startswith(mark)), encoding)
     try:
         return content.decode(encoding)
-    except LookupError as error:
+    except (LookupError, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise DataError(
+                f"{name}: byte {error.start} is not {encoding}; pass --encoding (cp1252 if the file comes from Windows)"
+            ) from error
         raise DataError(f"unknown encoding {encoding!r}; for example utf-8, utf-16, cp1252") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name}: byte {error.start} is not {encoding}; pass --encoding (cp1252 if the file comes from Windows)"
-        ) from error
 
 
 def _delimited(text: str, name: str, delimiter: str | None) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     if delimiter is None:
         raise DataError(f"{name}: expected .csv, .tsv or .jsonl; for another suffix pass --delimiter")
-    if len(delimiter) != 1:
-        raise DataError(f"--delimiter: expected one character, found {len(delimiter)}")
+    delimiter = "\t" if delimiter == "\\t" else delimiter
+    if len(delimiter) != 1 or delimiter in "\r\n\0":
+        raise DataError(f"--delimiter: expected one character, for example ';' or '\\t', found {len(delimiter)}")
     limit = csv.field_size_limit(sys.maxsize)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
@@ -141,13 +145,13 @@ def _json_lines(text: str, name: str) -> tuple[tuple[str, ...], tuple[tuple[Any,
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{name}: line {number} is not JSON; was the file cut?") from error
         if not isinstance(row, dict):
             raise DataError(f"{name}: line {number}: expected a JSON object, found {type(row).__name__}")
         if rows and row.keys() != rows[0].keys():
             raise DataError(
-                f"{name}: line {number} has other keys than the first line, which has: {', '.join(rows[0])}"
+                f"{name}: line {number} has other keys than the first line, which has: {shown(list(rows[0]))}"
             )
         rows.append(row)
     columns = tuple(rows[0])
@@ -157,4 +161,4 @@ def _json_lines(text: str, name: str) -> tuple[tuple[str, ...], tuple[tuple[Any,
 def _check_columns(columns: Sequence[str], name: str) -> None:
     twice = [column for column, count in Counter(columns).items() if count > 1]
     if twice:
-        raise DataError(f"{name} has two columns named {twice[0]!r}; rename one")
+        raise DataError(f"{name} has two columns of one name: {shown(twice)}; rename one")

@@ -165,6 +165,31 @@ def test_changed_data_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "has changed since the training" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", [None, "{}", "no json", '{"kind": "quality"}'])
+def test_summary_of_what_is_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None) -> None:
+    """Missing, not JSON, or the other kind: one line."""
+    path = tmp_path / "report.json"
+    if content is not None:
+        path.write_text(content)
+    assert main(["demo", "--latency", str(path), "--quality", str(path)]) == 1
+    assert "is not a report" in (error := capsys.readouterr().err) or "report of another kind" in error
+
+
+@pytest.mark.parametrize("option", ["--rounds", "--texts", "--threads"])
+def test_numbers_below_one(option: str) -> None:
+    """A wrong call."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["latency", "--model", "x", "--checkpoint", "x", option, "0"])
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "no json", '{"arguments": {"unknown": 1}, "data": {"sha256": ""}}'])
+def test_damaged_record(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str) -> None:
+    """One line, exit status 1."""
+    (tmp_path / "training.json").write_text(content)
+    assert main(["quality", "--model", "x", "--checkpoint", str(tmp_path)]) == 1
+    assert "is not a record" in capsys.readouterr().err
+
+
 def test_missing_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line, exit status 1."""
     assert main(["latency", "--model", "x", "--checkpoint", str(tmp_path)]) == 1

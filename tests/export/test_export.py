@@ -191,6 +191,46 @@ def test_overwrite_replaces_an_artifact(checkpoint: Path, artifact: Path, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
 
 
+def test_overwrite_spares_what_lies_in_the_artifact(checkpoint: Path, artifact: Path, tmp_path: Path) -> None:
+    """A checkpoint, or anything else, that somebody keeps inside the old artifact is not deleted with it."""
+    target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
+    inside = Path(shutil.copytree(checkpoint, target / "checkpoint"))
+    assert main([str(inside), str(target), "--overwrite"]) == 1
+    assert (inside / "model.safetensors").is_file()
+
+
+def test_overwrite_refuses_a_link(checkpoint: Path, artifact: Path, tmp_path: Path) -> None:
+    """The link would become a folder, and what it points to would stay as it was."""
+    (tmp_path / "current").symlink_to(artifact)
+    assert main([str(checkpoint), str(tmp_path / "current"), "--overwrite"]) == 1
+    assert (tmp_path / "current").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("training.json", {"max_length": "abc"}),
+        ("training.json", {"max_length": 2}),
+        ("training.json", {"max_length": 48, "metrics": "good"}),
+        ("config.json", {"pad_token_id": -1}),
+        ("config.json", {"pad_token_id": None}),
+        ("config.json", {"id2label": {"0": "a", "1": "a", "2": "b"}}),
+        ("config.json", {"problem_type": "regression"}),
+    ],
+)
+def test_damaged_configuration(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, change: dict[str, Any]
+) -> None:
+    """One line that names the file or field, whatever is wrong with it."""
+    copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+    content = json.loads((copy / name).read_text())
+    (copy / name).write_text(json.dumps(content | change))
+    capsys.readouterr()
+    assert main([str(copy), str(tmp_path / "artifact")]) == 1
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert list(change)[-1] in error
+
+
 def test_overwrite_spares_other_folders(checkpoint: Path, tmp_path: Path) -> None:
     """A typo in the target must not cost somebody their thesis."""
     (tmp_path / "thesis").mkdir()

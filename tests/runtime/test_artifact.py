@@ -1,6 +1,7 @@
 """What loading refuses, each with a message that says what was found and what to do."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,15 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from runtime import ArtifactError, ArtifactNotFoundError, InferenceError, LitmusError, load
+from runtime import (
+    ArtifactError,
+    ArtifactNotFoundError,
+    DependencyError,
+    InferenceError,
+    LitmusError,
+    ProviderError,
+    load,
+)
 from runtime.artifact import sha256
 from runtime.manifest import Manifest, _digest
 
@@ -134,7 +143,16 @@ def test_other_schema(copy: Path) -> None:
         ("labels", ["calm"], "labels: expected two labels or more, found 1"),
         ("labels", ["calm", "calm", "sad"], "labels: expected distinct names"),
         ("max_length", "48", "max_length: expected int, found str"),
-        ("max_length", 1, "max_length: expected 3 or more, found 1"),
+        ("max_length", 1, "max_length: expected 3 to 1048576"),
+        ("max_length", 2**64, "max_length: expected 3 to 1048576"),
+        ("pad_token_id", 30522, "pad_token_id: expected an id of the vocabulary"),
+        ("pad_token_id", -1, "pad_token_id: expected an id of the vocabulary"),
+        ("labels", ["calm", "", "sad"], "labels: expected printable names"),
+        ("labels", ["calm", "\ud800", "sad"], "labels: expected printable names"),
+        ("abstain_below", 1.5, "abstain_below: expected a number from 0 to 1"),
+        ("window", {"stride": -1, "aggregation": "mean"}, "window.stride: expected 1 to max_length"),
+        ("min_onnxruntime", "x;y", "min_onnxruntime: expected such as 1.26.0"),
+        ("golden", [{"text": "a", "scores": [1.0]}], "golden: expected a score per label"),
         ("temperature", 0, "temperature: expected 0.001 or more, found 0.0"),
         ("temperature", 10**400, "temperature: expected a finite number"),
         ("temperature", float("nan"), "temperature: expected a finite number"),
@@ -173,6 +191,69 @@ def test_endless_number(copy: Path) -> None:
     assert refusal(copy) == "model.onnx is not an ONNX model; export it again"
 
 
+def test_older_onnxruntime(copy: Path) -> None:
+    """The artifact says which release it was tested with; an older one is refused with both versions."""
+    rewrite(copy, lambda fields: fields.update(min_onnxruntime="99.0"))
+    with pytest.raises(DependencyError, match=r"needs onnxruntime 99\.0 or later, found 1\."):
+        load(copy, provider="cpu")
+
+
+def test_provider_that_is_not_here(copy: Path) -> None:
+    """A variant for a device that this onnxruntime does not know."""
+    rewrite(copy, lambda fields: fields["variants"][0].update(providers=["TpuExecutionProvider"]))
+    with pytest.raises(ProviderError, match="is for TpuExecutionProvider; this onnxruntime has"):
+        load(copy)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_unreadable_file(copy: Path) -> None:
+    """Permissions are one line, too."""
+    (copy / "tokenizer.json").chmod(0)
+    assert "cannot read the artifact: Permission denied" in refusal(copy)
+
+
+def test_name_that_no_disk_has(copy: Path) -> None:
+    """What the operating system refuses is a refusal of ours."""
+    rewrite(copy, lambda fields: fields["files"].update({"x" * 5000: {"sha256": "0", "size_bytes": 0}}))
+    assert "cannot read the artifact: File name too long" in refusal(copy)
+
+
+def test_external_data_in_a_constant(copy: Path) -> None:
+    """Weights in another file are found wherever a tensor can be."""
+
+    def hide(model: onnx.ModelProto) -> None:
+        tensor = onnx.TensorProto(name="t", data_type=onnx.TensorProto.FLOAT, dims=[1])
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="model.onnx")
+        model.graph.node.append(onnx.helper.make_node("Constant", [], ["t"], value=tensor))
+
+    change_model(copy, hide)
+    assert "keeps weights in other files" in refusal(copy)
+
+
+def test_fixed_batch(copy: Path) -> None:
+    """A graph for exactly two texts fails at every other number; it is refused when it is loaded."""
+
+    def fix(model: onnx.ModelProto) -> None:
+        for node in model.graph.input:
+            node.type.tensor_type.shape.dim[0].dim_value = 2
+
+    change_model(copy, fix)
+    assert "expected int64 of (batch, sequence), any number of both" in refusal(copy)
+
+
+def test_tokenizer_that_panics(copy: Path) -> None:
+    """A Rust panic is no Exception in Python; it still is an error of ours."""
+    path = copy / "tokenizer.json"
+    content = json.loads(path.read_text("utf-8"))
+    replace = {"type": "Replace", "pattern": {"Regex": "x*"}, "content": " "}
+    content["normalizer"] = {"type": "Sequence", "normalizers": [replace, content["normalizer"]]}
+    path.write_text(json.dumps(content))
+    rewrite(copy)
+    with pytest.raises(LitmusError, match="tokenizer"):
+        load(copy, provider="cpu").predict("late")
+
+
 def test_missing_field(copy: Path) -> None:
     """The message names the field."""
     rewrite(copy, lambda fields: fields.pop("window"))
@@ -187,7 +268,7 @@ def test_unknown_field_is_ignored(copy: Path) -> None:
 
 def test_label_count(copy: Path) -> None:
     """Three logits for two labels."""
-    rewrite(copy, lambda fields: fields.update(labels=["calm", "sad"]))
+    rewrite(copy, lambda fields: fields.update(labels=["calm", "sad"], golden=[]))
     assert "expected tensor(float) of (batch, 2), one column per label" in refusal(copy)
 
 

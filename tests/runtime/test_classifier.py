@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime import Classifier, Prediction, TextError, TextTypeError, load
+from runtime import Classifier, Prediction, SettingError, TextError, TextTypeError, load
 from tests.models import LABELS, MAX_LENGTH
 
 TEXTS = (
@@ -145,9 +145,18 @@ def test_threads_share_a_classifier(classifier: Classifier) -> None:
 
 
 def test_threads_below_one_are_refused(artifact: Path) -> None:
-    """Zero would silently mean "all" to onnxruntime."""
-    with pytest.raises(ValueError, match="expected 1 or more, found 0"):
-        load(artifact, threads=0)
+    """Zero would silently mean "all" to onnxruntime, a hundred thousand takes the machine down."""
+    for threads in (0, 257, 1.5, "2", True):
+        with pytest.raises(SettingError, match="expected a whole number from 1 to 256"):
+            load(artifact, threads=threads)  # type: ignore[arg-type]
+
+
+def test_logits_of_several_texts(classifier: Classifier) -> None:
+    """One row per text, none for none, and a bare str is refused as in predict_many."""
+    assert classifier.logits(["late", "calm"]).shape == (2, 3)
+    assert classifier.logits([]).shape == (0, 3)
+    with pytest.raises(TypeError, match="use predict"):
+        classifier.logits("late")
 
 
 def test_cleaning_travels_in_the_tokenizer(multi_label_artifact: Path) -> None:

@@ -144,3 +144,20 @@ def test_lines_across_chunks(artifact: Path, size: int) -> None:
     failures, rows = predict(artifact, [], lines)
     assert (failures, len(rows)) == (0, 3)
     assert rows[1:] == [row | {"index": row["index"] + 1} for row in predict(artifact, ["late", "no end"])[1]]
+
+
+def test_option_that_may_be_a_text(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A text that begins with a dash is not repeated in the error; behind -- it is classified."""
+    with pytest.raises(SystemExit, match="2"):
+        parse_args(["--model", str(artifact), "-Miller"])
+    error = capsys.readouterr().err
+    assert "put -- in front of texts" in error
+    assert "Miller" not in error
+    assert predict(artifact, ["--", "-Miller"])[0] == 0
+
+
+def test_too_many_threads(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong call, before anything is loaded."""
+    with pytest.raises(SystemExit, match="2"):
+        parse_args(["--model", str(artifact), "--threads", "100000"])
+    assert "--threads: expected a whole number from 1 to 256, found 100000" in capsys.readouterr().err

@@ -92,3 +92,31 @@ def test_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     ]
     assert main(argv) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "error: no file absent.csv; check the path"
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("--per_device_train_batch_size", "0"),
+        ("--gradient_accumulation_steps", "0"),
+        ("--learning_rate", "-1"),
+        ("--learning_rate", "nan"),
+        ("--seed", "-1"),
+        ("--resume_from_checkpoint", "absent"),
+        ("--save_strategy", "no"),
+    ],
+)
+def test_wrong_numbers_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], argument: str, value: str
+) -> None:
+    """Before anything is read or trained, and the argument is named."""
+    assert main(["--dataset", "wisconsin", "--output_dir", str(tmp_path / "out"), argument, value]) == 1
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert argument.removeprefix("--") in error.replace(" ", "_").lower()
+
+
+def test_output_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Found before training, not after its first epoch."""
+    (tmp_path / "file").write_text("x")
+    assert main(["--dataset", "wisconsin", "--output_dir", str(tmp_path / "file/out")]) == 1
+    assert "cannot write to --output_dir" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Labels, texts and the split."""
 
 import csv
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,7 @@ def test_unknown_label(tmp_path: Path) -> None:
     """A label that the training file lacks is an error that names the known ones."""
     test = table(tmp_path, [*single(8), {"text": "t", "label": "prime"}], "test.csv")
     message = refusal(arguments(table(tmp_path, single()), test_file=test))
-    assert message == "test.csv: row 9 has the unknown label 'prime'; known are: even, odd"
+    assert message == "test.csv: row 9 has the unknown label 'prime'; known are: 'even', 'odd'"
 
 
 def test_one_class_only(tmp_path: Path) -> None:
@@ -178,6 +179,9 @@ def test_columns_left_out(tmp_path: Path) -> None:
         ({"label_columns": ["x", "y"], "label_separator": "|"}, "goes with one label column"),
         ({"label_columns": ["missing"]}, "has no column 'missing'; it has: 'text', 'label'"),
         ({"dataset": "wisconsin"}, "not both"),
+        ({"label_separator": ""}, "expected the characters between two labels"),
+        ({"delimiter": ""}, "--delimiter: expected one character"),
+        ({"encoding": "a\0b"}, "unknown encoding"),
     ],
 )
 def test_refusals(tmp_path: Path, options: dict[str, Any], expected: str) -> None:
@@ -197,6 +201,39 @@ def test_unknown_data_set() -> None:
 def test_nothing_to_train_on() -> None:
     """The message says how to say it."""
     assert "nothing to train on" in refusal(DataArguments())
+
+
+def test_headerless_file_is_not_shown(tmp_path: Path) -> None:
+    """Without a header the first text stands where column names do; the message must not show it."""
+    path = tmp_path / "train.csv"
+    path.write_text("Miller denies any pain today,x\nSmith has had a fever,y\n")
+    for columns in (["label"], []):
+        message = refusal(arguments(str(path), label_columns=columns))
+        assert "Miller" not in message
+        assert "is the header there" in message
+
+
+def test_text_column_as_label_column(tmp_path: Path) -> None:
+    """The text would hold the answer, and a message about labels would show texts."""
+    message = refusal(arguments(table(tmp_path, single()), label_columns=["text"]))
+    assert "both in --text_columns and in --label_columns" in message
+
+
+def test_long_labels_are_not_shown(tmp_path: Path) -> None:
+    """A column of texts taken for the label column gives counts instead of its content."""
+    rows = [{"text": "t", "label": f"Miller denies any pain on day {index % 2}"} for index in range(20)]
+    test = table(tmp_path, [{"text": "t", "label": "Smith denies any pain"}], "test.csv")
+    message = refusal(arguments(table(tmp_path, rows), test_file=test))
+    assert "unknown label" in message
+    assert "denies" not in message
+
+
+@pytest.mark.parametrize("label", [{"x": 1}, 1.5, float("nan")])
+def test_labels_of_other_json_types(tmp_path: Path, label: object) -> None:
+    """An object or a fraction is no label."""
+    path = tmp_path / "train.jsonl"
+    path.write_text("\n".join(json.dumps({"text": "t", "label": value}) for value in ("a", "b", label)))
+    assert "a label is" in refusal(arguments(str(path)))
 
 
 def test_errors_never_show_texts(tmp_path: Path) -> None:

@@ -163,7 +163,11 @@ def test_unknown_packaged_encoder() -> None:
 
 @pytest.mark.parametrize(
     ("step", "expected"),
-    [("drop:(", "not a regular expression"), ("lower", "expected nfkc, squeeze_spaces or drop:REGEX")],
+    [
+        ("drop:(", "not a regular expression"),
+        ("drop:(x)?", "also matches the empty text"),
+        ("lower", "expected nfkc, squeeze_spaces or drop:REGEX"),
+    ],
 )
 def test_wrong_cleaning_step(step: str, expected: str) -> None:
     """Before anything is trained."""
@@ -257,3 +261,18 @@ def test_cut_weights(encoder: Path, tmp_path: Path) -> None:
     (copy / "model.safetensors").write_bytes((copy / "model.safetensors").read_bytes()[:1000])
     with pytest.raises(EncoderError, match="cannot load the encoder"):
         load_model(DataArguments(model_name_or_path=str(copy)), load_data(DataArguments(dataset="wisconsin")))
+
+
+def test_length_without_room_for_a_token(encoder: Path) -> None:
+    """Two tokens are the special ones alone."""
+    with pytest.raises(EncoderError, match="--max_length: expected 3 or more, found 2"):
+        load_tokenizer(DataArguments(model_name_or_path=str(encoder), max_length=2))
+
+
+def test_diverged_training_is_an_error(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model of NaN is not a success."""
+    rows = [{"text": f"{text} {index}", "label": label} for index in range(20) for label, text in WORDS.items()]
+    data = write_rows(tmp_path / "train.csv", rows)
+    assert train(encoder, data, tmp_path / "out", "--label_columns", "label", "--learning_rate", "1e30") == 1
+    assert "the training diverged" in capsys.readouterr().err
+    assert not (tmp_path / "out/training.json").exists()
