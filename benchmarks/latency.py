@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime import Classifier, load
-from runtime.session import available_cpus
+from runtime.threads import available_cpus
 
 from .contest import Batch, Measured, compete
 from .data import check_labels, training_data

@@ -11,7 +11,8 @@ from .artifact import TOKENIZER, open_artifact
 from .errors import TextTypeError
 from .manifest import Manifest
 from .policy import Prediction
-from .session import Provider, check_threads, check_version, open_session
+from .session import Provider, check_version, open_session
+from .threads import check_threads
 from .tokenizer import Encoded, Tokenizer
 
 MAX_BATCH_TOKENS = 512  # activations then stay in the cache: twice as fast as 4096 (docs/experiments.md)

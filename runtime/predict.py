@@ -15,9 +15,12 @@ from typing import Any, TextIO, cast
 from .classifier import Classifier, load
 from .errors import LitmusError, SettingError, TextError
 from .policy import Prediction
-from .session import PROVIDERS, check_threads
+from .session import PROVIDERS
+from .threads import check_threads
+from .tokenizer import EMPTY
 
 CHUNK_BYTES = 1 << 16
+LINES_PER_BATCH = 64
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -104,8 +107,10 @@ def _arriving(stream: io.BufferedIOBase) -> Iterator[list[str | TextError]]:
     """Yields the lines that have arrived, without waiting for more, so that a pipe gets its answers as it asks."""
     index = 0
     for lines in _lines(stream):
-        yield [_decode(index + position, line) for position, line in enumerate(lines)]
-        index += len(lines)
+        for start in range(0, len(lines), LINES_PER_BATCH):
+            batch = lines[start : start + LINES_PER_BATCH]
+            yield [_decode(index + position, line) for position, line in enumerate(batch)]
+            index += len(batch)
 
 
 def _lines(stream: io.BufferedIOBase) -> Iterator[list[bytes]]:
@@ -138,6 +143,8 @@ def _predict(classifier: Classifier, texts: Sequence[str | TextError]) -> list[P
     for position, text in enumerate(texts):
         if isinstance(text, TextError):
             results[position] = text
+        elif not text.strip():  # the most frequent reason is cheap to see; others take another attempt below
+            results[position] = TextError(position, EMPTY)
         else:
             good[position] = text
     while True:

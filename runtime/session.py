@@ -14,20 +14,20 @@ Knows providers, threads and memory; knows nothing of text or labels. Settings a
 
 import contextlib
 import mmap
-import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ArtifactError, DependencyError, InferenceError, ProviderError, SettingError
+from .errors import ArtifactError, DependencyError, InferenceError, ProviderError
 from .manifest import Variant
 from .onnx_file import skeleton
+from .threads import available_cpus
 
 try:
     import onnxruntime
@@ -51,7 +51,6 @@ Provider = Literal["auto", "cpu", "cuda"]
 PROVIDERS: Mapping[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUT = "logits"
-MAX_THREADS = 256
 
 
 class Session:
@@ -204,51 +203,6 @@ def check_version(minimum: str) -> None:
 
 def _release(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
-
-
-def check_threads(threads: object) -> None:
-    """Refuses a number of threads that onnxruntime would take the machine down with.
-
-    Raises:
-        SettingError: It is neither None nor a whole number from 1 to `MAX_THREADS`.
-    """
-    whole = isinstance(threads, int) and not isinstance(threads, bool)
-    if threads is not None and not (whole and 1 <= cast(int, threads) <= MAX_THREADS):
-        raise SettingError(f"threads: expected a whole number from 1 to {MAX_THREADS}, found {str(threads)[:40]}")
-
-
-def available_cpus(root: Path = Path("/")) -> int:
-    """Returns how many CPUs this process may use: its affinity, or its cgroup's quota if that is less.
-
-    Args:
-        root: Where /proc and /sys are.
-    """
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([affinity, *map(int, _quotas(root))]))
-
-
-def _quotas(root: Path) -> Iterator[float]:
-    """Yields the CPU quotas of this process's control group and of those above it, in CPUs; versions 1 and 2."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if not path or controllers not in ("", "cpu", "cpu,cpuacct", "cpuacct,cpu"):
-            continue
-        mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
-        group = mount / path.lstrip("/")
-        for folder in (group, *group.parents):
-            if not folder.is_relative_to(mount):
-                break
-            try:
-                names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
-                quota, period = " ".join((folder / name).read_text() for name in names).split()
-                if quota not in ("max", "-1"):
-                    yield int(quota) / int(period)
-            except (OSError, ValueError):
-                continue  # the root has no limit, and a container may not see the groups above its own
 
 
 def _first_line(error: Exception) -> str:

@@ -161,3 +161,11 @@ def test_too_many_threads(artifact: Path, capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit, match="2"):
         parse_args(["--model", str(artifact), "--threads", "100000"])
     assert "--threads: expected a whole number from 1 to 256, found 100000" in capsys.readouterr().err
+
+
+def test_a_file_of_empty_lines(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Thirty thousand bad lines are thirty thousand errors, not as many attempts at all the others."""
+    failures, rows = predict(artifact, [], b"\n" * 30_000 + "\u200b\n".encode() * 70 + b"late\n")
+    assert (failures, len(rows)) == (30_070, 30_071)
+    assert "labels" in rows[-1]
+    assert capsys.readouterr().err.count("nothing to classify") == 30_070

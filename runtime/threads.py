@@ -1,0 +1,55 @@
+"""How many threads an inference gets: what the caller asks for, or what the operating system grants this process."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+from .errors import SettingError
+
+MAX_THREADS = 256
+
+
+def check_threads(threads: object) -> None:
+    """Refuses a number of threads that onnxruntime would take the machine down with.
+
+    Raises:
+        SettingError: It is neither None nor a whole number from 1 to `MAX_THREADS`.
+    """
+    whole = isinstance(threads, int) and not isinstance(threads, bool)
+    if threads is not None and not (whole and 1 <= cast(int, threads) <= MAX_THREADS):
+        raise SettingError(f"threads: expected a whole number from 1 to {MAX_THREADS}, found {str(threads)[:40]}")
+
+
+def available_cpus(root: Path = Path("/")) -> int:
+    """Returns how many CPUs this process may use: its affinity, or its cgroup's quota if that is less.
+
+    Args:
+        root: Where /proc and /sys are.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([affinity, *map(int, _quotas(root))]))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yields the CPU quotas of this process's control group and of those above it, in CPUs; versions 1 and 2."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if not path or controllers not in ("", "cpu", "cpu,cpuacct", "cpuacct,cpu"):
+            continue
+        mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        group = mount / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(mount):
+                break
+            try:
+                names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
+                quota, period = " ".join((folder / name).read_text() for name in names).split()
+                if quota not in ("max", "-1"):
+                    yield int(quota) / int(period)
+            except (OSError, ValueError):
+                continue  # the root has no limit, and a container may not see the groups above its own
