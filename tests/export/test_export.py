@@ -158,6 +158,18 @@ def test_parity_failure_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_golden_scores_must_be_reproduced(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The finished artifact is loaded as a service will load it; other scores than PyTorch's stop the export."""
+    original = export_artifact.torch_logits
+    shift = np.array([[0, 0, 1]], np.float32)
+    monkeypatch.setattr(export_artifact, "torch_logits", lambda *args: original(*args) + shift)
+    assert main([str(checkpoint), str(tmp_path / "artifact")]) == 1
+    assert "golden scores differ from PyTorch" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nan_is_not_parity(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A comparison with NaN is false in both directions; here it must fail the export."""
     monkeypatch.setattr(parity, "torch_logits", lambda *_: np.full((1, 3), np.nan, np.float32))

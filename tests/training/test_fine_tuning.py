@@ -77,6 +77,11 @@ def test_checkpoint_is_plain_hugging_face(single: Path) -> None:
     assert config["problem_type"] == "single_label_classification"
 
 
+def test_tokenizer_class_is_one_that_transformers_4_knows(single: Path) -> None:
+    """Transformers 5 writes `TokenizersBackend`, at which 4 (and with it Optimum's last release) stops."""
+    assert json.loads((single / "tokenizer_config.json").read_text())["tokenizer_class"] == "PreTrainedTokenizerFast"
+
+
 def test_record(single: Path) -> None:
     """training.json says what was done with which data, and how well it went."""
     record = json.loads((single / "training.json").read_text())
