@@ -40,6 +40,7 @@ def publishing(target: Path, *, overwrite: bool) -> Iterator[Path]:
 
     Raises:
         ExportError: The target exists and may not be replaced, or is no artifact.
+        ArtifactError: The artifact to replace is damaged, or holds files that are not its own.
     """
     target = target.absolute()
     replace = target.exists() or target.is_symlink()
@@ -54,6 +55,7 @@ def publishing(target: Path, *, overwrite: bool) -> Iterator[Path]:
         yield folder
         _sync(folder)
         if replace:
+            _check_replaceable(target)  # again: an export takes a while
             _replace(target, folder)
         else:
             _rename(folder, target)

@@ -14,6 +14,8 @@ from training.arguments import DataArguments
 from training.data import load_data
 from training.encoder import load_model, load_tokenizer
 
+pytestmark = pytest.mark.registry
+
 ROOT = Path(__file__).parents[1]
 MAX_INSTALLED_MB = 200
 MAX_PEAK_MB = 150

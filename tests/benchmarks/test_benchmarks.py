@@ -11,7 +11,7 @@ import pytest
 import transformers
 
 from benchmarks.__main__ import main
-from benchmarks.contest import Contender, compete
+from benchmarks.contest import Contender, Measured, compete
 from benchmarks.job import scores_from
 from benchmarks.latency import _fixed_lengths
 from benchmarks.roster import PEERS, ROOT, ROSTER
@@ -92,29 +92,33 @@ def test_demo_summary(trained: tuple[str, str], tmp_path: Path, capsys: pytest.C
     assert f"python -m runtime.predict --model {artifact}" in table
 
 
-def test_a_contender_that_fails_does_not_stop_the_others(
-    trained: tuple[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The report names it; the rest is measured."""
+def contest(trained: tuple[str, str], names: list[str], *, rounds: int) -> tuple[dict[str, Measured], dict[str, str]]:
+    """Runs contenders on one short text."""
     checkpoint, artifact = trained
-    entry = ROSTER["litmus"].__class__("benchmarks.contenders.absent")
-    monkeypatch.setitem(ROSTER, "absent", entry)
-    measured, failures = compete(
-        ["absent", "litmus"],
+    return compete(
+        names,
         {"real texts": [["late"]]},
-        rounds=1,
+        rounds=rounds,
         model=artifact,
         checkpoint=checkpoint,
         threads=1,
         calibration=[],
     )
+
+
+def test_a_contender_that_fails_does_not_stop_the_others(
+    trained: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report names it; the rest is measured."""
+    entry = ROSTER["litmus"].__class__("benchmarks.contenders.absent")
+    monkeypatch.setitem(ROSTER, "absent", entry)
+    measured, failures = contest(trained, ["absent", "litmus"], rounds=1)
     assert list(measured) == ["litmus"]
     assert "absent (benchmarks.contenders.absent) died" in failures["absent"]
 
 
 def test_a_contender_that_dies_midway(trained: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """It is reported and left out; what the others did is kept."""
-    checkpoint, artifact = trained
     original = Contender.time
     calls = []
 
@@ -125,15 +129,7 @@ def test_a_contender_that_dies_midway(trained: tuple[str, str], monkeypatch: pyt
         return original(contender, batches)
 
     monkeypatch.setattr(Contender, "time", die_late)
-    measured, failures = compete(
-        ["pipeline", "litmus"],
-        {"real texts": [["late"]]},
-        rounds=3,
-        model=artifact,
-        checkpoint=checkpoint,
-        threads=1,
-        calibration=[],
-    )
+    measured, failures = contest(trained, ["pipeline", "litmus"], rounds=3)
     assert {name: len(result.latencies_ms["real texts"]) for name, result in measured.items()} == {"litmus": 3}
     assert "pipeline (benchmarks.contenders.pipeline) died" in failures["pipeline"]
 

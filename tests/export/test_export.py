@@ -28,7 +28,7 @@ from export.artifact import publishing
 from export.errors import ExportError
 from export.graph import fused_nodes
 from export.texts import GOLDEN
-from runtime import load
+from runtime import ArtifactError, load
 from runtime.manifest import Manifest
 from tests.models import LABELS, MAX_LENGTH, _head, bert, distilbert, write_checkpoint
 
@@ -209,6 +209,16 @@ def test_overwrite_spares_what_lies_in_the_artifact(checkpoint: Path, artifact: 
     inside = Path(shutil.copytree(checkpoint, target / "checkpoint"))
     assert main([str(inside), str(target), "--overwrite"]) == 1
     assert (inside / "model.safetensors").is_file()
+
+
+def test_overwrite_spares_what_appears_meanwhile(artifact: Path, tmp_path: Path) -> None:
+    """What somebody puts into the old artifact during the export is not deleted with it either."""
+    target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
+    with pytest.raises(ArtifactError, match=r"'notes\.txt' is not in"), publishing(target, overwrite=True) as folder:
+        (folder / "file").write_text("x")
+        (target / "notes.txt").write_text("y")
+    assert (target / "notes.txt").read_text() == "y"
+    assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
 
 
 def test_overwrite_refuses_a_link(checkpoint: Path, artifact: Path, tmp_path: Path) -> None:
