@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from optimum.exporters.tasks import TasksManager
 from tokenizers import Tokenizer
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from runtime.manifest import MIN_LENGTH, Task
 from runtime.session import INPUTS
@@ -113,7 +113,7 @@ def open_checkpoint(path: str) -> Checkpoint:
         tokenizer=tokenizer,
         task=task,
         labels=labels,
-        max_length=_max_length(model.config, _json(folder / "tokenizer_config.json"), record),
+        max_length=_max_length(model, _json(folder / "tokenizer_config.json"), record),
         pad_token_id=pad_token_id,
         input_names=_input_names(model),
         record=record,
@@ -141,11 +141,13 @@ def _input_names(model: PreTrainedModel) -> tuple[str, ...]:
     return tuple(name for name in INPUTS if name in parameters and not (name == "token_type_ids" and one_type))
 
 
-def _max_length(config: PreTrainedConfig, tokenizer_config: dict[str, Any], record: dict[str, Any]) -> int:
+def _max_length(model: PreTrainedModel, tokenizer_config: dict[str, Any], record: dict[str, Any]) -> int:
     """What training used, else what the tokenizer says; never more than the model has positions for."""
-    positions = int(getattr(config, "max_position_embeddings", DEFAULT_LENGTH))
-    if "roberta" in config.model_type or config.model_type == "camembert":
-        positions -= config.pad_token_id + 1
+    positions = int(getattr(model.config, "max_position_embeddings", DEFAULT_LENGTH))
+    for name, module in model.named_modules():
+        padding = getattr(module, "padding_idx", None)
+        if name.endswith(".position_embeddings") and padding is not None:  # RoBERTa's and its kin's start behind it
+            positions -= padding + 1
     asked = record.get("max_length", tokenizer_config.get("model_max_length", positions))
     if not isinstance(asked, int | float) or not asked >= MIN_LENGTH:
         raise CheckpointError(f"max_length of the checkpoint: expected {MIN_LENGTH} or more; train again")

@@ -2,20 +2,35 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, BertConfig, DistilBertConfig, PreTrainedConfig
+from transformers import (
+    AlbertConfig,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    CamembertConfig,
+    DebertaV2Config,
+    DistilBertConfig,
+    ElectraConfig,
+    ModernBertConfig,
+    MPNetConfig,
+    PreTrainedConfig,
+    RobertaConfig,
+    XLMRobertaConfig,
+)
 
 from training.arguments import DataArguments
 from training.encoder import load_tokenizer
 
 LABELS = {"single_label": ("calm", "glad", "sad"), "multi_label": ("late", "broken", "rude", "vague")}
 MAX_LENGTH = 48
+SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 
 
 def bert(task: str) -> PreTrainedConfig:
     """Returns a two-layer BERT's config; BERT reads `token_type_ids`."""
-    return BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, **_head(task))
+    return BertConfig(**SIZES, **_head(task))
 
 
 def distilbert(task: str) -> PreTrainedConfig:
@@ -23,21 +38,62 @@ def distilbert(task: str) -> PreTrainedConfig:
     return DistilBertConfig(dim=32, n_layers=2, n_heads=4, hidden_dim=64, **_head(task))
 
 
+def families(task: str = "single_label") -> dict[str, PreTrainedConfig]:
+    """Returns a small config of every family that the export knows, by its `model_type`.
+
+    What makes a family go wrong is as in its published models: RoBERTa's padding id of 1 and its positions that start
+    behind it, DeBERTa's relative positions in buckets, ModernBERT's window, here shorter than the texts. The weights
+    are ten times the usual, so that what a token sees changes the logits by far more than the parity's tolerance.
+    """
+    common = SIZES | _head(task) | {"vocab_size": 30522, "initializer_range": 0.2}
+    roberta = common | {"pad_token_id": 1, "max_position_embeddings": MAX_LENGTH + 2, "type_vocab_size": 1}
+    small = {"embedding_size": 16}
+    relative = {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"]}
+    shared = {"norm_rel_ebd": "layer_norm", "share_att_key": True, "position_biased_input": False}
+    distil = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "initializer_range": 0.2}
+    modern = {"bos_token_id": 101, "cls_token_id": 101, "eos_token_id": 102, "sep_token_id": 102}
+    return {
+        "bert": BertConfig(**common),
+        "distilbert": DistilBertConfig(**distil, **_head(task)),
+        "roberta": RobertaConfig(**roberta),
+        "xlm-roberta": XLMRobertaConfig(**roberta),
+        "camembert": CamembertConfig(**roberta),
+        "electra": ElectraConfig(**common, **small),
+        "albert": AlbertConfig(**common, **small),
+        "mpnet": MPNetConfig(**roberta),
+        "deberta-v2": DebertaV2Config(**common, **relative, **shared, type_vocab_size=0),
+        "modernbert": ModernBertConfig(**common, **modern, local_attention=8, classifier_pooling="mean"),
+    }
+
+
 def write_checkpoint(folder: Path, config: PreTrainedConfig, *, cleaning: tuple[str, ...] = ()) -> Path:
-    """Writes a checkpoint with random weights, as training would."""
+    """Writes a checkpoint with random weights, as training would; the tokenizer pads with the config's id."""
     torch.manual_seed(7)
     model = AutoModelForSequenceClassification.from_config(config)
     with torch.no_grad():  # the usual head is so small that every score is alike
-        for parameter in model.classifier.parameters():
+        for parameter in list(model.classifier.parameters())[-2:]:
             parameter.normal_(std=2.0)
     model.save_pretrained(folder)
     tokenizer = load_tokenizer(DataArguments(max_length=MAX_LENGTH, cleaning=list(cleaning)))
     tokenizer.save_pretrained(folder)
+    _move_padding(folder / "tokenizer.json", config.pad_token_id)
     (folder / "training.json").write_text(json.dumps({"max_length": MAX_LENGTH}), "utf-8")
     return folder
 
 
-def _head(task: str) -> dict[str, object]:
+def _move_padding(path: Path, pad_token_id: int) -> None:
+    """Exchanges the padding token's id with the token's that has the id asked for."""
+    content = json.loads(path.read_text("utf-8"))
+    vocabulary = content["model"]["vocab"]
+    before = vocabulary["[PAD]"]
+    token = next(token for token, index in vocabulary.items() if index == pad_token_id)
+    vocabulary.update({token: before, "[PAD]": pad_token_id})
+    for added in content["added_tokens"]:
+        added["id"] = vocabulary[added["content"]]
+    path.write_text(json.dumps(content), "utf-8")
+
+
+def _head(task: str) -> dict[str, Any]:
     labels = LABELS[task]
     return {
         "max_position_embeddings": 64,

@@ -110,7 +110,7 @@ def load_model(arguments: DataArguments, data: LabelledData) -> PreTrainedModel:
         raise
     except (OSError, ValueError, SafetensorError) as error:
         raise EncoderError(_not_loadable(arguments.model_name_or_path)) from error
-    limit = _positions(model.config)
+    limit = _positions(model)
     if limit is not None and arguments.max_length > limit:
         raise EncoderError(f"--max_length: expected {MIN_LENGTH} to {limit}, found {arguments.max_length}")
     return model
@@ -123,11 +123,13 @@ def base_model(arguments: DataArguments, model: PreTrainedModel) -> dict[str, st
     return {"name": name, "revision": packaged or getattr(model.config, "_commit_hash", None)}
 
 
-def _positions(config: PreTrainedConfig) -> int | None:
-    """How many tokens the encoder has positions for, or None for any number; RoBERTa's start behind the padding id."""
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and ("roberta" in config.model_type or config.model_type == "camembert"):
-        positions -= config.pad_token_id + 1
+def _positions(model: PreTrainedModel) -> int | None:
+    """How many tokens the encoder has positions for, or None for any number; RoBERTa's start behind the padding's."""
+    positions: int | None = getattr(model.config, "max_position_embeddings", None)
+    for name, module in model.named_modules():
+        padding = getattr(module, "padding_idx", None)
+        if positions is not None and name.endswith(".position_embeddings") and padding is not None:
+            return positions - padding - 1
     return positions
 
 

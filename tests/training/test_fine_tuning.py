@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from export.__main__ import main as export
 from runtime import load
-from tests.models import bert, write_checkpoint
+from tests.models import bert, families, write_checkpoint
 from training.__main__ import main
 from training.arguments import DataArguments
 from training.data import load_data
@@ -257,6 +257,14 @@ def test_too_long_for_the_encoder(encoder: Path) -> None:
     """Found before training, with the range there is."""
     arguments = DataArguments(model_name_or_path=str(encoder), max_length=65)
     with pytest.raises(EncoderError, match="--max_length: expected 3 to 64, found 65"):
+        load_model(arguments, load_data(DataArguments(dataset="wisconsin")))
+
+
+@pytest.mark.parametrize("family", ["roberta", "mpnet"])
+def test_positions_start_behind_the_padding(family: str, tmp_path: Path) -> None:
+    """Of 50 positions a text has 48 where the padding id is 1."""
+    arguments = DataArguments(model_name_or_path=str(write_checkpoint(tmp_path, families()[family])), max_length=49)
+    with pytest.raises(EncoderError, match="--max_length: expected 3 to 48, found 49"):
         load_model(arguments, load_data(DataArguments(dataset="wisconsin")))
 
 
