@@ -8,17 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from runtime import LitmusError, load
-from runtime.manifest import Manifest, Variant
-from runtime.session import PROVIDERS, Session
+from runtime.manifest import Manifest
 
 from . import attention
 from .artifact import publishing, write_artifact
-from .checkpoint import Checkpoint, open_checkpoint
+from .checkpoint import open_checkpoint
 from .errors import ParityError
-from .graph import export_graph
-from .parity import TOLERANCE, max_difference
-
-FILE = "onnx/model.onnx"
+from .fp32 import export_fp32
+from .parity import TOLERANCE
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -27,6 +24,9 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder that `python -m training` wrote")
     parser.add_argument("artifact", metavar="ARTIFACT", type=Path, help="folder to write; must not exist")
     parser.add_argument("--overwrite", action="store_true", help="replace an artifact that is there")
+    parser.add_argument(
+        "--require-fused", action="store_true", help="write nothing unless the attention of every layer is fused"
+    )
     return parser.parse_args(argv)
 
 
@@ -36,12 +36,13 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ExportError: The checkpoint cannot be exported, or the target cannot be written.
         ParityError: The graph does not compute what the checkpoint computes; nothing is written.
+        FusionError: A layer's attention is not fused, though `--require-fused`; nothing is written.
     """
     with publishing(args.artifact, overwrite=args.overwrite) as folder:
         checkpoint = open_checkpoint(args.checkpoint)
         attention.register()
         (folder / "onnx").mkdir()
-        variant = _export(checkpoint, folder)
+        variant = export_fp32(checkpoint, folder, require_fused=args.require_fused)
         manifest = write_artifact(folder, checkpoint, (variant,))
         _check_golden(folder, manifest)
     size_mb = sum(entry.size_bytes for entry in manifest.files.values()) / 1e6
@@ -58,26 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def _export(checkpoint: Checkpoint, folder: Path) -> Variant:
-    """Writes the fp32 graph: with fused attention if that agrees with PyTorch, else eager."""
-    family = checkpoint.model.config.model_type
-    difference = np.inf
-    for implementation in (attention.NAME, "eager"):
-        _say(f"exporting {family}, {'fused' if implementation == attention.NAME else 'eager'} attention ...")
-        fused = export_graph(checkpoint, folder / FILE, implementation=implementation)
-        variant = Variant("fp32", FILE, tuple(PROVIDERS.values()), {})
-        session = Session(folder, variant, provider="cpu", threads=None, labels=len(checkpoint.labels))
-        difference = max_difference(checkpoint, session)
-        _say(f"  {fused} fused attention nodes; largest logit difference from PyTorch: {difference:.1e}")
-        if difference <= TOLERANCE:
-            quality = {"max_logit_difference": difference, "fused_attention_nodes": float(fused)}
-            return Variant(variant.name, variant.file, variant.providers, quality)
-    raise ParityError(
-        f"the graph of this {family} model differs from PyTorch by {difference:.1e}, more than {TOLERANCE:.0e}; "
-        "nothing was written. Check the versions in constraints.txt, or use another encoder"
-    )
 
 
 def _check_golden(folder: Path, manifest: Manifest) -> None:

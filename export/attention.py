@@ -2,15 +2,17 @@
 
 Fusing afterwards, by pattern, breaks silently whenever transformers changes its graph (onnxruntime#22629, #23864). Here
 the model is asked to compute its attention with `com.microsoft::MultiHeadAttention`, so it is in the graph from the
-start. Whether that was right is for `parity` to say: the operator knows no sliding windows and no causal masks.
+start. Whether that was right is for `parity` to say.
 
 Operator: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MultiHeadAttention
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.masking_utils import bidirectional_mask_function, sdpa_mask
 
 NAME = "litmus_onnxruntime"
 OPERATOR = ("com.microsoft", "MultiHeadAttention")
@@ -32,7 +34,7 @@ def attention(
         query: (batch, heads, sequence, head) float.
         key: As `query`.
         value: As `query`.
-        attention_mask: (batch, sequence) int32, 1 where there is a token: the operator's key padding mask.
+        attention_mask: What `mask` made: the operator's key padding mask.
         scaling: Factor on the scores; None for 1 / sqrt(head).
 
     Returns:
@@ -51,9 +53,46 @@ def attention(
     return output.reshape(batch, sequence, heads, head), None
 
 
-def mask(*, attention_mask: torch.Tensor | None = None, **_: Any) -> torch.Tensor | None:
-    """Hands the (batch, sequence) mask through as int32, instead of the (batch, 1, sequence, sequence) bias."""
-    return None if attention_mask is None else attention_mask.to(torch.int32)
+def mask(
+    *,
+    batch_size: int,
+    q_length: int,
+    kv_length: int,
+    mask_function: Callable[..., Any],
+    attention_mask: torch.Tensor | None = None,
+    device: torch.device | str = "cpu",
+    use_vmap: bool = False,
+    **_: Any,
+) -> torch.Tensor | None:
+    """Makes the operator's key padding mask, int32 with 1 where a token is seen, from transformers' mask arguments.
+
+    Where every token sees every other it is the (batch, sequence) padding mask as it is. Where `mask_function` has more
+    to say, ModernBERT's sliding window for instance, it is (batch, sequence, sequence), which the operator takes as
+    well; the window as its `attention_bias` beside the padding mask was no faster (docs/experiments.md). What is hidden
+    gets -10000 added, not minus infinity, so a padding token that sees nothing but padding gives no NaN.
+    """
+    if mask_function is bidirectional_mask_function:
+        return None if attention_mask is None else attention_mask.to(torch.int32)
+    seen = sdpa_mask(
+        batch_size=batch_size,
+        q_length=q_length,
+        kv_length=kv_length,
+        mask_function=mask_function,
+        attention_mask=attention_mask,
+        allow_is_causal_skip=False,
+        use_vmap=use_vmap,
+        device=device,
+    )
+    assert seen is not None  # only a mask that may be skipped is
+    return seen[:, 0].to(torch.int32)
+
+
+def is_pluggable(model: PreTrainedModel) -> bool:
+    """Tells whether the model's layers ask transformers' interface for their attention, so that ours can be plugged in.
+
+    transformers has no public way to ask; without asking, it warns and leaves the model as it is.
+    """
+    return bool(model._can_set_attn_implementation())  # noqa: SLF001
 
 
 def register() -> None:

@@ -13,3 +13,7 @@ class CheckpointError(ExportError, ValueError):
 
 class ParityError(ExportError):
     """The exported graph does not compute what the checkpoint computes."""
+
+
+class FusionError(ExportError):
+    """The graph has fewer fused attention nodes than the model has attention layers, and all were asked for."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx
 import torch
-from optimum.utils import DummyTextInputGenerator, NormalizedConfigManager
+from optimum.utils import DummyTextInputGenerator, NormalizedConfigManager, NormalizedTextConfig
 from torch.export import Dim
 
 from runtime.session import OUTPUT
@@ -19,6 +19,7 @@ from .checkpoint import TASK, Checkpoint
 from .errors import CheckpointError
 
 OPSET = 20
+CHATTY = ("torch.onnx._internal.exporter._registration", "onnxscript.optimizer._constant_folding")
 
 
 def export_graph(checkpoint: Checkpoint, path: Path, *, implementation: str) -> int:
@@ -67,27 +68,43 @@ def fused_nodes(path: Path) -> int:
     return Counter((node.domain, node.op_type) for node in graph.node)[attention.OPERATOR]
 
 
+def attention_layers(checkpoint: Checkpoint) -> int:
+    """Returns how many attention layers a text goes through.
+
+    Raises:
+        CheckpointError: Optimum does not know the model family.
+    """
+    return int(_normalized(checkpoint).num_layers)
+
+
 def _dummy_inputs(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    sequence = min(16, checkpoint.max_length)
+    generator = DummyTextInputGenerator(TASK, _normalized(checkpoint), batch_size=2, sequence_length=sequence)
+    return {name: generator.generate(name, framework="pt") for name in checkpoint.input_names}
+
+
+def _normalized(checkpoint: Checkpoint) -> NormalizedTextConfig:
+    """The model's config under Optimum's names, which are the same for every family."""
     config = checkpoint.model.config
     try:
-        normalized = NormalizedConfigManager.get_normalized_config_class(config.model_type)(config)
+        return NormalizedConfigManager.get_normalized_config_class(config.model_type)(config)
     except KeyError as error:
         raise CheckpointError(
             f"Optimum does not know the model family {config.model_type!r}; use another encoder"
         ) from error
-    generator = DummyTextInputGenerator(TASK, normalized, batch_size=2, sequence_length=min(16, checkpoint.max_length))
-    return {name: generator.generate(name, framework="pt") for name in checkpoint.input_names}
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences the exporter's notes on torchvision and on its own deprecations; errors still come through."""
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = registration.level
-    registration.setLevel(logging.ERROR)
+    """Silences the exporter's notes on torchvision, constants and its own deprecations; errors still come through."""
+    loggers = [logging.getLogger(name) for name in CHATTY]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        registration.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -9,30 +9,19 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from transformers import (
-    AlbertConfig,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    ElectraConfig,
-    ModernBertConfig,
-    MPNetConfig,
-    PreTrainedConfig,
-    RobertaConfig,
-)
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from export import __main__ as command
 from export import artifact as export_artifact
-from export import parity
+from export import graph, parity
 from export.__main__ import main
 from export.artifact import publishing
 from export.errors import ExportError
-from export.graph import fused_nodes
 from export.texts import GOLDEN
 from runtime import ArtifactError, load
 from runtime.manifest import Manifest
-from tests.models import LABELS, MAX_LENGTH, _head, bert, distilbert, write_checkpoint
+from tests.models import LABELS, MAX_LENGTH, bert, distilbert, write_checkpoint
 
-SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 TEXTS = ("late", "The train was late again, by 12.5 minutes.", "Das Café. 次の電車 🙂", "so it goes " * 40)
 
 
@@ -69,31 +58,6 @@ def test_token_ids_are_those_of_transformers(multi_label_checkpoint: Path, multi
     found = runtime_tokenizer.pad(runtime_tokenizer.encode(texts))
     np.testing.assert_array_equal(found["input_ids"], expected["input_ids"])
     np.testing.assert_array_equal(found["attention_mask"], expected["attention_mask"])
-
-
-def families() -> dict[str, PreTrainedConfig]:
-    """Small random models of more families; `tests.models` has BERT and DistilBERT."""
-    head = _head("single_label")
-    roberta = head | {"pad_token_id": 0, "max_position_embeddings": MAX_LENGTH + 1, "vocab_size": 30522}
-    return {
-        "roberta": RobertaConfig(**SIZES, **roberta),
-        "electra": ElectraConfig(**SIZES, embedding_size=16, **head),
-        "albert": AlbertConfig(**SIZES, embedding_size=16, vocab_size=30522, **head),
-        "mpnet": MPNetConfig(**SIZES, vocab_size=30527, **head),
-        "modernbert": ModernBertConfig(**SIZES, vocab_size=30522, local_attention=8, **head),
-    }
-
-
-@pytest.mark.parametrize("family", ["roberta", "electra", "albert", "mpnet", "modernbert"])
-def test_families(family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Fused where that agrees with PyTorch, eager where it does not (modernbert's sliding window) or cannot be."""
-    checkpoint = write_checkpoint(tmp_path / "checkpoint", families()[family])
-    assert main([str(checkpoint), str(tmp_path / "artifact")]) == 0
-    variant = manifest(tmp_path / "artifact").variants[0]
-    fused = {"roberta": 2, "electra": 2, "albert": 2, "mpnet": 0, "modernbert": 0}[family]
-    assert variant.quality["fused_attention_nodes"] == fused == fused_nodes(tmp_path / "artifact" / variant.file)
-    assert variant.quality["max_logit_difference"] < 1e-4
-    assert ("eager attention" in capsys.readouterr().err) == (family == "modernbert")
 
 
 def test_graph(artifact: Path) -> None:
@@ -362,6 +326,6 @@ def test_other_models_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_unknown_family(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Optimum's list decides, and the message names the family."""
     checkpoint = write_checkpoint(tmp_path / "checkpoint", distilbert("single_label"))
-    monkeypatch.delitem(command.export_graph.__globals__["NormalizedConfigManager"]._conf, "distilbert")
+    monkeypatch.delitem(graph.NormalizedConfigManager._conf, "distilbert")
     assert main([str(checkpoint), str(tmp_path / "artifact")]) == 1
     assert "Optimum does not know the model family 'distilbert'" in capsys.readouterr().err
