@@ -150,6 +150,13 @@ def test_parity_covers_the_awkward_batches(checkpoint: Path) -> None:
     assert any(mask.min() == 0 for mask in masks)
 
 
+def test_parity_stays_within_memory(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that reads very long texts is compared on shorter ones."""
+    monkeypatch.setattr(parity, "MAX_TOKENS", 20)
+    opened = command.open_checkpoint(str(checkpoint))
+    assert max(inputs["input_ids"].shape[1] for inputs in parity.batches(opened)) == 20
+
+
 def test_existing_target_is_kept(checkpoint: Path, artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without --overwrite nothing is touched."""
     before = (artifact / "litmus.json").stat().st_mtime_ns
