@@ -1,53 +1,63 @@
 """The classifier: an artifact, loaded once, that turns texts into predictions."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from . import policy
 from .artifact import TOKENIZER, open_artifact
+from .batches import batches
 from .errors import TextTypeError
 from .manifest import Manifest
 from .policy import Prediction
-from .session import Provider, check_version, open_session
+from .providers import Provider
+from .session import check_version, open_session
 from .threads import check_threads
 from .tokenizer import Encoded, Tokenizer
 
-MAX_BATCH_TOKENS = 512  # activations then stay in the cache: twice as fast as 4096 (docs/experiments.md)
 
-
-def load(folder: str | os.PathLike[str], *, provider: Provider = "auto", threads: int | None = None) -> "Classifier":
+def load(
+    folder: str | os.PathLike[str],
+    *,
+    provider: Provider = "auto",
+    variant: str | None = None,
+    threads: int | None = None,
+) -> "Classifier":
     """Loads an artifact.
 
     Args:
         folder: An artifact folder that `python -m export` wrote.
         provider: `cpu`, `cuda`, or `auto`: CUDA where this onnxruntime has it, else the CPU.
+        variant: `int8`, `fp32` or `fp16`, to compare them; None for the one that is meant for the provider.
         threads: Threads for one inference; None for one per CPU that this process may use.
 
     Raises:
         ArtifactNotFoundError: There is no artifact.
-        ArtifactError: It is damaged, or not for this version.
-        ProviderError: The provider is unknown or did not start.
+        ArtifactError: It is damaged, not for this version, or lacks the variant.
+        ProviderError: The provider is unknown, did not start, or is not what the variant is for.
         DependencyError: onnxruntime is installed twice.
         SettingError: `threads` is no number from 1 to 256.
     """
-    return Classifier(folder, provider=provider, threads=threads)
+    return Classifier(folder, provider=provider, variant=variant, threads=threads)
 
 
 class Classifier:
     """A tokenizer and one onnxruntime session. Threads may share it; made by `load`."""
 
-    def __init__(self, folder: str | os.PathLike[str], *, provider: Provider, threads: int | None) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], *, provider: Provider, variant: str | None, threads: int | None
+    ) -> None:
         check_threads(threads)
         artifact = open_artifact(folder)
         self.manifest: Manifest = artifact.manifest
         check_version(self.manifest.min_onnxruntime)
         self._session = open_session(
             artifact.folder,
-            self.manifest.variant("fp32"),
+            self.manifest.variants,
             provider=provider,
+            name=variant,
             threads=threads,
             labels=len(self.manifest.labels),
         )
@@ -67,6 +77,11 @@ class Classifier:
     def provider(self) -> str:
         """`cpu` or `cuda`: what the session really runs on."""
         return self._session.provider
+
+    @property
+    def variant(self) -> str:
+        """`int8`, `fp32` or `fp16`: which of the artifact's models runs."""
+        return self._session.variant
 
     @property
     def threads(self) -> int:
@@ -98,7 +113,7 @@ class Classifier:
         _check_many(texts)
         encoded = self._tokenizer.encode(list(texts))
         predictions: dict[int, Prediction] = {}
-        for positions in _batches(encoded, MAX_BATCH_TOKENS):
+        for positions in batches([len(text.ids) for text in encoded]):
             batch = self._predict_batch([encoded[position] for position in positions])
             predictions.update(zip(positions, batch, strict=True))
         return [predictions[position] for position in range(len(encoded))]
@@ -132,15 +147,3 @@ def _check_many(texts: object) -> None:
     """One `str` would be taken for the texts that its letters are."""
     if isinstance(texts, str):
         raise TextTypeError(0, "expected several texts, found one str; use predict for one text")
-
-
-def _batches(encoded: Sequence[Encoded], max_tokens: int) -> Iterator[list[int]]:
-    """Groups positions of similar length; no batch, padding included, exceeds `max_tokens` unless it is one text."""
-    batch: list[int] = []
-    for position in sorted(range(len(encoded)), key=lambda index: len(encoded[index].ids)):
-        if batch and (len(batch) + 1) * len(encoded[position].ids) > max_tokens:
-            yield batch
-            batch = []
-        batch.append(position)
-    if batch:
-        yield batch

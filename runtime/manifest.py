@@ -23,6 +23,7 @@ MIN_LENGTH = 3
 MAX_LENGTH = 1 << 20
 RELEASE = re.compile(r"\d{1,4}(\.\d{1,4}){1,2}")
 Task = Literal["single_label", "multi_label"]
+Precision = Literal["fp32", "int8", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,22 @@ class Variant:
     """One ONNX file of the artifact.
 
     Attributes:
-        name: `fp32`, `int8` or `fp16`.
+        name: Its precision.
         file: Path inside the artifact, with forward slashes.
         providers: onnxruntime provider names it is meant for.
-        quality: Figures that compare it with the PyTorch checkpoint.
+        operators: `standard` for ONNX's own, which other engines know, too; `onnxruntime` for some of its own.
+        quantization: How an int8 variant was made: method, ranges, calibration texts, layers left in fp32.
+        quality: Figures that compare it with the fp32 graph, and that one with the PyTorch checkpoint.
+        golden: Its own scores of the manifest's golden texts, a row for each.
     """
 
-    name: str
+    name: Precision
     file: str
     providers: tuple[str, ...]
-    quality: Mapping[str, float]
+    operators: Literal["onnxruntime", "standard"]
+    quantization: Mapping[str, Any] | None
+    quality: Mapping[str, Any]
+    golden: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -140,18 +147,6 @@ class Manifest:
         fields["manifest_sha256"] = _digest(fields)
         return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
 
-    def variant(self, name: str) -> Variant:
-        """Returns the variant of that name.
-
-        Raises:
-            ArtifactError: The artifact has none; the message lists those it has.
-        """
-        for variant in self.variants:
-            if variant.name == name:
-                return variant
-        known = ", ".join(variant.name for variant in self.variants)
-        raise ArtifactError(f"variant {name!r} is not in this artifact; it has: {known}")
-
 
 def _check(manifest: Manifest) -> None:
     """Checks what the types alone do not say."""
@@ -179,6 +174,15 @@ def _check(manifest: Manifest) -> None:
     for variant in manifest.variants:
         check(bool(variant.providers), f"variants.{variant.name}.providers", "one or more", "none")
         check(variant.file in manifest.files, f"variants.{variant.name}", "a listed file", variant.file[:80])
+        shape = [len(row) for row in variant.golden]
+        check(
+            shape == [len(labels)] * len(manifest.golden),
+            f"variants.{variant.name}.golden",
+            "as many as texts",
+            "others",
+        )
+    names = [variant.name for variant in manifest.variants]
+    check(len(set(names)) == len(names), "variants", "each once", "one twice")
 
 
 def _digest(fields: Mapping[str, Any]) -> str:

@@ -73,7 +73,7 @@ def skeleton(model: memoryview, location: str) -> bytes:
 def _model(model: memoryview, location: str) -> Iterator[bytes]:
     for field in _fields(model, 0, len(model)):
         if field.number == _MODEL_GRAPH and field.wire_type == _BYTES:
-            yield _message(_MODEL_GRAPH, b"".join(_graph(model, field, location)))
+            yield text(_MODEL_GRAPH, b"".join(_graph(model, field, location)))
         else:
             yield bytes(model[field.start : field.end])
 
@@ -81,7 +81,7 @@ def _model(model: memoryview, location: str) -> Iterator[bytes]:
 def _graph(model: memoryview, graph: _Field, location: str) -> Iterator[bytes]:
     for field in _fields(model, graph.content, graph.end):
         if field.number == _GRAPH_INITIALIZER and field.wire_type == _BYTES:
-            yield _message(_GRAPH_INITIALIZER, b"".join(_tensor(model, field, location)))
+            yield text(_GRAPH_INITIALIZER, b"".join(_tensor(model, field, location)))
         else:
             yield bytes(model[field.start : field.end])
 
@@ -91,9 +91,9 @@ def _tensor(model: memoryview, tensor: _Field, location: str) -> Iterator[bytes]
         length = field.end - field.content
         if field.number == _TENSOR_RAW_DATA and length >= MAPPED_FROM_BYTES:
             for key, value in (("location", location), ("offset", str(field.content)), ("length", str(length))):
-                entry = _message(1, key.encode()) + _message(2, value.encode())
-                yield _message(_TENSOR_EXTERNAL_DATA, entry)
-            yield _varint(_TENSOR_DATA_LOCATION << 3 | _VARINT) + _varint(1)
+                entry = text(1, key) + text(2, value)
+                yield text(_TENSOR_EXTERNAL_DATA, entry)
+            yield number(_TENSOR_DATA_LOCATION, 1)
         else:
             yield bytes(model[field.start : field.end])
 
@@ -165,5 +165,12 @@ def _varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _message(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | _BYTES) + _varint(len(content)) + content
+def text(field: int, content: bytes | str) -> bytes:
+    """Writes a field that holds bytes, a string or a message."""
+    content = content.encode() if isinstance(content, str) else content
+    return _varint(field << 3 | _BYTES) + _varint(len(content)) + content
+
+
+def number(field: int, value: int) -> bytes:
+    """Writes a field that holds a whole number of 0 or more."""
+    return _varint(field << 3 | _VARINT) + _varint(value)

@@ -15,7 +15,7 @@ from typing import Any, TextIO, cast
 from .classifier import Classifier, load
 from .errors import LitmusError, SettingError, TextError
 from .policy import Prediction
-from .session import PROVIDERS
+from .providers import PROVIDERS
 from .threads import check_threads
 from .tokenizer import EMPTY
 
@@ -34,7 +34,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     if unknown:  # argparse's own message would repeat them, and they may be texts
         parser.error("unknown option; put -- in front of texts that begin with a dash")
     if args.provider not in ("auto", *PROVIDERS):
-        parser.error(f"unknown provider {args.provider!r}: expected auto, {', '.join(PROVIDERS)}")
+        parser.error(f"unknown provider {args.provider!r}: expected auto, {', '.join(sorted(PROVIDERS))}")
     try:
         check_threads(args.threads)
     except SettingError as error:

@@ -5,10 +5,10 @@ Knows providers, threads and memory; knows nothing of text or labels. Settings a
 - `session.intra_op.spin_duration_us` 200: threads wait that long for the next operator before they sleep. As fast as
   onnxruntime's default, 1.2 to 1.6 times faster than no spinning, and 4 ms of CPU in the second after a query; the
   default burns whole cores in older releases and 29 ms in this one.
-- `session.x64quantprecision` 1: int8 kernels saturate on x86 without VNNI and give wrong answers (onnxruntime#5849);
-  the option does nothing elsewhere.
-- graph optimization `basic`: the graph is exported fused; the extended level puts back SkipLayerNormalization and
+- no graph optimization: the graph is exported as it is fastest; the extended level puts in SkipLayerNormalization and
   BiasGelu, which are slower (docs/experiments.md).
+- but for int8 on a CPU that `saturation` finds out about: `session.x64quantprecision` with the extended level, which is
+  where it works, and without the two slow fusions.
 - weights are mapped, not copied: see `onnx_file`.
 """
 
@@ -16,39 +16,21 @@ import contextlib
 import mmap
 import re
 import sys
-from collections.abc import Mapping
-from importlib import metadata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 
 from .errors import ArtifactError, DependencyError, InferenceError, ProviderError
 from .manifest import Variant
 from .onnx_file import skeleton
+from .providers import PROVIDERS, choices
+from .saturation import saturates
 from .threads import available_cpus
 
-try:
-    import onnxruntime
-except ImportError as missing:
-    raise DependencyError(
-        "onnxruntime is not installed: pip install 'litmus-onnx[cpu]', or 'litmus-onnx[gpu]' for CUDA"
-    ) from missing
-
-
-def _check_onnxruntime() -> None:
-    """Refuses to load with two distributions of onnxruntime, which overwrite each other's files."""
-    found = {distribution.name for distribution in metadata.distributions()}
-    if {"onnxruntime", "onnxruntime-gpu"} <= found:
-        raise DependencyError(
-            "both onnxruntime and onnxruntime-gpu are installed and overwrite each other: "
-            "pip uninstall both, then install 'litmus-onnx[cpu]' or 'litmus-onnx[gpu]'"
-        )
-
-
-Provider = Literal["auto", "cpu", "cuda"]
-PROVIDERS: Mapping[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+SLOW = ("SkipLayerNormFusion", "BiasGeluFusion")
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUT = "logits"
 
@@ -74,10 +56,12 @@ class Session:
         options.intra_op_num_threads = threads or available_cpus()
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.spin_duration_us", "200")
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        if variant.name == "int8" and provider == "cpu" and saturates():
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+            options.add_session_config_entry("session.x64quantprecision", "1")
         path = (folder / variant.file).resolve()
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
         name = PROVIDERS[provider]
@@ -86,7 +70,7 @@ class Session:
                 onnxruntime.preload_dlls()  # finds the CUDA libraries of the nvidia-* wheels
         try:
             self._session = onnxruntime.InferenceSession(
-                _mapped_skeleton(path), options, providers=[name], enable_fallback=False
+                _mapped_skeleton(path), options, providers=[name], disabled_optimizers=SLOW, enable_fallback=False
             )
             self._inputs = tuple(node.name for node in self._session.get_inputs())
         except ArtifactError:
@@ -102,6 +86,7 @@ class Session:
         if self._session.get_providers()[0] != name:
             raise ProviderError(f"{name} did not start on this machine; use provider 'cpu', or install its libraries")
         self.provider = provider
+        self.variant = variant.name
         self.threads: int = options.intra_op_num_threads
         self._check(variant.file, labels)
 
@@ -145,49 +130,20 @@ class Session:
             )
 
 
-def open_session(folder: Path, variant: Variant, *, provider: str, threads: int | None, labels: int) -> Session:
-    """Creates a session on the provider asked for, or for `auto` on CUDA where it really starts, else on the CPU.
+def open_session(
+    folder: Path, variants: Sequence[Variant], *, provider: str, name: str | None, threads: int | None, labels: int
+) -> Session:
+    """Creates a session on the first provider that really starts, with the variant that is meant for it.
 
-    Args and errors are those of `Session`, and of `candidates`.
+    Args and errors are those of `Session`, and of `providers.choices`.
     """
-    *attempts, last = candidates(provider, variant)
-    for attempt in attempts:
+    *attempts, last = choices(provider, name, variants)
+    for attempt, variant in attempts:
         try:
             return Session(folder, variant, provider=attempt, threads=threads, labels=labels)
         except ProviderError:
             continue
-    return Session(folder, variant, provider=last, threads=threads, labels=labels)
-
-
-def candidates(asked: str, variant: Variant) -> tuple[str, ...]:
-    """Returns the providers to try in turn: the one asked for, or all that are here and fit the variant for `auto`.
-
-    Raises:
-        DependencyError: onnxruntime is installed twice.
-        ProviderError: Unknown, not part of this onnxruntime, or not what the variant is for.
-    """
-    _check_onnxruntime()
-    if asked != "auto" and asked not in PROVIDERS:
-        raise ProviderError(f"unknown provider {asked!r}: expected auto, {', '.join(PROVIDERS)}")
-    present = onnxruntime.get_available_providers()
-    if asked == "auto":
-        usable = [
-            name for name in ("cuda", "cpu") if PROVIDERS[name] in present and PROVIDERS[name] in variant.providers
-        ]
-        if not usable:
-            raise ProviderError(
-                f"variant {variant.name!r} is for {', '.join(variant.providers)}; "
-                f"this onnxruntime has {', '.join(present)}"
-            )
-        return tuple(usable)
-    if PROVIDERS[asked] not in present:
-        raise ProviderError(
-            f"provider {asked!r} is not in this onnxruntime, which has {', '.join(present)}: "
-            "use provider 'cpu', or uninstall onnxruntime and install 'litmus-onnx[gpu]'"
-        )
-    if PROVIDERS[asked] not in variant.providers:
-        raise ProviderError(f"variant {variant.name!r} is for {', '.join(variant.providers)}, not for {asked!r}")
-    return (asked,)
+    return Session(folder, last[1], provider=last[0], threads=threads, labels=labels)
 
 
 def check_version(minimum: str) -> None:

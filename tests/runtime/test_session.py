@@ -10,7 +10,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from runtime import Classifier, DependencyError, ProviderError, load
+from runtime import ArtifactError, Classifier, DependencyError, ProviderError, load, saturation, session
+from runtime.manifest import Variant
 from runtime.onnx_file import skeleton
 
 
@@ -68,18 +69,27 @@ def test_no_onnxruntime() -> None:
     assert "DependencyError: onnxruntime is not installed: pip install 'litmus-onnx[cpu]'" in done.stderr
 
 
-def test_quantized_kernels_never_saturate(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without this option int8 gives wrong answers on x86 without VNNI; it must be set for every session."""
-    entries = {}
-    original = onnxruntime.SessionOptions.add_session_config_entry
+def test_saturating_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where int8 products come out wrong, int8 gets onnxruntime's remedy, which works at the extended level alone."""
+    made = []
+    original = onnxruntime.InferenceSession.__init__
 
-    def record(options: onnxruntime.SessionOptions, key: str, value: str) -> None:
-        entries[key] = value
-        original(options, key, value)
+    def record(self: object, model: bytes, options: onnxruntime.SessionOptions, **rest: object) -> None:
+        made.append(options)
+        original(self, model, options, **rest)
 
-    monkeypatch.setattr(onnxruntime.SessionOptions, "add_session_config_entry", record)
-    load(artifact, provider="cpu")
-    assert entries["session.x64quantprecision"] == "1"
+    monkeypatch.setattr(onnxruntime.InferenceSession, "__init__", record)
+    (tmp_path / "model.onnx").write_bytes(saturation._product())
+    for name, wrong in (("int8", True), ("int8", False), ("fp32", True)):
+        monkeypatch.setattr(session, "saturates", lambda wrong=wrong: wrong)
+        variant = Variant(name, "model.onnx", ("CPUExecutionProvider",), "onnxruntime", None, {}, ())  # type: ignore[arg-type]
+        with pytest.raises(ArtifactError, match="input 'a'"):
+            session.Session(tmp_path, variant, provider="cpu", threads=1, labels=2)
+    entries = [options.get_session_config_entry for options in made]
+    levels = [options.graph_optimization_level for options in made]
+    optimization = onnxruntime.GraphOptimizationLevel
+    assert entries[0]("session.x64quantprecision") == "1"
+    assert levels == [optimization.ORT_ENABLE_EXTENDED, optimization.ORT_DISABLE_ALL, optimization.ORT_DISABLE_ALL]
 
 
 def test_skeleton_leaves_the_weights_in_the_file(artifact: Path) -> None:
