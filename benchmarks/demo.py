@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from runtime.artifact import open_artifact
 from training import wisconsin
 from training.arguments import DataArguments
 from training.data import LabelledData, load_data
 from training.metrics import quality
+from training.record import training_data
 
-from .data import training_data
 from .latency import REAL
 
 
@@ -25,22 +26,30 @@ def summary(latency: Mapping[str, Any], quality_report: Mapping[str, Any]) -> st
     """
     settings = quality_report["settings"]
     model, checkpoint = settings["model"], settings["checkpoint"]
-    metrics = list(quality_report["results"]["litmus"])
+    metrics = list(quality_report["results"]["litmus"]["figures"])
     lines = [
         "",
         "| | " + " | ".join(metrics) + " | ms per text | times faster | size MB |",
         "|---" * (len(metrics) + 4) + "|",
     ]
-    for name, title, folder in (("pytorch-fp32", "PyTorch", checkpoint), ("litmus", "Litmus", model)):
-        figures = " | ".join(f"{quality_report['results'][name][metric]:.4f}" for metric in metrics)
+    for name, result in quality_report["results"].items():
+        if name not in latency["results"]:
+            continue
+        variant = result.get("variant")
+        title, size_mb = (
+            ("PyTorch", _torch_mb(checkpoint)) if variant is None else (f"Litmus {variant}", _size_mb(model, variant))
+        )
+        figures = " | ".join(f"{result['figures'][metric]:.4f}" for metric in metrics)
         speed = latency["results"][name]["workloads"][REAL]
-        row = f"{speed['median_ms']:.2f} | {speed['times_faster']:.2f} | {_size_mb(folder):.1f}"
-        lines.append(f"| {title} | {figures} | {row} |")
+        lines.append(
+            f"| {title} | {figures} | {speed['median_ms']:.2f} | {speed['times_faster']:.2f} | {size_mb:.1f} |"
+        )
+    same = quality_report["results"]["litmus"]["same_decision"]
     data = training_data(checkpoint)
     if data.sha256 == load_data(DataArguments(dataset="wisconsin")).sha256:
         lines.append(_ceiling(data, metrics))
     return "\n".join(lines) + (
-        f"\n\n{settings['rows']} held-out rows; {quality_report['same_decision']:.2%} of the decisions are the same; "
+        f"\n\n{settings['rows']} held-out rows; {same:.2%} of the decisions are PyTorch's; "
         f"batch 1, {latency['machine']['threads']} threads.\n"
         f"artifact: {model}\n"
         f"next:     .venv/bin/python -m runtime.predict --model {model} 'your text'\n"
@@ -56,5 +65,11 @@ def _ceiling(data: LabelledData, metrics: list[str]) -> str:
     return f"| logistic regression on the raw measurements | {cells} | | | |"
 
 
-def _size_mb(folder: str) -> float:
-    return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()) / 1e6
+def _torch_mb(checkpoint: str) -> float:
+    return (Path(checkpoint) / "model.safetensors").stat().st_size / 1e6
+
+
+def _size_mb(model: str, variant: str) -> float:
+    manifest = open_artifact(model).manifest
+    file = next(item.file for item in manifest.variants if item.name == variant)
+    return manifest.files[file].size_bytes / 1e6

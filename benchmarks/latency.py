@@ -7,9 +7,10 @@ from typing import Any
 
 from runtime import Classifier, load
 from runtime.threads import available_cpus
+from training.record import training_data
 
 from .contest import Batch, Measured, compete
-from .data import check_labels, training_data
+from .data import check_labels
 from .machine import machine
 from .roster import BASELINE
 

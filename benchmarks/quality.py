@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from runtime import load
+from runtime import Classifier, load
 from training.data import LabelledData
 from training.fine_tuning import TEXTS_PER_BATCH, predict_logits
 from training.metrics import decide, quality
+from training.record import training_data
 
-from .data import check_labels, training_data
+from .data import check_labels
 
 
 def measure(model: str, checkpoint: str) -> dict[str, Any]:
@@ -27,9 +28,18 @@ def measure(model: str, checkpoint: str) -> dict[str, Any]:
     """
     data = training_data(checkpoint)
     expected = _torch_logits(checkpoint, data)
-    found = _artifact_logits(model, data)
-    decided, expected_decided = decide(found, data.task), decide(expected, data.task)
-    same = decided == expected_decided
+    expected_decided = decide(expected, data.task)
+    results = {"pytorch-fp32": {"figures": quality(expected_decided, data.test.targets, data.task)}}
+    for name, variant in _variants(load(model, provider="cpu")).items():
+        found = _artifact_logits(model, variant, data)
+        decided = decide(found, data.task)
+        same = decided == expected_decided
+        results[name] = {
+            "variant": variant,
+            "figures": quality(decided, data.test.targets, data.task),
+            "same_decision": float((same if same.ndim == 1 else same.all(axis=1)).mean()),
+            "max_logit_difference": float(np.abs(found - expected).max()),
+        }
     return {
         "kind": "quality",
         "settings": {
@@ -38,29 +48,35 @@ def measure(model: str, checkpoint: str) -> dict[str, Any]:
             "rows": len(data.test.texts),
             "data_sha256": data.sha256,
         },
-        "results": {
-            "pytorch-fp32": quality(expected_decided, data.test.targets, data.task),
-            "litmus": quality(decided, data.test.targets, data.task),
-        },
-        "same_decision": float((same if same.ndim == 1 else same.all(axis=1)).mean()),
-        "max_logit_difference": float(np.abs(found - expected).max()),
+        "results": results,
     }
 
 
 def markdown(report: Mapping[str, Any]) -> str:
     """Returns the report as a Markdown table."""
     results = report["results"]
-    metrics = list(next(iter(results.values())))
+    metrics = list(results["pytorch-fp32"]["figures"])
     lines = [
-        f"Quality on {report['settings']['rows']} held-out rows: {report['same_decision']:.2%} of the decisions are "
-        f"the same, largest logit difference {report['max_logit_difference']:.1e}.",
+        f"Quality on {report['settings']['rows']} held-out rows, and the share of decisions that are PyTorch's.",
         "",
-        "| | " + " | ".join(metrics) + " |",
-        "|---" * (len(metrics) + 1) + "|",
+        "| | variant | " + " | ".join(metrics) + " | same decision | largest logit difference |",
+        "|---" * (len(metrics) + 4) + "|",
     ]
     for name, row in results.items():
-        lines.append(f"| {name} | " + " | ".join(f"{row[metric]:.4f}" for metric in metrics) + " |")
+        cells = [name, row.get("variant", ""), *(f"{row['figures'][metric]:.4f}" for metric in metrics)]
+        if "same_decision" in row:
+            cells += [f"{row['same_decision']:.2%}", f"{row['max_logit_difference']:.1e}"]
+        else:
+            cells += ["", ""]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _variants(classifier: Classifier) -> dict[str, str]:
+    """Names what to compare: the variant that is meant for the CPU, and fp32 if it is another one and there."""
+    names = [variant.name for variant in classifier.manifest.variants]
+    others = {"litmus-fp32": "fp32"} if classifier.variant != "fp32" and "fp32" in names else {}
+    return {"litmus": classifier.variant} | others
 
 
 def _torch_logits(checkpoint: str, data: LabelledData) -> npt.NDArray[np.float32]:
@@ -68,8 +84,8 @@ def _torch_logits(checkpoint: str, data: LabelledData) -> npt.NDArray[np.float32
     return predict_logits(model, AutoTokenizer.from_pretrained(checkpoint), data.test.texts)
 
 
-def _artifact_logits(model: str, data: LabelledData) -> npt.NDArray[np.float32]:
-    classifier = load(model, provider="cpu")
+def _artifact_logits(model: str, variant: str, data: LabelledData) -> npt.NDArray[np.float32]:
+    classifier = load(model, provider="cpu", variant=variant)
     check_labels(classifier, data, model)
     texts = data.test.texts
     batches = (texts[start : start + TEXTS_PER_BATCH] for start in range(0, len(texts), TEXTS_PER_BATCH))

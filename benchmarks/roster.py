@@ -27,6 +27,7 @@ class Entry:
 
 ROSTER = {
     "litmus": Entry("benchmarks.contenders.litmus"),
+    "litmus-fp32": Entry("benchmarks.contenders.litmus", "fp32"),
     "pytorch-fp32": Entry("benchmarks.contenders.pytorch", "float32"),
     "pytorch-bf16": Entry("benchmarks.contenders.pytorch", "bfloat16"),
     "pipeline": Entry("benchmarks.contenders.pipeline"),

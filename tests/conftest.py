@@ -10,7 +10,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 from export.__main__ import main as export
 from runtime import Classifier, load
 
-from .models import bert, distilbert, write_checkpoint
+from .models import FP32, bert, distilbert, write_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def artifact(checkpoint: Path) -> Path:
     """The exported `checkpoint`."""
     folder = checkpoint.parent / "artifact"
-    assert export([str(checkpoint), str(folder)]) == 0
+    assert export([str(checkpoint), str(folder), *FP32]) == 0
     return folder
 
 
@@ -38,7 +38,7 @@ def multi_label_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def multi_label_artifact(multi_label_checkpoint: Path) -> Path:
     """The exported `multi_label_checkpoint`."""
     folder = multi_label_checkpoint.parent / "artifact"
-    assert export([str(multi_label_checkpoint), str(folder)]) == 0
+    assert export([str(multi_label_checkpoint), str(folder), *FP32]) == 0
     return folder
 
 

@@ -25,6 +25,7 @@ from training.encoder import load_tokenizer
 
 LABELS = {"single_label": ("calm", "glad", "sad"), "multi_label": ("late", "broken", "rude", "vague")}
 MAX_LENGTH = 48
+FP32 = ("--variants", "fp32")  # for the export of a model that has no training data to calibrate on
 SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import main as export
+from tests.models import FP32
 from training.arguments import DataArguments
 from training.data import load_data
 from training.encoder import load_model, load_tokenizer
@@ -49,7 +50,7 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = DataArguments(dataset="wisconsin")
     load_model(arguments, load_data(arguments)).save_pretrained(folder / "checkpoint")
     load_tokenizer(arguments).save_pretrained(folder / "checkpoint")
-    assert export([str(folder / "checkpoint"), str(folder / "artifact")]) == 0
+    assert export([str(folder / "checkpoint"), str(folder / "artifact"), *FP32]) == 0
     return folder / "artifact"
 
 

@@ -14,8 +14,8 @@ from .data import LabelledData
 from .encoder import base_model
 from .errors import TrainingError
 from .fine_tuning import FineTuned
+from .record import RECORD
 
-RECORD = "training.json"
 SCHEMA_VERSION = "1.0"
 TOOLS = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn", "numpy")
 

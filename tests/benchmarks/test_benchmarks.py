@@ -30,7 +30,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     checkpoint, artifact = str(folder / "checkpoint"), str(folder / "artifact")
     options = ["--num_train_epochs", "1", "--disable_tqdm", "true", "--learning_rate", "1e-2"]
     assert train([*arguments, *options, "--output_dir", checkpoint]) == 0
-    assert export([checkpoint, artifact]) == 0
+    assert export([checkpoint, artifact, "--min-agreement", "0", "--max-metric-drop", "1"]) == 0
     return checkpoint, artifact
 
 
@@ -58,7 +58,8 @@ def test_latency(trained: tuple[str, str], tmp_path: Path, capsys: pytest.Captur
     for workload, figures in report["results"]["litmus"]["workloads"].items():
         ratio = baseline["workloads"][workload]["median_ms"] / figures["median_ms"]
         assert figures["times_faster"] == pytest.approx(ratio)
-    assert report["results"]["litmus"]["max_score_difference"] < 1e-4
+    assert report["results"]["litmus-fp32"]["max_score_difference"] < 1e-4
+    assert report["results"]["litmus"]["max_score_difference"] < 0.1
     assert report["results"]["litmus"]["same_label"] == 1
 
 
@@ -70,10 +71,15 @@ def test_quality(trained: tuple[str, str], tmp_path: Path, capsys: pytest.Captur
     report = json.loads(output.read_text())
     recorded = json.loads((Path(checkpoint) / "training.json").read_text())["metrics"]["test"]
     assert report["settings"]["rows"] == 114
-    assert report["results"]["pytorch-fp32"]["accuracy"] == pytest.approx(recorded["accuracy"])
-    assert report["results"]["litmus"] == report["results"]["pytorch-fp32"]
-    assert report["max_logit_difference"] < 1e-4
-    assert "100.00% of the decisions are the same" in capsys.readouterr().out
+    results = report["results"]
+    assert results["pytorch-fp32"]["figures"]["accuracy"] == pytest.approx(recorded["accuracy"])
+    assert results["litmus-fp32"]["figures"] == results["pytorch-fp32"]["figures"]
+    assert results["litmus-fp32"]["same_decision"] == 1
+    assert results["litmus-fp32"]["max_logit_difference"] < 1e-4
+    assert results["litmus"]["variant"] == "int8"
+    assert results["litmus"]["same_decision"] > 0.9
+    assert 1e-4 < results["litmus"]["max_logit_difference"] < 0.5
+    assert re.search(r"^\| litmus \| int8 \|", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_demo_summary(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +93,7 @@ def test_demo_summary(trained: tuple[str, str], tmp_path: Path, capsys: pytest.C
     capsys.readouterr()
     assert main(["demo", "--latency", str(reports[0]), "--quality", str(reports[1])]) == 0
     table = capsys.readouterr().out
-    for expected in ("| PyTorch |", "| Litmus |", "| logistic regression on the raw measurements | 0.9", artifact):
+    for expected in ("| PyTorch |", "| Litmus int8 |", "| logistic regression on the raw measurements | 0.9", artifact):
         assert expected in table
     assert f"python -m runtime.predict --model {artifact}" in table
 
