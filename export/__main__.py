@@ -1,21 +1,37 @@
-"""`python -m export CHECKPOINT ARTIFACT`: turn a fine-tuned checkpoint into an artifact that the runtime loads."""
+"""`python -m export CHECKPOINT ARTIFACT`: turn a fine-tuned checkpoint into an artifact that the runtime loads.
+
+Exit status: 0 if everything asked for was written, 1 if nothing was, 2 for a wrong call, 3 if the artifact was written
+without a variant that is outside its quality budget.
+"""
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 
 from runtime import LitmusError, load
-from runtime.manifest import Manifest
+from runtime.artifact import TOKENIZER
+from runtime.manifest import Manifest, Variant
+from runtime.providers import PROVIDERS
+from runtime.tokenizer import Tokenizer
 
-from . import attention
+from . import parity
+from .adopt import adopt, open_export
 from .artifact import publishing, write_artifact
-from .checkpoint import open_checkpoint
-from .errors import ParityError
+from .checkpoint import Source, open_checkpoint
+from .errors import BudgetError, ExportError, ParityError
+from .evidence import gather
 from .fp32 import export_fp32
+from .int8 import Operators
 from .parity import TOLERANCE
+from .quality import Budget
+from .variants import FILES, Workshop, make_fp16, make_int8, open_variant, say
+
+WITHHELD = 3
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -25,56 +41,156 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("artifact", metavar="ARTIFACT", type=Path, help="folder to write; must not exist")
     parser.add_argument("--overwrite", action="store_true", help="replace an artifact that is there")
     parser.add_argument(
+        "--variants",
+        nargs="+",
+        choices=list(FILES),
+        default=["fp32", "int8"],
+        help="default: fp32 int8; fp16 is for CUDA",
+    )
+    parser.add_argument(
+        "--int8",
+        choices=["static", "dynamic"],
+        default="static",
+        help="scales fixed by calibration, or found per batch",
+    )
+    parser.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="texts, one per line (default: from the training part)"
+    )
+    parser.add_argument("--calibration-texts", type=int, default=256, metavar="N", help="how many (default: 256)")
+    budget = Budget()
+    parser.add_argument(
+        "--max-metric-drop",
+        type=float,
+        default=budget.max_metric_drop,
+        metavar="X",
+        help=f"most that accuracy or micro-F1 may fall below fp32 (default: {budget.max_metric_drop})",
+    )
+    parser.add_argument(
+        "--min-agreement",
+        type=float,
+        default=budget.min_agreement,
+        metavar="X",
+        help=f"least share of rows decided as by fp32 (default: {budget.min_agreement})",
+    )
+    parser.add_argument("--portable", action="store_true", help="ONNX's own operators only, for other engines")
+    parser.add_argument(
         "--require-fused", action="store_true", help="write nothing unless the attention of every layer is fused"
     )
-    return parser.parse_args(argv)
+    parser.add_argument("--from-onnx", action="store_true", help="CHECKPOINT is an ONNX export made elsewhere")
+    args = parser.parse_args(argv)
+    if args.require_fused and (args.portable or args.from_onnx):
+        parser.error("--require-fused goes neither with --portable nor with --from-onnx")
+    if args.calibration_texts < 1 or not 0 <= args.min_agreement <= 1 or not 0 <= args.max_metric_drop <= 1:
+        parser.error("expected --calibration-texts of 1 or more, and budgets from 0 to 1")
+    return args
 
 
-def run(args: argparse.Namespace) -> None:
-    """Exports, compares with PyTorch, and publishes the artifact.
+def run(args: argparse.Namespace) -> list[str]:
+    """Exports, compares with PyTorch, quantizes, judges, and publishes the artifact.
+
+    Returns:
+        The variants that were withheld.
 
     Raises:
-        ExportError: The checkpoint cannot be exported, or the target cannot be written.
-        ParityError: The graph does not compute what the checkpoint computes; nothing is written.
-        FusionError: A layer's attention is not fused, though `--require-fused`; nothing is written.
+        ExportError: The checkpoint cannot be exported, or the target cannot be written; nothing is written.
+        ArtifactError: An adopted graph is not one that the runtime loads.
     """
     with publishing(args.artifact, overwrite=args.overwrite) as folder:
-        checkpoint = open_checkpoint(args.checkpoint)
-        attention.register()
         (folder / "onnx").mkdir()
-        variant = export_fp32(checkpoint, folder, require_fused=args.require_fused)
-        manifest = write_artifact(folder, checkpoint, (variant,))
+        if args.from_onnx:
+            source, graph = open_export(args.checkpoint)
+        else:
+            source = checkpoint = open_checkpoint(args.checkpoint)
+        tokenizer = _tokenizer(source)
+        evidence = None
+        if set(args.variants) != {"fp32"}:
+            evidence = gather(source, tokenizer, args.calibration, args.calibration_texts)
+        if args.from_onnx:
+            quality = adopt(source, graph, folder)
+            reference = open_variant(folder, "fp32", labels=len(source.labels)).run
+        else:
+            quality = export_fp32(checkpoint, folder, portable=args.portable, require_fused=args.require_fused)
+            reference = functools.partial(parity.torch_logits, checkpoint)
+        operators = _operators(folder, portable=args.portable)
+        variants = [Variant("fp32", FILES["fp32"], tuple(PROVIDERS.values()), operators, None, quality, ())]
+        withheld: list[str] = []
+        if evidence is not None:
+            budget = Budget(max_metric_drop=args.max_metric_drop, min_agreement=args.min_agreement)
+            shop = Workshop(source, folder, tokenizer, evidence, budget, operators)
+            made, withheld = _others(args, shop)
+            variants += made
+        if "fp32" not in args.variants:
+            del variants[0]
+        if not variants:
+            raise BudgetError(f"nothing is left to ship; ask for fp32, too. {'; '.join(withheld)}")
+        sessions = {variant.name: open_variant(folder, variant.name, labels=len(source.labels)) for variant in variants}
+        if "fp32" not in args.variants:
+            (folder / FILES["fp32"]).unlink()
+        manifest = write_artifact(folder, source, variants, reference, sessions)
         _check_golden(folder, manifest)
-    size_mb = sum(entry.size_bytes for entry in manifest.files.values()) / 1e6
-    _say(f"artifact: {args.artifact} ({size_mb:.1f} MB)")
+    for variant in manifest.variants:
+        say(f"{variant.name}: {variant.file} ({manifest.files[variant.file].size_bytes / 1e6:.1f} MB)")
+    say(f"artifact: {args.artifact}")
+    for reason in withheld:
+        say(f"withheld: {reason}")
+    return withheld
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status: 0, or 1 for a failed job (argparse exits with 2)."""
+    """Runs the command line; returns the exit status of the module's docstring (argparse exits with 2)."""
     try:
-        run(parse_args(sys.argv[1:] if argv is None else argv))
+        withheld = run(parse_args(sys.argv[1:] if argv is None else argv))
     except (LitmusError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
+    return WITHHELD if withheld else 0
+
+
+def _tokenizer(source: Source) -> Tokenizer:
+    return Tokenizer(
+        source.folder / TOKENIZER,
+        max_length=source.max_length,
+        pad_token_id=source.pad_token_id,
+        vocab_size=source.config.vocab_size,
+    )
+
+
+def _operators(folder: Path, *, portable: bool) -> Operators:
+    """Tells whose operators the fp32 graph has."""
+    foreign = {node.domain for node in ir.load(folder / FILES["fp32"]).graph} - {""}
+    if portable and foreign:
+        raise ExportError(f"the graph has operators of {', '.join(sorted(foreign))}; export it without --portable")
+    return "standard" if portable else "onnxruntime"
+
+
+def _others(args: argparse.Namespace, shop: Workshop) -> tuple[list[Variant], list[str]]:
+    """Makes the variants beside fp32; returns those that may be shipped, and why others may not."""
+    made, withheld = [], []
+    for name in sorted(set(args.variants) - {"fp32"}):
+        try:
+            made.append(make_fp16(shop) if name == "fp16" else make_int8(shop, dynamic=args.int8 == "dynamic"))
+        except BudgetError as error:
+            withheld.append(f"{name}: {error}")
+    return made, withheld
 
 
 def _check_golden(folder: Path, manifest: Manifest) -> None:
-    """Loads the finished artifact the way a service will and compares its golden scores."""
-    classifier = load(folder, provider="cpu")
-    for golden in manifest.golden:
-        found = np.array(list(classifier.predict(golden.text).scores.values()))
-        difference = float(np.abs(found - golden.scores).max())
-        if difference > TOLERANCE:
-            raise ParityError(
-                f"the finished artifact's golden scores differ from PyTorch by {difference:.1e}; nothing was written"
-            )
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    """Loads the finished artifact the way a service will and compares every variant's golden scores."""
+    for variant in manifest.variants:
+        if PROVIDERS["cpu"] not in variant.providers:
+            continue
+        classifier = load(folder, provider="cpu", variant=variant.name)
+        for index, golden in enumerate(manifest.golden):
+            found = np.array(list(classifier.predict(golden.text).scores.values()))
+            expected = golden.scores if variant.name == "fp32" else variant.golden[index]
+            difference = float(np.abs(found - expected).max())
+            if difference > TOLERANCE:
+                raise ParityError(
+                    f"the finished artifact's {variant.name} gives golden scores that differ by {difference:.1e}; "
+                    "nothing was written"
+                )
 
 
 if __name__ == "__main__":

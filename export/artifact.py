@@ -10,23 +10,26 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from runtime import manifest as manifests
 from runtime import policy
 from runtime.artifact import TOKENIZER, check_listing, sha256
-from runtime.manifest import FileEntry, Golden, Manifest, Variant, Window
+from runtime.manifest import FileEntry, Golden, Manifest, Precision, Variant, Window
+from runtime.session import Session
 
-from .checkpoint import Checkpoint
+from .checkpoint import Source
 from .errors import ExportError
+from .layers import Floats
 from .model_card import model_card
-from .parity import pad, torch_logits
+from .parity import Inputs, pad
 from .texts import GOLDEN
 
 SCHEMA_VERSION = f"{manifests.SCHEMA_MAJOR}.0"
 MIN_ONNXRUNTIME = "1.26.0"
+Logits = Callable[[Inputs], Floats]
 TOOLS = ("litmus-onnx", "numpy", "onnx", "onnxruntime", "onnxscript", "optimum", "tokenizers", "torch", "transformers")
 
 
@@ -93,44 +96,48 @@ def _rename(folder: Path, target: Path) -> None:
         raise ExportError(f"cannot write {target}: {error.strerror}; choose another folder") from error
 
 
-def write_artifact(folder: Path, checkpoint: Checkpoint, variants: tuple[Variant, ...]) -> Manifest:
+def write_artifact(
+    folder: Path, source: Source, variants: Sequence[Variant], reference: Logits, sessions: Mapping[Precision, Session]
+) -> Manifest:
     """Completes an artifact whose ONNX files are there: tokenizer, configs, model card, manifest.
 
     Args:
         folder: Where the ONNX files lie.
-        checkpoint: What they were exported from.
+        source: What they were exported from.
         variants: The ONNX files.
+        reference: Gives the fp32 logits of the golden texts.
+        sessions: Of the variants by name, for their own scores of the golden texts.
 
     Returns:
         The manifest as written.
     """
-    checkpoint.tokenizer.save(str(folder / TOKENIZER))
+    source.tokenizer.save(str(folder / TOKENIZER))
     for name in ("config.json", "tokenizer_config.json"):
-        shutil.copyfile(checkpoint.folder / name, folder / name)
-    manifest = _with_golden(_manifest(checkpoint, variants), checkpoint)
+        shutil.copyfile(source.folder / name, folder / name)
+    manifest = _with_golden(_manifest(source, tuple(variants)), source, reference, sessions)
     (folder / "README.md").write_text(model_card(manifest), "utf-8")
     manifest = dataclasses.replace(manifest, files=_files(folder))
     (folder / manifests.NAME).write_text(manifest.to_json(), "utf-8")
     return manifest
 
 
-def _manifest(checkpoint: Checkpoint, variants: tuple[Variant, ...]) -> Manifest:
-    data, metrics = checkpoint.recorded("data"), checkpoint.recorded("metrics")
-    multi_label = checkpoint.task == "multi_label"
+def _manifest(source: Source, variants: tuple[Variant, ...]) -> Manifest:
+    data, metrics = source.recorded("data"), source.recorded("metrics")
+    multi_label = source.task == "multi_label"
     return Manifest(
         schema_version=SCHEMA_VERSION,
-        task=checkpoint.task,
-        labels=checkpoint.labels,
-        thresholds=(0.5,) * len(checkpoint.labels) if multi_label else None,
+        task=source.task,
+        labels=source.labels,
+        thresholds=(0.5,) * len(source.labels) if multi_label else None,
         temperature=1.0,
         abstain_below=None,
-        max_length=checkpoint.max_length,
-        pad_token_id=checkpoint.pad_token_id,
-        vocab_size=int(checkpoint.model.config.vocab_size),
-        window=Window(stride=checkpoint.max_length // 2, aggregation="max" if multi_label else "mean"),
+        max_length=source.max_length,
+        pad_token_id=source.pad_token_id,
+        vocab_size=source.config.vocab_size,
+        window=Window(stride=source.max_length // 2, aggregation="max" if multi_label else "mean"),
         variants=variants,
         files={},
-        base_model=checkpoint.recorded("base_model"),
+        base_model=source.recorded("base_model"),
         training_data={name: data[name] for name in ("sha256", "rows", "split_seed") if name in data},
         metrics=metrics.get("test") or {},
         versions={"python": platform.python_version()} | {tool: metadata.version(tool) for tool in TOOLS},
@@ -139,15 +146,21 @@ def _manifest(checkpoint: Checkpoint, variants: tuple[Variant, ...]) -> Manifest
     )
 
 
-def _with_golden(manifest: Manifest, checkpoint: Checkpoint) -> Manifest:
-    """Adds PyTorch's scores of the golden texts."""
-    golden = []
-    for text in GOLDEN:
-        ids = checkpoint.tokenizer.encode(text).ids
-        if len(ids) <= checkpoint.max_length:
-            scores = policy.scores(torch_logits(checkpoint, pad(checkpoint, [ids])), manifest)
-            golden.append(Golden(text, tuple(scores[0].tolist())))
-    return dataclasses.replace(manifest, golden=tuple(golden))
+def _with_golden(
+    manifest: Manifest, source: Source, reference: Logits, sessions: Mapping[Precision, Session]
+) -> Manifest:
+    """Adds the scores of the golden texts: fp32's, and every variant's own."""
+    encoded = [(text, source.tokenizer.encode(text).ids) for text in GOLDEN]
+    short = [(text, pad(source, [ids])) for text, ids in encoded if len(ids) <= source.max_length]
+
+    def scores(logits: Logits) -> tuple[tuple[float, ...], ...]:
+        return tuple(tuple(policy.scores(logits(inputs), manifest)[0].tolist()) for _, inputs in short)
+
+    golden = tuple(Golden(text, row) for (text, _), row in zip(short, scores(reference), strict=True))
+    variants = tuple(
+        dataclasses.replace(variant, golden=scores(sessions[variant.name].run)) for variant in manifest.variants
+    )
+    return dataclasses.replace(manifest, golden=golden, variants=variants)
 
 
 def _files(folder: Path) -> dict[str, FileEntry]:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from optimum.exporters.tasks import TasksManager
 from tokenizers import Tokenizer
-from transformers import PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from runtime.manifest import MIN_LENGTH, Task
 from runtime.session import INPUTS
@@ -30,29 +30,27 @@ TASKS: dict[str | None, Task] = {
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """A loaded checkpoint.
+class Source:
+    """What a folder says of its classifier, apart from the weights.
 
     Attributes:
         folder: Where it lies.
-        model: In evaluation mode, fp32, on the CPU.
+        config: Hugging Face's.
         tokenizer: The fast tokenizer, without padding and truncation.
         task: From the config's `problem_type`.
         labels: From the config's `id2label`.
         max_length: Tokens per text.
         pad_token_id: From the config.
-        input_names: What the model's forward reads, in the runtime's order.
-        record: The content of `training.json`, or nothing if another tool made the checkpoint.
+        record: The content of `training.json`, or nothing if another tool made it.
     """
 
     folder: Path
-    model: PreTrainedModel
+    config: PreTrainedConfig
     tokenizer: Tokenizer
     task: Task
     labels: tuple[str, ...]
     max_length: int
     pad_token_id: int
-    input_names: tuple[str, ...]
     record: dict[str, Any]
 
     def recorded(self, section: str) -> dict[str, Any]:
@@ -63,31 +61,64 @@ class Checkpoint:
         return content
 
 
+@dataclass(frozen=True)
+class Checkpoint(Source):
+    """A loaded checkpoint: what the folder says, and the model.
+
+    Attributes:
+        model: In evaluation mode, fp32, on the CPU.
+        input_names: What the model's forward reads, in the runtime's order.
+    """
+
+    model: PreTrainedModel
+    input_names: tuple[str, ...]
+
+
 def open_checkpoint(path: str) -> Checkpoint:
     """Loads a checkpoint folder.
 
     Raises:
         CheckpointError: It is missing, incomplete, no sequence classifier, or would run foreign code.
     """
+    source = open_source(path, weights="model.safetensors")
+    model = _model(source.folder)
+    return Checkpoint(**vars(source), model=model, input_names=_input_names(model))
+
+
+def open_source(path: str, *, weights: str) -> Source:
+    """Reads what a folder has beside its weights.
+
+    Args:
+        path: The folder.
+        weights: Name of the file of weights, which must be there.
+
+    Raises:
+        CheckpointError: It is missing, incomplete, no sequence classifier, or would run foreign code.
+    """
     folder = Path(path)
-    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+    for name in ("config.json", weights, "tokenizer.json", "tokenizer_config.json"):
         if not (folder / name).is_file():
             raise CheckpointError(
-                f"{folder} has no {name}; expected a checkpoint folder as `python -m training` writes it"
+                f"{folder} has no {name}; expected a checkpoint folder as `python -m training` writes it, "
+                "or with --from-onnx an ONNX export with its configuration and tokenizer"
             )
-    config = _json(folder / "config.json")
-    unsafe = [key for key in UNSAFE_KEYS if key in config]
+    content = _json(folder / "config.json")
+    unsafe = [key for key in UNSAFE_KEYS if key in content]
     if unsafe:
         raise CheckpointError(
             f"{folder}/config.json has {unsafe[0]!r}, which runs foreign code; remove it if it is not needed"
         )
-    model = _model(folder)
-    problem_type = model.config.problem_type
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except Exception as error:  # whatever a damaged config makes transformers stumble over
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{folder}/config.json: transformers cannot read it: {reason}") from error
+    problem_type = config.problem_type
     task = TASKS.get(problem_type) if isinstance(problem_type, str | None) else None
     if task is None:
-        raise CheckpointError(f"{folder}: problem_type is {model.config.problem_type!r}; expected a classification")
-    pad_token_id = model.config.pad_token_id
-    if not isinstance(pad_token_id, int) or not 0 <= pad_token_id < model.config.vocab_size:
+        raise CheckpointError(f"{folder}: problem_type is {problem_type!r}; expected a classification")
+    pad_token_id = config.pad_token_id
+    if not isinstance(pad_token_id, int) or not 0 <= pad_token_id < config.vocab_size:
         raise CheckpointError(
             f"{folder}/config.json has no usable pad_token_id; set it to the tokenizer's padding token"
         )
@@ -97,27 +128,18 @@ def open_checkpoint(path: str) -> Checkpoint:
         raise CheckpointError(f"{folder}/tokenizer.json is not a tokenizer; the checkpoint is damaged") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    if tokenizer.get_vocab_size(with_added_tokens=True) > model.config.vocab_size:
+    if tokenizer.get_vocab_size(with_added_tokens=True) > config.vocab_size:
         raise CheckpointError(
             f"{folder}: the tokenizer has more tokens than the model's embedding; is it another model's?"
         )
     record = _json(folder / RECORD) if (folder / RECORD).is_file() else {}
-    labels = tuple(str(label) for _, label in sorted(cast(dict[int, str], model.config.id2label).items()))
+    labels = tuple(str(label) for _, label in sorted(cast(dict[int, str], config.id2label).items()))
     if len(set(labels)) < max(len(labels), 2 if task == "single_label" else 1):
         raise CheckpointError(
             f"{folder}/config.json: id2label: expected two different labels or more, found {len(labels)}"
         )
-    return Checkpoint(
-        folder=folder,
-        model=model,
-        tokenizer=tokenizer,
-        task=task,
-        labels=labels,
-        max_length=_max_length(model, _json(folder / "tokenizer_config.json"), record),
-        pad_token_id=pad_token_id,
-        input_names=_input_names(model),
-        record=record,
-    )
+    max_length = _max_length(config, _json(folder / "tokenizer_config.json"), record)
+    return Source(folder, config, tokenizer, task, labels, max_length, pad_token_id, record)
 
 
 def _model(folder: Path) -> PreTrainedModel:
@@ -141,13 +163,14 @@ def _input_names(model: PreTrainedModel) -> tuple[str, ...]:
     return tuple(name for name in INPUTS if name in parameters and not (name == "token_type_ids" and one_type))
 
 
-def _max_length(model: PreTrainedModel, tokenizer_config: dict[str, Any], record: dict[str, Any]) -> int:
+def _max_length(config: PreTrainedConfig, tokenizer_config: dict[str, Any], record: dict[str, Any]) -> int:
     """What training used, else what the tokenizer says; never more than the model has positions for."""
-    positions = int(getattr(model.config, "max_position_embeddings", DEFAULT_LENGTH))
-    for name, module in model.named_modules():
-        padding = getattr(module, "padding_idx", None)
-        if name.endswith(".position_embeddings") and padding is not None:  # RoBERTa's and its kin's start behind it
-            positions -= padding + 1
+    positions = int(getattr(config, "max_position_embeddings", DEFAULT_LENGTH))
+    if "roberta" in config.model_type or config.model_type in (
+        "camembert",
+        "mpnet",
+    ):  # positions start behind padding's
+        positions -= config.pad_token_id + 1
     asked = record.get("max_length", tokenizer_config.get("model_max_length", positions))
     if not isinstance(asked, int | float) or not asked >= MIN_LENGTH:
         raise CheckpointError(f"max_length of the checkpoint: expected {MIN_LENGTH} or more; train again")

@@ -15,5 +15,9 @@ class ParityError(ExportError):
     """The exported graph does not compute what the checkpoint computes."""
 
 
+class BudgetError(ExportError):
+    """A quantized variant loses more against fp32 than its budget allows."""
+
+
 class FusionError(ExportError):
     """The graph has fewer fused attention nodes than the model has attention layers, and all were asked for."""

@@ -17,6 +17,7 @@ from runtime.session import OUTPUT
 from . import attention
 from .checkpoint import TASK, Checkpoint
 from .errors import CheckpointError
+from .simplify import simplify_file
 
 OPSET = 20
 CHATTY = ("torch.onnx._internal.exporter._registration", "onnxscript.optimizer._constant_folding")
@@ -59,6 +60,7 @@ def export_graph(checkpoint: Checkpoint, path: Path, *, implementation: str) -> 
         model.set_attn_implementation(before)
     assert program is not None
     program.save(path, external_data=False)
+    simplify_file(path)
     return fused_nodes(path)
 
 

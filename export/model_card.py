@@ -1,6 +1,8 @@
 """The artifact's README.md, made from its manifest."""
 
-from runtime.manifest import Manifest
+from typing import Any
+
+from runtime.manifest import Manifest, Variant
 
 
 def model_card(manifest: Manifest) -> str:
@@ -10,11 +12,7 @@ def model_card(manifest: Manifest) -> str:
     metrics = (
         "\n".join(f"| {name} | {value:.4f} |" for name, value in manifest.metrics.items()) or "| none recorded | |"
     )
-    variants = "\n".join(
-        f"| {variant.name} | `{variant.file}` | {', '.join(variant.providers)} | "
-        f"{', '.join(f'{name} {value:.3g}' for name, value in variant.quality.items())} |"
-        for variant in manifest.variants
-    )
+    variants = "\n".join(_row(variant) for variant in manifest.variants)
     labels = ", ".join(f"`{label}`" for label in manifest.labels)
     return f"""---
 library_name: onnx
@@ -32,8 +30,8 @@ Held-out quality of the PyTorch checkpoint:
 |---|---|
 {metrics}
 
-| variant | file | for | against PyTorch |
-|---|---|---|---|
+| variant | file | for | operators | quality |
+|---|---|---|---|---|
 {variants}
 
 Use it with `pip install 'litmus-onnx[cpu]'`:
@@ -44,5 +42,20 @@ from runtime import load
 print(load("this folder").predict("a text").label)
 ```
 
-`litmus.json` has thresholds, hashes, golden scores and the versions of the tools that made this.
+`litmus.json` has thresholds, hashes, golden scores, every figure and the versions of the tools that made this.
 """
+
+
+def _row(variant: Variant) -> str:
+    providers = ", ".join(variant.providers)
+    return f"| {variant.name} | `{variant.file}` | {providers} | {variant.operators} | {_quality(variant.quality)} |"
+
+
+def _quality(quality: Any) -> str:
+    if "agreement" not in quality:
+        return f"largest logit difference {quality.get('max_logit_difference', 0):.1e}"
+    words = [f"{quality['rows']} rows: {quality['agreement']:.2%} decided as by fp32"]
+    if "metric" in quality:
+        name = quality["metric"]
+        words.append(f"{name} {quality['metrics'][name]:.4f} (fp32: {quality['fp32_metrics'][name]:.4f})")
+    return ", ".join(words)

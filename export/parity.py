@@ -12,7 +12,7 @@ import torch
 
 from runtime.session import Session
 
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, Source
 from .texts import GOLDEN
 
 TOLERANCE = 1e-4
@@ -29,21 +29,21 @@ def max_difference(checkpoint: Checkpoint, session: Session) -> float:
     return worst
 
 
-def batches(checkpoint: Checkpoint) -> Iterator[Inputs]:
+def batches(source: Source) -> Iterator[Inputs]:
     """Yields the inputs to compare, each (batch, sequence) int64."""
-    length = min(checkpoint.max_length, MAX_TOKENS)
-    rows = [checkpoint.tokenizer.encode(text).ids[:length] for text in GOLDEN]
-    longest = (checkpoint.tokenizer.encode(GOLDEN[-1]).ids * length)[:length]
-    yield pad(checkpoint, [rows[0][:1]])
-    yield from (pad(checkpoint, [row]) for row in rows)
-    yield pad(checkpoint, rows)
-    yield pad(checkpoint, [longest, rows[1], longest[: len(longest) // 2]])
+    length = min(source.max_length, MAX_TOKENS)
+    rows = [source.tokenizer.encode(text).ids[:length] for text in GOLDEN]
+    longest = (source.tokenizer.encode(GOLDEN[-1]).ids * length)[:length]
+    yield pad(source, [rows[0][:1]])
+    yield from (pad(source, [row]) for row in rows)
+    yield pad(source, rows)
+    yield pad(source, [longest, rows[1], longest[: len(longest) // 2]])
 
 
-def pad(checkpoint: Checkpoint, rows: Sequence[Sequence[int]]) -> Inputs:
+def pad(source: Source, rows: Sequence[Sequence[int]]) -> Inputs:
     """Lays token ids out as `input_ids`, `attention_mask` and `token_type_ids`, padded on the right."""
     shape = len(rows), max(map(len, rows))
-    ids = np.full(shape, checkpoint.pad_token_id, np.int64)
+    ids = np.full(shape, source.pad_token_id, np.int64)
     mask = np.zeros(shape, np.int64)
     for index, row in enumerate(rows):
         ids[index, : len(row)] = row

@@ -20,7 +20,7 @@ from export.errors import ExportError
 from export.texts import GOLDEN
 from runtime import ArtifactError, load
 from runtime.manifest import Manifest
-from tests.models import LABELS, MAX_LENGTH, bert, distilbert, write_checkpoint
+from tests.models import FP32, LABELS, MAX_LENGTH, bert, distilbert, write_checkpoint
 
 TEXTS = ("late", "The train was late again, by 12.5 minutes.", "Das Café. 次の電車 🙂", "so it goes " * 40)
 
@@ -117,7 +117,7 @@ def test_parity_failure_writes_nothing(
     """A graph that computes something else is not published, whichever attention it has."""
     original = parity.torch_logits
     monkeypatch.setattr(parity, "torch_logits", lambda *args: original(*args) + np.float32(2e-4))
-    assert main([str(checkpoint), str(tmp_path / "artifact")]) == 1
+    assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1
     assert "differs from PyTorch by 2.0e-04, more than 1e-04" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -126,18 +126,22 @@ def test_golden_scores_must_be_reproduced(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The finished artifact is loaded as a service will load it; other scores than PyTorch's stop the export."""
-    original = export_artifact.torch_logits
+    original = command.write_artifact
     shift = np.array([[0, 0, 1]], np.float32)
-    monkeypatch.setattr(export_artifact, "torch_logits", lambda *args: original(*args) + shift)
-    assert main([str(checkpoint), str(tmp_path / "artifact")]) == 1
-    assert "golden scores differ from PyTorch" in capsys.readouterr().err
+
+    def write(folder: Path, source: Any, variants: Any, reference: Any, sessions: Any) -> Manifest:
+        return original(folder, source, variants, lambda inputs: reference(inputs) + shift, sessions)
+
+    monkeypatch.setattr(command, "write_artifact", write)
+    assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1
+    assert "fp32 gives golden scores that differ" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nan_is_not_parity(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A comparison with NaN is false in both directions; here it must fail the export."""
     monkeypatch.setattr(parity, "torch_logits", lambda *_: np.full((1, 3), np.nan, np.float32))
-    assert main([str(checkpoint), str(tmp_path / "artifact")]) == 1
+    assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1
 
 
 def test_parity_covers_the_awkward_batches(checkpoint: Path) -> None:
@@ -160,7 +164,7 @@ def test_parity_stays_within_memory(checkpoint: Path, monkeypatch: pytest.Monkey
 def test_existing_target_is_kept(checkpoint: Path, artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without --overwrite nothing is touched."""
     before = (artifact / "litmus.json").stat().st_mtime_ns
-    assert main([str(checkpoint), str(artifact)]) == 1
+    assert main([str(checkpoint), str(artifact), *FP32]) == 1
     assert "pass --overwrite" in capsys.readouterr().err
     assert (artifact / "litmus.json").stat().st_mtime_ns == before
 
@@ -169,7 +173,7 @@ def test_overwrite_replaces_an_artifact(checkpoint: Path, artifact: Path, tmp_pa
     """And leaves nothing else behind."""
     target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
     (target / "README.md").write_text("old")
-    assert main([str(checkpoint), str(target), "--overwrite"]) == 0
+    assert main([str(checkpoint), str(target), "--overwrite", *FP32]) == 0
     assert load(target, provider="cpu").predict("late").label
     assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
 
@@ -178,7 +182,7 @@ def test_overwrite_spares_what_lies_in_the_artifact(checkpoint: Path, artifact: 
     """A checkpoint, or anything else, that somebody keeps inside the old artifact is not deleted with it."""
     target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
     inside = Path(shutil.copytree(checkpoint, target / "checkpoint"))
-    assert main([str(inside), str(target), "--overwrite"]) == 1
+    assert main([str(inside), str(target), "--overwrite", *FP32]) == 1
     assert (inside / "model.safetensors").is_file()
 
 
@@ -195,7 +199,7 @@ def test_overwrite_spares_what_appears_meanwhile(artifact: Path, tmp_path: Path)
 def test_overwrite_refuses_a_link(checkpoint: Path, artifact: Path, tmp_path: Path) -> None:
     """The link would become a folder, and what it points to would stay as it was."""
     (tmp_path / "current").symlink_to(artifact)
-    assert main([str(checkpoint), str(tmp_path / "current"), "--overwrite"]) == 1
+    assert main([str(checkpoint), str(tmp_path / "current"), "--overwrite", *FP32]) == 1
     assert (tmp_path / "current").is_symlink()
 
 
@@ -219,7 +223,7 @@ def test_damaged_configuration(
     content = json.loads((copy / name).read_text())
     (copy / name).write_text(json.dumps(content | change))
     capsys.readouterr()
-    assert main([str(copy), str(tmp_path / "artifact")]) == 1
+    assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
     (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert list(change)[-1] in error
 
@@ -228,7 +232,7 @@ def test_overwrite_spares_other_folders(checkpoint: Path, tmp_path: Path) -> Non
     """A typo in the target must not cost somebody their thesis."""
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/chapter.txt").write_text("x")
-    assert main([str(checkpoint), str(tmp_path / "thesis"), "--overwrite"]) == 1
+    assert main([str(checkpoint), str(tmp_path / "thesis"), "--overwrite", *FP32]) == 1
     assert (tmp_path / "thesis/chapter.txt").read_text() == "x"
 
 
@@ -273,7 +277,7 @@ def test_cut_checkpoint(checkpoint: Path, tmp_path: Path, capsys: pytest.Capture
     content = (copy / name).read_bytes()
     (copy / name).write_bytes(content[: len(content) // 2])
     capsys.readouterr()
-    assert main([str(copy), str(tmp_path / "artifact")]) == 1
+    assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
 
@@ -297,7 +301,7 @@ def test_incomplete_checkpoint(checkpoint: Path, tmp_path: Path, capsys: pytest.
     """The missing file is named."""
     copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     (copy / name).unlink()
-    assert main([str(copy), str(tmp_path / "artifact")]) == 1
+    assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
     assert f"has no {name}; expected a checkpoint folder" in capsys.readouterr().err
 
 
@@ -305,7 +309,7 @@ def test_headless_encoder(checkpoint: Path, tmp_path: Path, capsys: pytest.Captu
     """An encoder that was never fine-tuned would get a random head; it is refused."""
     copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     AutoModelForSequenceClassification.from_pretrained(copy).bert.save_pretrained(copy)
-    assert main([str(copy), str(tmp_path / "artifact")]) == 1
+    assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
     assert "lacks the weights 'classifier.bias': fine-tune it first" in capsys.readouterr().err
 
 
@@ -317,7 +321,7 @@ def test_foreign_code_is_refused(
     copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {key: "x--y"}))
-    assert main([str(copy), str(tmp_path / "artifact")]) == 1
+    assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
     assert f"has {key!r}, which runs foreign code" in capsys.readouterr().err
 
 
@@ -326,7 +330,7 @@ def test_other_models_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[st
     config = bert("single_label")
     config.vocab_size = 1000
     checkpoint = write_checkpoint(tmp_path / "checkpoint", config)
-    assert main([str(checkpoint), str(tmp_path / "artifact")]) == 1
+    assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1
     assert "more tokens than the model's embedding" in capsys.readouterr().err
 
 
@@ -334,5 +338,5 @@ def test_unknown_family(tmp_path: Path, capsys: pytest.CaptureFixture[str], monk
     """Optimum's list decides, and the message names the family."""
     checkpoint = write_checkpoint(tmp_path / "checkpoint", distilbert("single_label"))
     monkeypatch.delitem(graph.NormalizedConfigManager._conf, "distilbert")
-    assert main([str(checkpoint), str(tmp_path / "artifact")]) == 1
+    assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1
     assert "Optimum does not know the model family 'distilbert'" in capsys.readouterr().err

@@ -1,17 +1,13 @@
 """Ten families, each exported once: which path it takes, and that it computes what PyTorch computes."""
 
-import contextlib
-import io
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer
 from transformers.masking_utils import bidirectional_mask_function
 
 from export import attention, fp32
@@ -21,23 +17,11 @@ from export.errors import FusionError
 from export.fp32 import export_fp32
 from export.graph import fused_nodes
 from export.parity import TOLERANCE
+from export.variants import FILES
 from runtime import load
-from runtime.manifest import Manifest
-from runtime.session import Session
-from tests.models import MAX_LENGTH, distilbert, families, write_checkpoint
+from tests.export.families import PATHS, Exported, rows
+from tests.models import FP32, MAX_LENGTH, distilbert, families, write_checkpoint
 
-PATHS = {  # family: path, fused attention nodes of two layers, whether the graph reads token_type_ids
-    "bert": ("fused", 2, True),
-    "distilbert": ("fused", 2, False),
-    "roberta": ("fused", 2, False),
-    "xlm-roberta": ("fused", 2, False),
-    "camembert": ("fused", 2, False),
-    "electra": ("fused", 2, True),
-    "albert": ("fused", 2, True),
-    "mpnet": ("eager", 0, False),
-    "deberta-v2": ("eager", 0, False),
-    "modernbert": ("fused", 2, False),
-}
 LENGTHS = {
     "one token": (1,),
     "one text": (17,),
@@ -53,69 +37,12 @@ TEXTS = (
     "a [PAD] in a text",
     "so on " * 40,
 )
-Inputs = dict[str, npt.NDArray[np.int64]]
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A family's checkpoint and what the export made of it."""
-
-    family: str
-    checkpoint: Path
-    artifact: Path
-    log: str
-    model: PreTrainedModel
-
-    def session(self) -> Session:
-        """Opens the exported graph."""
-        return Session(self.artifact, self.manifest().variant("fp32"), provider="cpu", threads=1, labels=3)
-
-    def manifest(self) -> Manifest:
-        """Reads the artifact's manifest."""
-        return Manifest.from_json((self.artifact / "litmus.json").read_text("utf-8"))
-
-    def torch_logits(self, inputs: Inputs) -> npt.NDArray[np.float32]:
-        """Returns PyTorch's logits of those inputs that the family reads."""
-        names = ["input_ids", "attention_mask"] + ["token_type_ids"] * PATHS[self.family][2]
-        with torch.inference_mode():
-            logits = self.model(**{name: torch.from_numpy(inputs[name]) for name in names}).logits
-        return np.asarray(logits, np.float32)
-
-
-@pytest.fixture(scope="session", params=PATHS)
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """A family, exported once in a session; those that fuse have to."""
-    family: str = request.param
-    folder = tmp_path_factory.mktemp(family)
-    checkpoint = write_checkpoint(folder / "checkpoint", families()[family])
-    require = ["--require-fused"] if PATHS[family][0] == "fused" else []
-    with contextlib.redirect_stderr(io.StringIO()) as log:
-        assert main([str(checkpoint), str(folder / "artifact"), *require]) == 0, log.getvalue()
-    model = AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
-    return Exported(family, checkpoint, folder / "artifact", log.getvalue(), model)
-
-
-def rows(exported: Exported, lengths: tuple[int, ...]) -> Inputs:
-    """Random texts of these lengths, padded on the right with the family's id; token types 0 and 1 by turns.
-
-    The third token is the padding's, as where a text says "[PAD]": RoBERTa counts positions by ids, not by the mask.
-    """
-    shape = len(lengths), max(lengths)
-    mask = (np.arange(shape[1]) < np.array(lengths)[:, None]).astype(np.int64)
-    ids = np.random.default_rng(sum(lengths)).integers(1000, 30522, shape)
-    padding = exported.model.config.pad_token_id
-    ids[:, 2:3] = padding
-    return {
-        "input_ids": np.where(mask, ids, padding),
-        "attention_mask": mask,
-        "token_type_ids": np.arange(shape[1]) % 2 * mask,
-    }
 
 
 def test_path(exported: Exported) -> None:
     """The family takes the path in the table, the graph has as many fused nodes, and the export says both."""
     path, nodes, _ = PATHS[exported.family]
-    variant = exported.manifest().variant("fp32")
+    variant = exported.manifest().variants[0]
     assert fused_nodes(exported.artifact / variant.file) == nodes == variant.quality["fused_attention_nodes"]
     said = [line for line in exported.log.splitlines() if "largest logit difference" in line]
     difference = variant.quality["max_logit_difference"]
@@ -174,8 +101,8 @@ def test_forgotten_window_is_noticed(
     forgetful = {"mask_function": bidirectional_mask_function}
     monkeypatch.setattr(attention, "mask", lambda **given: mask(**given | forgetful))
     checkpoint = write_checkpoint(tmp_path / "checkpoint", families()["modernbert"])
-    assert main([str(checkpoint), str(tmp_path / "artifact")]) == 0
-    assert fused_nodes(tmp_path / "artifact" / fp32.FILE) == 0
+    assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 0
+    assert fused_nodes(tmp_path / "artifact" / FILES["fp32"]) == 0
     fused, eager = [line for line in capsys.readouterr().err.splitlines() if "largest logit difference" in line]
     assert fused.startswith("  fused: 2 of 2 attention layers fused")
     assert float(fused.rpartition(" ")[2]) > 100 * TOLERANCE
@@ -185,7 +112,7 @@ def test_forgotten_window_is_noticed(
 def test_require_fused_refuses_eager(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What was expected, what was found, and nothing is written."""
     checkpoint = write_checkpoint(tmp_path / "checkpoint", families()["mpnet"])
-    assert main([str(checkpoint), str(tmp_path / "artifact"), "--require-fused"]) == 1
+    assert main([str(checkpoint), str(tmp_path / "artifact"), "--require-fused", *FP32]) == 1
     error = "expected 2 fused attention nodes, one for each layer of this mpnet model, found 0 (eager attention)"
     assert error in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [checkpoint]
@@ -198,8 +125,8 @@ def test_require_fused_counts_layers(tmp_path: Path, monkeypatch: pytest.MonkeyP
     attention.register()
     (tmp_path / "onnx").mkdir()
     with pytest.raises(FusionError, match=r"expected 3 fused .* found 2 \(fused attention\)"):
-        export_fp32(checkpoint, tmp_path, require_fused=True)
-    assert export_fp32(checkpoint, tmp_path).quality["fused_attention_nodes"] == 2
+        export_fp32(checkpoint, tmp_path, portable=False, require_fused=True)
+    assert export_fp32(checkpoint, tmp_path, portable=False, require_fused=False)["fused_attention_nodes"] == 2
 
 
 @pytest.mark.parametrize("family", PATHS)

@@ -83,15 +83,6 @@ def test_only_arithmetic_is_left(
     np.testing.assert_allclose(run(tmp_path / "fixed.onnx", inputs), expected, rtol=0, atol=tolerance)
 
 
-def test_reshapes_that_undo_each_other_are_gone(artifact: Path, tmp_path: Path) -> None:
-    """Splitting the heads before the fused attention, which joins them again, costs nothing any more."""
-    fix_shape(artifact / "onnx/model.onnx", tmp_path / "fixed.onnx", batch=BATCH, sequence=MAX_LENGTH)
-    assert (operators(artifact / "onnx/model.onnx")["Reshape"], operators(tmp_path / "fixed.onnx")["Reshape"]) == (
-        16,
-        0,
-    )
-
-
 def test_fixed_shape_is_not_fixed_again(artifact: Path, tmp_path: Path) -> None:
     """The other shape would be ignored."""
     fix_shape(artifact / "onnx/model.onnx", tmp_path / "fixed.onnx", batch=BATCH, sequence=MAX_LENGTH)

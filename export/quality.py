@@ -1,0 +1,92 @@
+"""Compares a variant with the fp32 graph on rows, and says whether it may be shipped."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import f1_score
+
+from runtime.batches import batches
+from runtime.manifest import Task
+from runtime.session import Session
+from runtime.tokenizer import Tokenizer
+from training.metrics import decide, quality
+
+from .evidence import Rows
+from .layers import Floats
+
+METRIC: dict[Task, str] = {"single_label": "accuracy", "multi_label": "micro_f1"}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a variant may lose against fp32.
+
+    Attributes:
+        max_metric_drop: Of accuracy (single-label) or micro-F1 (multi-label).
+        min_agreement: Share of rows with the very same decision.
+    """
+
+    max_metric_drop: float = 0.005
+    min_agreement: float = 0.99
+
+    def breaches(self, figures: dict[str, Any]) -> list[str]:
+        """Returns what is outside, in words; nothing if the figures of `compare` are inside."""
+        found = []
+        if figures["agreement"] < self.min_agreement:
+            found.append(f"agreement {figures['agreement']:.4f} is below {self.min_agreement}")
+        if figures.get("metric_drop", 0.0) > self.max_metric_drop:
+            found.append(f"{figures['metric']} drops by {figures['metric_drop']:.4f}, more than {self.max_metric_drop}")
+        return found
+
+
+def logits_of(session: Session, tokenizer: Tokenizer, rows: Rows) -> Floats:
+    """Runs rows in batches of similar length: (rows, labels) float32, in their order."""
+    found: dict[int, Floats] = {}
+    for positions in batches([len(text.ids) for text in rows.texts]):
+        logits = session.run(tokenizer.pad([rows.texts[position] for position in positions]))
+        found.update(zip(positions, logits, strict=True))
+    return np.stack([found[position] for position in range(len(rows.texts))])
+
+
+def compare(reference: Floats, found: Floats, rows: Rows, task: Task, labels: tuple[str, ...]) -> dict[str, Any]:
+    """Compares a variant's logits with fp32's.
+
+    Args:
+        reference: (rows, labels) float32, of the fp32 graph.
+        found: As `reference`, of the variant.
+        rows: What they are of.
+        task: How to decide.
+        labels: Their names.
+
+    Returns:
+        Figures ready for JSON: rows, agreement, differences of the logits; with targets also the task's metrics of
+        both, the drop of the main one, and each label's F1 and its change.
+    """
+    expected, decided = decide(reference, task), decide(found, task)
+    same = decided == expected
+    difference = np.abs(found - reference)
+    figures: dict[str, Any] = {
+        "rows": len(reference),
+        "agreement": float(same.mean() if same.ndim == 1 else same.all(axis=1).mean()),
+        "max_logit_difference": float(difference.max()),
+        "mean_logit_difference": float(difference.mean()),
+    }
+    if rows.targets is None:
+        return figures
+    before, after = quality(expected, rows.targets, task), quality(decided, rows.targets, task)
+    metric = METRIC[task]
+    by_label = zip(labels, _f1(expected, rows, len(labels)), _f1(decided, rows, len(labels)), strict=True)
+    return figures | {
+        "metric": metric,
+        "metric_drop": before[metric] - after[metric],
+        "metrics": after,
+        "fp32_metrics": before,
+        "labels": {label: {"f1": new, "change": new - old} for label, old, new in by_label},
+    }
+
+
+def _f1(decided: npt.NDArray[np.int64], rows: Rows, labels: int) -> list[float]:
+    scores = f1_score(rows.targets, decided, labels=list(range(labels)), average=None, zero_division=0)
+    return [float(score) for score in scores]

@@ -1,0 +1,83 @@
+"""Finds an int8 graph inside the quality budget, on rows that the final figures do not come from.
+
+Two ways to take an activation's range are tried, and the one whose logits are nearer to fp32's is kept. If that is
+outside the budget, each layer's share of the error is measured by leaving it in fp32, and the layers that cost most
+stay in fp32 one after another, until the budget holds or a third of the layers has gone.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .int8 import Scheme
+from .quality import Budget
+
+MOST_EXCLUDED = 1 / 3
+Write = Callable[[Scheme], None]
+Judge = Callable[[], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The outcome of a search.
+
+    Attributes:
+        scheme: The first inside the budget, or the last tried.
+        figures: Of `quality.compare`, on the rows of the search.
+        blamed: As `blame` gives it; empty if the first scheme was good enough.
+    """
+
+    scheme: Scheme
+    figures: dict[str, Any]
+    blamed: Mapping[str, float]
+
+
+def search(
+    schemes: Sequence[Scheme], layers: Sequence[str], write: Write, judge: Judge, sample: Judge, budget: Budget
+) -> Found:
+    """Finds a scheme; its graph is the one that was written last.
+
+    Args:
+        schemes: To begin with; the one with the least logit error is pursued.
+        layers: Names of the layers that may stay fp32.
+        write: Writes the graph of a scheme.
+        judge: Measures the graph written last.
+        sample: The same on a few rows, to compare layers.
+        budget: When to stop.
+    """
+
+    def attempt(scheme: Scheme) -> Found:
+        write(scheme)
+        return Found(scheme, judge(), {})
+
+    best = min((attempt(scheme) for scheme in schemes), key=lambda found: _error(found.figures))
+    if not budget.breaches(best.figures):
+        write(best.scheme)
+        return best
+    blamed = blame(best.scheme, layers, write, sample)
+    scheme = best.scheme
+    for name in list(blamed)[: int(len(layers) * MOST_EXCLUDED)]:
+        scheme = replace(scheme, excluded=scheme.excluded | {name})
+        best = attempt(scheme)
+        if not budget.breaches(best.figures):
+            break
+    return replace(best, blamed=blamed)
+
+
+def blame(scheme: Scheme, layers: Sequence[str], write: Write, sample: Judge) -> dict[str, float]:
+    """Measures by how much the mean logit error falls if one layer stays fp32, as a share of it; worst first.
+
+    Another graph has been written afterwards.
+    """
+    write(scheme)
+    whole = _error(sample())
+    shares = {}
+    for name in layers:
+        if name not in scheme.excluded:
+            write(replace(scheme, excluded=scheme.excluded | {name}))
+            shares[name] = 1 - _error(sample()) / whole if whole else 0.0
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _error(figures: dict[str, Any]) -> float:
+    return float(figures["mean_logit_difference"])

@@ -1,0 +1,61 @@
+"""Removes from a graph what computes nothing: reshapes to the shape that is there, work done twice, equal weights.
+
+Every rule looks at operators, shapes and values, never at the names that one version of an exporter gives. Layers get
+the name of the module they come from, for whoever reads the graph or a message about it; everything else that an
+exporter notes about its own machine is removed.
+
+Operators: https://onnx.ai/onnx/operators
+"""
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+SCOPES = "pkg.torch.onnx.name_scopes"
+
+
+def simplify(model: ir.Model) -> None:
+    """Simplifies a model in place."""
+    _name_by_module(model.graph)
+    common.DeduplicateHashedInitializersPass()(model)
+    common.CommonSubexpressionEliminationPass()(model)
+    _remove_reshapes(model.graph)
+    common.RemoveUnusedNodesPass()(model)
+    common.RemoveUnusedOpsetsPass()(model)
+    common.ClearMetadataAndDocStringPass()(model)
+
+
+def simplify_file(path: Path) -> None:
+    """Simplifies an ONNX file in place."""
+    model = ir.load(path)
+    simplify(model)
+    ir.save(model, path)
+
+
+def _name_by_module(graph: ir.Graph) -> None:
+    """Names each MatMul, Gemm and Gather after its module, as torch recorded it, and counts those of one module."""
+    seen: Counter[str] = Counter()
+    for node in graph:
+        if node.op_type in ("MatMul", "Gemm", "Gather") and SCOPES in node.metadata_props:
+            scopes = ast.literal_eval(node.metadata_props[SCOPES])
+            if len(scopes) > 1:
+                seen[scopes[-2]] += 1
+                node.name = scopes[-2] if seen[scopes[-2]] == 1 else f"{scopes[-2]} ({seen[scopes[-2]]})"
+
+
+def _remove_reshapes(graph: ir.Graph) -> None:
+    """Undoes chains of reshapes that end with the shape they began with, as around a fused attention."""
+    for node in list(graph):
+        if node.op_type != "Reshape" or node.outputs[0].is_graph_output():
+            continue
+        reshaped = node.outputs[0]
+        source = node.inputs[0]
+        while source is not None:
+            if reshaped.shape is not None and source.shape == reshaped.shape:
+                reshaped.replace_all_uses_with(source)
+                break
+            producer = source.producer()
+            source = producer.inputs[0] if producer is not None and producer.op_type == "Reshape" else None

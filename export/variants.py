@@ -1,0 +1,161 @@
+"""Makes the int8 and fp16 variants of an fp32 graph, and judges them.
+
+Choices are made on the validation part. The test part is asked once, at the end, and can only say no: the figures of a
+variant that is shipped come from it.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from runtime.manifest import Precision, Variant
+from runtime.providers import PROVIDERS
+from runtime.session import Session
+from runtime.threads import available_cpus
+from runtime.tokenizer import Tokenizer
+
+from .calibration import observe
+from .checkpoint import Source
+from .errors import BudgetError
+from .evidence import Evidence, Rows
+from .half import convert_half
+from .int8 import RANGES, Operators, Scheme, quantize
+from .layers import linears
+from .quality import Budget, compare, logits_of
+from .search import blame, search
+
+FILES: Mapping[Precision, str] = {
+    "fp32": "onnx/model.onnx",
+    "int8": "onnx/model_int8.onnx",
+    "fp16": "onnx/model_fp16.onnx",
+}
+SAMPLE = 48
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What it takes to make a variant.
+
+    Attributes:
+        source: What is exported.
+        folder: The artifact in the making; its fp32 graph is there.
+        tokenizer: The runtime's.
+        evidence: Texts to calibrate, choose and judge on.
+        budget: What a variant may lose.
+        operators: What it may be made of.
+    """
+
+    source: Source
+    folder: Path
+    tokenizer: Tokenizer
+    evidence: Evidence
+    budget: Budget
+    operators: Operators
+
+    def judge(self, precision: Precision, rows: Rows) -> Callable[[], dict[str, Any]]:
+        """Returns what compares the variant's file, as it is at the moment, with fp32 on some rows."""
+        labels = self.source.labels
+
+        def logits(name: Precision) -> Any:
+            return logits_of(open_variant(self.folder, name, labels=len(labels)), self.tokenizer, rows)
+
+        reference = logits("fp32")
+        return lambda: compare(reference, logits(precision), rows, self.source.task, labels)
+
+
+def open_variant(folder: Path, precision: Precision, *, labels: int) -> Session:
+    """Loads a graph of an artifact in the making the way the runtime will, on the CPU."""
+    variant = Variant(precision, FILES[precision], (PROVIDERS["cpu"],), "onnxruntime", None, {}, ())
+    return Session(folder, variant, provider="cpu", threads=None, labels=labels)
+
+
+def make_int8(shop: Workshop, *, dynamic: bool) -> Variant:
+    """Writes the int8 variant for CPUs.
+
+    Args:
+        shop: What it takes.
+        dynamic: Find each activation's scale anew in every batch.
+
+    Raises:
+        BudgetError: It is outside the budget; the message says by how much, and which layers cost most.
+    """
+    source, target = shop.folder / FILES["fp32"], shop.folder / FILES["int8"]
+    texts = shop.evidence.calibration
+    schemes = [Scheme(smooth=False, operators=shop.operators)]
+    observed = None
+    if not dynamic:
+        say(f"calibrating int8 on {len(texts)} texts ...")
+        observed = observe(ir.load(source), (shop.tokenizer.pad([text]) for text in texts), threads=available_cpus())
+        schemes = [Scheme(ranges=ranges, operators=shop.operators) for ranges in RANGES]
+
+    def write(scheme: Scheme) -> None:
+        model = ir.load(source)
+        quantize(model, observed, scheme)
+        ir.save(model, target)
+
+    layers = [layer.name for layer in linears(ir.load(source).graph)]
+    selection = shop.evidence.selection
+    sample = shop.judge("int8", Rows(selection.texts[:SAMPLE], None))
+    found = search(schemes, layers, write, shop.judge("int8", selection), sample, shop.budget)
+    figures = found.figures
+    say(f"  rows to choose on: {_summary(figures)}; {len(found.scheme.excluded)} layers left in fp32")
+    if shop.evidence.test is not None and not shop.budget.breaches(figures):
+        figures = shop.judge("int8", shop.evidence.test)()
+        say(f"  test part: {_summary(figures)}")
+    breaches = shop.budget.breaches(figures)
+    if breaches:
+        blamed = found.blamed or blame(found.scheme, layers, write, sample)
+        target.unlink()
+        worst = ", ".join(f"{name} ({share:.0%})" for name, share in list(blamed.items())[:NAMED])
+        raise BudgetError(f"{'; '.join(breaches)}. Left in fp32, these layers lower the logit error most: {worst}")
+    quantization = {
+        "method": "dynamic" if dynamic else "static",
+        "ranges": None if dynamic else found.scheme.ranges,
+        "calibration_texts": 0 if dynamic else len(texts),
+        "calibration_source": None if dynamic else shop.evidence.source,
+        "fp32_layers": sorted(found.scheme.excluded),
+    }
+    return _variant(shop, "int8", "cpu", quantization, figures)
+
+
+def make_fp16(shop: Workshop) -> Variant:
+    """Writes the fp16 variant for CUDA. It is judged on the CPU, where onnxruntime may compute parts of it in fp32.
+
+    Raises:
+        BudgetError: It is outside the budget.
+    """
+    source, target = shop.folder / FILES["fp32"], shop.folder / FILES["fp16"]
+    texts = shop.evidence.calibration
+    say(f"converting to fp16, range checked on {len(texts)} texts ...")
+    report = convert_half(source, target, (shop.tokenizer.pad([text]) for text in texts))
+    figures = shop.judge("fp16", shop.evidence.test or shop.evidence.selection)()
+    say(f"  {_summary(figures)}; {len(report.single_nodes)} nodes left in fp32 for their range")
+    breaches = shop.budget.breaches(figures)
+    if breaches:
+        target.unlink()
+        raise BudgetError("; ".join(breaches))
+    return _variant(shop, "fp16", "cuda", None, figures)
+
+
+def say(line: str) -> None:
+    """Reports progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _variant(
+    shop: Workshop, precision: Precision, provider: str, quantization: dict[str, Any] | None, figures: dict[str, Any]
+) -> Variant:
+    part = "selection" if shop.evidence.test is None else "test"
+    budget = {"max_metric_drop": shop.budget.max_metric_drop, "min_agreement": shop.budget.min_agreement}
+    quality = {"against": "fp32", "part": part, "budget": budget} | figures
+    return Variant(precision, FILES[precision], (PROVIDERS[provider],), shop.operators, quantization, quality, ())
+
+
+def _summary(figures: dict[str, Any]) -> str:
+    metric = f", {figures['metric']} drops by {figures['metric_drop']:+.4f}" if "metric" in figures else ""
+    return f"{figures['rows']} rows, {figures['agreement']:.2%} decided as by fp32{metric}"

@@ -1,0 +1,215 @@
+"""The command's variants: what is shipped, what is withheld, and which texts decided that."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from export import __main__ as command
+from export import evidence
+from export.__main__ import main
+from export.checkpoint import open_checkpoint
+from export.evidence import gather
+from runtime import load
+from runtime.manifest import Manifest
+from runtime.tokenizer import Tokenizer
+from tests.models import bert, write_checkpoint
+from training.__main__ import main as train
+from training.record import training_data
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint trained for two epochs on the embedded data set with a small encoder."""
+    folder = tmp_path_factory.mktemp("trained")
+    encoder = write_checkpoint(folder / "encoder", bert("single_label"))
+    data = ["--dataset", "wisconsin", "--model_name_or_path", str(encoder), "--max_length", "48"]
+    options = ["--num_train_epochs", "2", "--disable_tqdm", "true", "--learning_rate", "1e-2"]
+    assert train([*data, *options, "--output_dir", str(folder / "checkpoint")]) == 0
+    return folder / "checkpoint"
+
+
+def manifest(artifact: Path) -> Manifest:
+    """Reads an artifact's manifest."""
+    return Manifest.from_json((artifact / "litmus.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def shipped(trained: Path) -> Path:
+    """Its artifact with every variant, whatever they cost."""
+    folder = trained.parent / "artifact"
+    everything = ["--variants", "fp32", "int8", "fp16", "--min-agreement", "0", "--max-metric-drop", "1"]
+    assert main([str(trained), str(folder), *everything]) == 0
+    return folder
+
+
+def test_every_variant_is_shipped(shipped: Path) -> None:
+    """Each with the providers it is for, and figures on the test part against fp32."""
+    found = {variant.name: variant for variant in manifest(shipped).variants}
+    cpu, cuda = "CPUExecutionProvider", "CUDAExecutionProvider"
+    assert {name: set(variant.providers) for name, variant in found.items()} == {
+        "fp32": {cpu, cuda},
+        "int8": {cpu},
+        "fp16": {cuda},
+    }
+    for name in ("int8", "fp16"):
+        quality = found[name].quality
+        assert (quality["against"], quality["part"], quality["rows"]) == ("fp32", "test", 114)
+        assert quality["metric"] == "accuracy"
+        assert set(quality["labels"]) == {"benign", "malignant"}
+        assert quality["budget"] == {"max_metric_drop": 1, "min_agreement": 0}
+    quantization = found["int8"].quantization
+    assert quantization is not None
+    assert quantization["method"] == "static"
+    assert quantization["calibration_texts"] == 256
+    assert quantization["calibration_source"] == "training part"
+
+
+def test_the_cpu_runs_int8(shipped: Path) -> None:
+    """The variant follows the provider; another one is had by name."""
+    assert load(shipped, provider="cpu").variant == "int8"
+    assert load(shipped, provider="cpu", variant="fp32").variant == "fp32"
+
+
+def test_golden_scores_are_each_variants_own(shipped: Path) -> None:
+    """int8 rounds, so its golden scores are near fp32's and not the same."""
+    found = {variant.name: variant.golden for variant in manifest(shipped).variants}
+    assert found["int8"] != found["fp32"]
+    for row, expected in zip(found["int8"], found["fp32"], strict=True):
+        assert row == pytest.approx(expected, abs=0.2)
+
+
+def test_withheld_variant(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outside the budget int8 is not shipped: fp32 is, the exit status tells, and the message names layers."""
+    monkeypatch.setattr(command.Budget, "breaches", lambda *_: ["agreement 0.9000 is below 1.0"])
+    assert main([str(trained), str(tmp_path / "other"), "--min-agreement", "1"]) == command.WITHHELD
+    error = capsys.readouterr().err
+    assert "withheld: int8: agreement 0.9000 is below 1.0. Left in fp32, these layers lower the logit error" in error
+    assert "bert.encoder.layer" in error
+    assert [variant.name for variant in manifest(tmp_path / "other").variants] == ["fp32"]
+    assert not (tmp_path / "other/onnx/model_int8.onnx").exists()
+    assert load(tmp_path / "other", provider="cpu").variant == "fp32"
+
+
+def test_nothing_left_to_ship(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """int8 alone was asked for and is withheld: nothing is written."""
+    monkeypatch.setattr(command.Budget, "breaches", lambda *_: ["too bad"])
+    assert main([str(trained), str(tmp_path / "artifact"), "--variants", "int8"]) == 1
+    assert "nothing is left to ship; ask for fp32, too. int8: too bad" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_alone(trained: Path, tmp_path: Path) -> None:
+    """For an edge box that needs nothing else."""
+    loose = ["--min-agreement", "0", "--max-metric-drop", "1"]
+    assert main([str(trained), str(tmp_path / "artifact"), "--variants", "int8", *loose]) == 0
+    assert [path.name for path in (tmp_path / "artifact/onnx").iterdir()] == ["model_int8.onnx"]
+    assert load(tmp_path / "artifact").variant == "int8"
+
+
+def test_no_text_is_used_twice(trained: Path) -> None:
+    """Calibration takes training rows, choices validation rows, and the figures test rows."""
+    source = open_checkpoint(str(trained))
+    tokenizer = command._tokenizer(source)
+    found = gather(source, tokenizer, None, 64)
+    data = training_data(str(trained))
+
+    def ids(texts: tuple[str, ...]) -> list[list[int]]:
+        return [encoded.ids for encoded in tokenizer.encode(texts)]
+
+    assert len(found.calibration) == 64
+    assert all(text.ids in ids(data.train.texts) for text in found.calibration)
+    assert [text.ids for text in found.selection.texts] == ids(data.validation.texts)
+    assert found.test is not None
+    assert [text.ids for text in found.test.texts] == ids(data.test.texts)
+
+
+@pytest.fixture
+def unrecorded(checkpoint: Path) -> tuple[command.Source, Tokenizer]:
+    """A checkpoint that does not say what it was trained on."""
+    source = open_checkpoint(str(checkpoint))
+    return source, command._tokenizer(source)
+
+
+def test_calibration_file(unrecorded: tuple[command.Source, Tokenizer], tmp_path: Path) -> None:
+    """One text per line; half at most calibrate, so that some are left to compare on."""
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join(f"parcel number {index} is late" for index in range(10)) + "\n\n")
+    found = gather(*unrecorded, file, 256)
+    assert len(found.calibration) == len(found.selection.texts) == 5
+    assert found.test is None
+    assert found.selection.targets is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "has no record of its training data, and int8 needs texts: pass --calibration FILE"),
+        (b"", "expected two texts or more, one per line; found 0"),
+        (b"one text\n", "expected two texts or more, one per line; found 1"),
+        (b"caf\xe9\nna\xefve\n", "is not UTF-8"),
+        ("\u200b\nx\n".encode(), "a text to calibrate or compare on cannot be used: it is empty"),
+    ],
+)
+def test_calibration_file_that_cannot_be_used(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, message: str
+) -> None:
+    """One line, before anything is exported."""
+    arguments = [str(checkpoint), str(tmp_path / "artifact")]
+    if content is not None:
+        (tmp_path / "texts.txt").write_bytes(content)
+        arguments += ["--calibration", str(tmp_path / "texts.txt")]
+    capsys.readouterr()
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "exporting" not in error
+    assert not (tmp_path / "artifact").exists()
+
+
+def test_training_data_that_moved(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The record names a file that is no longer there, or another one by now."""
+    copy = tmp_path / "checkpoint"
+    copy.mkdir()
+    for path in trained.iterdir():
+        if path.is_file():
+            (copy / path.name).write_bytes(path.read_bytes())
+    record = json.loads((copy / "training.json").read_text())
+    record["data"]["sha256"] = "0" * 64
+    (copy / "training.json").write_text(json.dumps(record))
+    assert main([str(copy), str(tmp_path / "artifact")]) == 1
+    assert "cannot read the training data again: the data set of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--variants", "int4"],
+        ["--min-agreement", "2"],
+        ["--max-metric-drop", "-1"],
+        ["--calibration-texts", "0"],
+        ["--require-fused", "--portable"],
+    ],
+)
+def test_wrong_calls(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 2, and the usage."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["checkpoint", "artifact", *arguments])
+    assert "usage: python -m export" in capsys.readouterr().err
+
+
+def test_seeded_sample(monkeypatch: pytest.MonkeyPatch, trained: Path) -> None:
+    """Two exports calibrate on the same rows, so they give the same artifact; another seed takes others."""
+    source = open_checkpoint(str(trained))
+    take: Callable[[], list[list[int]]] = lambda: [  # noqa: E731
+        text.ids for text in gather(source, command._tokenizer(source), None, 32).calibration
+    ]
+    first = take()
+    assert take() == first
+    monkeypatch.setattr(evidence, "SEED", 1)
+    assert take() != first
