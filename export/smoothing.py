@@ -24,6 +24,7 @@ from .layers import Attention, Floats, Linear
 EXPONENTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 COPIES = (0, 4, 16)
 WORTH = 0.5
+DEAD = 1e-6  # a channel or row that small, beside the largest, is left as it is
 ELEMENTWISE = frozenset({"Gelu", "Relu", "Tanh", "Sigmoid"})
 
 
@@ -33,7 +34,7 @@ class Preparation:
 
     Attributes:
         layers: The group.
-        channels: (channels,) int64: which input channel each channel is; one that is split comes several times.
+        channels: (channels,) int64, ascending: which input channel each is; one that is split comes several times.
         divisors: (channels,) float32 that the input is divided by.
         rows: (channels,) float32 that the rows of the weights are multiplied by.
         widened: The layer in front, whose columns become `channels`; None if nothing is split.
@@ -91,14 +92,17 @@ def noise(
 ) -> float:
     """Returns the expected squared rounding error of a layer's output, summed over its columns.
 
-    The error of a number rounded in steps d is uniform, so d^2 / 12.
+    The error of a number rounded in steps d is uniform, so d^2 / 12. Copies of a channel are rounded alike, so their
+    errors add up before they are squared.
     """
     low, high = (observed.low[:, channels] / divisors).min(), (observed.high[:, channels] / divisors).max()
     step = (max(float(high), 0.0) - min(float(low), 0.0)) / 255
     multiplied = weights[channels] * rows[:, None]
     steps = np.abs(multiplied).max(axis=0) / 127
-    from_input = step**2 / 12 * float((multiplied**2).sum())
-    from_weights = float((steps**2).sum()) / 12 * float((observed.power[channels] / divisors**2).sum())
+    firsts = np.flatnonzero(np.diff(channels, prepend=-1))
+    from_input = step**2 / 12 * float((np.add.reduceat(multiplied, firsts) ** 2).sum())
+    undone = np.add.reduceat(1 / divisors, firsts)
+    from_weights = float((steps**2).sum()) / 12 * float((observed.power * undone**2).sum())
     return from_input + from_weights
 
 
@@ -107,7 +111,7 @@ def _choices(
 ) -> Iterator[Preparation]:
     largest = np.maximum(-observed.low, observed.high).max(axis=0)
     by_row = np.abs(weights).max(axis=1)
-    usable = (largest > 0) & (by_row > 0)
+    usable = (largest > DEAD * largest.max()) & (by_row > DEAD * by_row.max())
     for copies in COPIES if widened is not None else (0,):
         counts = _counts(largest, copies)
         channels = np.repeat(np.arange(len(counts)), counts)

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from training.arguments import DataArguments
-from training.encoder import load_tokenizer
+from training.encoder import load_tokenizer, resolve
 
 LABELS = {"single_label": ("calm", "glad", "sad"), "multi_label": ("late", "broken", "rude", "vague")}
 MAX_LENGTH = 48
@@ -79,6 +79,16 @@ def write_checkpoint(folder: Path, config: PreTrainedConfig, *, cleaning: tuple[
     tokenizer.save_pretrained(folder)
     _move_padding(folder / "tokenizer.json", config.pad_token_id)
     (folder / "training.json").write_text(json.dumps({"max_length": MAX_LENGTH}), "utf-8")
+    return folder
+
+
+def write_minilm(folder: Path) -> Path:
+    """Writes the packaged encoder with a random head that tells texts apart, three labels."""
+    torch.manual_seed(7)
+    model = AutoModelForSequenceClassification.from_pretrained(resolve("packaged:minilm"), num_labels=3)
+    torch.nn.init.normal_(model.classifier.weight)
+    model.save_pretrained(folder)
+    load_tokenizer(DataArguments(max_length=MAX_LENGTH)).save_pretrained(folder)
     return folder
 
 

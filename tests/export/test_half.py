@@ -19,13 +19,11 @@ import onnx.parser
 import onnx_ir
 import onnxruntime
 import pytest
-import torch
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from transformers import (
     AlbertConfig,
-    AutoModelForSequenceClassification,
     DebertaV2Config,
     ModernBertConfig,
     MPNetConfig,
@@ -39,9 +37,7 @@ from export.errors import ExportError
 from export.graph import export_graph
 from export.half import LIMIT, HalfReport, convert_half, fits_half
 from export.parity import Inputs, batches
-from tests.models import MAX_LENGTH, _head, bert, distilbert, write_checkpoint
-from training.arguments import DataArguments
-from training.encoder import load_tokenizer, resolve
+from tests.models import _head, bert, distilbert, write_checkpoint, write_minilm
 
 SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 FLOAT, FLOAT16 = TensorProto.FLOAT, TensorProto.FLOAT16
@@ -410,12 +406,7 @@ def test_graph_with_branches_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_minilm(tmp_path: Path) -> None:
     """The real encoder with a new head: one conversion, half the size, and the logits of fp32."""
-    torch.manual_seed(7)
-    model = AutoModelForSequenceClassification.from_pretrained(resolve("packaged:minilm"), num_labels=3)
-    torch.nn.init.normal_(model.classifier.weight)
-    model.save_pretrained(tmp_path)
-    load_tokenizer(DataArguments(max_length=MAX_LENGTH)).save_pretrained(tmp_path)
-    built = convert(tmp_path, fused=True)
+    built = convert(write_minilm(tmp_path), fused=True)
     assert built.report == HalfReport(half_nodes=117, casts=1, too_large={}, single_nodes=())
     assert 0.5 < built.half.stat().st_size / built.single.stat().st_size < 0.505
     assert worst(built, run) < TOLERANCE

@@ -1,5 +1,6 @@
 """The int8 graph: what it is made of, that it stays near fp32, and that a text's answer never changes its mind."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from export.__main__ import main
 from export.calibration import Observed, observe
 from export.int8 import Scheme, quantize
 from export.layers import Floats, linears
+from export.texts import GOLDEN
 from export.variants import FILES, open_variant
+from runtime import Classifier, load
 from runtime.session import Session
 from tests.export.families import Exported, rows
-from tests.models import MAX_LENGTH
+from tests.models import MAX_LENGTH, write_minilm
 
 LABELS = 3
 
@@ -209,3 +213,40 @@ def test_size(exported: Exported, tmp_path: Path) -> None:
     before = sizes(ir.load(exported.artifact / FILES["fp32"]).graph).sum()
     after = sizes(ir.load(write_int8(exported, tmp_path, Scheme())).graph).sum()
     assert after < before / 3
+
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12)
+TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=20).map(" ".join), min_size=2, max_size=6)
+
+
+@pytest.fixture(scope="module")
+def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MiniLM-L6 with a random head, exported with int8 calibrated on texts of ours."""
+    folder = tmp_path_factory.mktemp("minilm")
+    texts = [f"{text} {other}" for text in GOLDEN for other in GOLDEN]
+    (folder / "texts.txt").write_text("\n".join(texts), "utf-8")
+    arguments = ["--calibration", str(folder / "texts.txt"), "--min-agreement", "0"]
+    assert main([str(write_minilm(folder / "checkpoint")), str(folder / "artifact"), *arguments]) == 0
+    return folder / "artifact"
+
+
+@pytest.mark.slow
+def test_minilm_size(minilm: Path) -> None:
+    """The real encoder is at most 28 % of its fp32 file."""
+    assert (minilm / FILES["int8"]).stat().st_size <= 0.28 * (minilm / FILES["fp32"]).stat().st_size
+
+
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None)
+@given(texts=TEXTS)
+def test_minilm_never_changes_its_mind(minilm: Path, texts: list[str]) -> None:
+    """Any texts, by the runtime: one by one and together, the same logits to the last bit."""
+    classifier = _loaded(minilm)
+    together = classifier.logits(texts)
+    for text, row in zip(texts, together, strict=True):
+        np.testing.assert_array_equal(classifier.logits([text])[0], row)
+
+
+@functools.cache
+def _loaded(artifact: Path) -> Classifier:
+    return load(artifact, provider="cpu", variant="int8")
