@@ -131,7 +131,11 @@ def _bias(output: ir.Value, width: int) -> tuple[ir.Node | None, Floats | None]:
 
 
 def _constant(value: ir.Value | None) -> Floats | None:
-    """Returns the numbers of a float32 constant."""
+    """Returns the numbers of a float32 constant, or of one that is only transposed."""
+    producer = value.producer() if value is not None else None
+    if producer is not None and producer.op_type == "Transpose":
+        constant = _constant(producer.inputs[0])
+        return None if constant is None else constant.transpose(producer.attributes.get_ints("perm"))
     if value is None or not value.is_initializer() or value.is_graph_input() or value.const_value is None:
         return None
     return value.const_value.numpy() if value.const_value.dtype == ir.DataType.FLOAT else None

@@ -1,5 +1,8 @@
 """Removes from a graph what computes nothing: reshapes to the shape that is there, work done twice, equal weights.
 
+Constants become initializers, and copies of them go, so that whoever looks for a weight finds it in one place: the old
+exporter of torch has a Constant node for every number, and an Identity for a weight that equals another.
+
 Every rule looks at operators, shapes and values, never at the names that one version of an exporter gives. Layers get
 the name of the module they come from, for whoever reads the graph or a message about it; everything else that an
 exporter notes about its own machine is removed.
@@ -20,6 +23,9 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 def simplify(model: ir.Model) -> None:
     """Simplifies a model in place."""
     _name_by_module(model.graph)
+    common.RemoveInitializersFromInputsPass()(model)
+    common.LiftConstantsToInitializersPass(size_limit=0)(model)
+    common.IdentityEliminationPass()(model)
     common.DeduplicateHashedInitializersPass()(model)
     common.CommonSubexpressionEliminationPass()(model)
     _remove_reshapes(model.graph)
@@ -54,8 +60,13 @@ def _remove_reshapes(graph: ir.Graph) -> None:
         reshaped = node.outputs[0]
         source = node.inputs[0]
         while source is not None:
-            if reshaped.shape is not None and source.shape == reshaped.shape:
+            if _is_known(reshaped.shape) and source.shape == reshaped.shape:
                 reshaped.replace_all_uses_with(source)
                 break
             producer = source.producer()
             source = producer.inputs[0] if producer is not None and producer.op_type == "Reshape" else None
+
+
+def _is_known(shape: ir.Shape | None) -> bool:
+    """Tells whether equal shapes mean equal sizes; those of two unnamed dimensions may differ."""
+    return shape is not None and not shape.has_unknown_dim()
