@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx_ir as ir
 
 from runtime import LitmusError, load
 from runtime.artifact import TOKENIZER
@@ -23,13 +22,13 @@ from . import parity
 from .adopt import adopt, open_export
 from .artifact import publishing, write_artifact
 from .checkpoint import Source, open_checkpoint
-from .errors import BudgetError, ExportError, ParityError
+from .errors import BudgetError, ParityError
 from .evidence import gather
 from .fp32 import export_fp32
 from .int8 import Operators
 from .parity import TOLERANCE
 from .quality import Budget
-from .variants import FILES, Workshop, make_fp16, make_int8, open_variant, say
+from .variants import FILES, Workshop, make_fp16, make_int8, open_variant, operators, say
 
 WITHHELD = 3
 
@@ -106,17 +105,18 @@ def run(args: argparse.Namespace) -> list[str]:
         if set(args.variants) != {"fp32"}:
             evidence = gather(source, tokenizer, args.calibration, args.calibration_texts)
         if args.from_onnx:
-            quality = adopt(source, graph, folder)
+            quality = adopt(source, graph, folder, portable=args.portable)
             reference = open_variant(folder, "fp32", labels=len(source.labels)).run
         else:
             quality = export_fp32(checkpoint, folder, portable=args.portable, require_fused=args.require_fused)
             reference = functools.partial(parity.torch_logits, checkpoint)
-        operators = _operators(folder, portable=args.portable)
-        variants = [Variant("fp32", FILES["fp32"], tuple(PROVIDERS.values()), operators, None, quality, ())]
+        made_of = operators(folder / FILES["fp32"])
+        variants = [Variant("fp32", FILES["fp32"], tuple(PROVIDERS.values()), made_of, None, quality, ())]
         withheld: list[str] = []
         if evidence is not None:
             budget = Budget(max_metric_drop=args.max_metric_drop, min_agreement=args.min_agreement)
-            shop = Workshop(source, folder, tokenizer, evidence, budget, operators)
+            allowed: Operators = "standard" if args.portable else "onnxruntime"
+            shop = Workshop(source, folder, tokenizer, evidence, budget, allowed)
             made, withheld = _others(args, shop)
             variants += made
         if "fp32" not in args.variants:
@@ -155,14 +155,6 @@ def _tokenizer(source: Source) -> Tokenizer:
         pad_token_id=source.pad_token_id,
         vocab_size=source.config.vocab_size,
     )
-
-
-def _operators(folder: Path, *, portable: bool) -> Operators:
-    """Tells whose operators the fp32 graph has."""
-    foreign = {node.domain for node in ir.load(folder / FILES["fp32"]).graph} - {""}
-    if portable and foreign:
-        raise ExportError(f"the graph has operators of {', '.join(sorted(foreign))}; export it without --portable")
-    return "standard" if portable else "onnxruntime"
 
 
 def _others(args: argparse.Namespace, shop: Workshop) -> tuple[list[Variant], list[str]]:

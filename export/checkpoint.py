@@ -100,7 +100,8 @@ def open_source(path: str, *, weights: str) -> Source:
         if not (folder / name).is_file():
             raise CheckpointError(
                 f"{folder} has no {name}; expected a checkpoint folder as `python -m training` writes it, "
-                "or with --from-onnx an ONNX export with its configuration and tokenizer"
+                "or with --from-onnx an ONNX export with its configuration and its fast tokenizer "
+                "(`tokenizer.save_pretrained`)"
             )
     content = _json(folder / "config.json")
     unsafe = [key for key in UNSAFE_KEYS if key in content]

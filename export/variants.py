@@ -20,7 +20,7 @@ from runtime.tokenizer import Tokenizer
 
 from .calibration import observe
 from .checkpoint import Source
-from .errors import BudgetError
+from .errors import BudgetError, ExportError
 from .evidence import Evidence, Rows
 from .half import convert_half
 from .int8 import RANGES, Operators, Scheme, quantize
@@ -47,7 +47,7 @@ class Workshop:
         tokenizer: The runtime's.
         evidence: Texts to calibrate, choose and judge on.
         budget: What a variant may lose.
-        operators: What it may be made of.
+        operators: What an int8 variant may be made of.
     """
 
     source: Source
@@ -74,6 +74,11 @@ def open_variant(folder: Path, precision: Precision, *, labels: int) -> Session:
     return Session(folder, variant, provider="cpu", threads=None, labels=labels)
 
 
+def operators(path: Path) -> Operators:
+    """Tells whose operators a graph has, by the domains that it declares."""
+    return "standard" if set(ir.load(path).opset_imports) <= {""} else "onnxruntime"
+
+
 def make_int8(shop: Workshop, *, dynamic: bool) -> Variant:
     """Writes the int8 variant for CPUs.
 
@@ -83,13 +88,17 @@ def make_int8(shop: Workshop, *, dynamic: bool) -> Variant:
 
     Raises:
         BudgetError: It is outside the budget; the message says by how much, and which layers cost most.
+        ExportError: There is nothing to quantize.
     """
     source, target = shop.folder / FILES["fp32"], shop.folder / FILES["int8"]
+    layers = [layer.name for layer in linears(ir.load(source).graph)]
+    if not layers:
+        raise ExportError("the graph has no linear layer with constant weights to quantize; use --variants fp32")
     texts = shop.evidence.calibration
     schemes = [Scheme(smooth=False, operators=shop.operators)]
     observed = None
     if not dynamic:
-        say(f"calibrating int8 on {len(texts)} texts ...")
+        say(f"calibrating int8 on {len(texts)} texts, {len(layers)} linear layers ...")
         observed = observe(ir.load(source), (shop.tokenizer.pad([text]) for text in texts), threads=available_cpus())
         schemes = [Scheme(ranges=ranges, operators=shop.operators) for ranges in RANGES]
 
@@ -98,7 +107,6 @@ def make_int8(shop: Workshop, *, dynamic: bool) -> Variant:
         quantize(model, observed, scheme)
         ir.save(model, target)
 
-    layers = [layer.name for layer in linears(ir.load(source).graph)]
     selection = shop.evidence.selection
     sample = shop.judge("int8", Rows(selection.texts[:SAMPLE], None))
     found = search(schemes, layers, write, shop.judge("int8", selection), sample, shop.budget)
@@ -153,7 +161,9 @@ def _variant(
     part = "selection" if shop.evidence.test is None else "test"
     budget = {"max_metric_drop": shop.budget.max_metric_drop, "min_agreement": shop.budget.min_agreement}
     quality = {"against": "fp32", "part": part, "budget": budget} | figures
-    return Variant(precision, FILES[precision], (PROVIDERS[provider],), shop.operators, quantization, quality, ())
+    file = FILES[precision]
+    made_of = operators(shop.folder / file)
+    return Variant(precision, file, (PROVIDERS[provider],), made_of, quantization, quality, ())
 
 
 def _summary(figures: dict[str, Any]) -> str:

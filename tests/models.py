@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from training.arguments import DataArguments
+from training.checkpoint import name_tokenizer_class
 from training.encoder import load_tokenizer, resolve
 
 LABELS = {"single_label": ("calm", "glad", "sad"), "multi_label": ("late", "broken", "rude", "vague")}
@@ -67,16 +68,25 @@ def families(task: str = "single_label") -> dict[str, PreTrainedConfig]:
     }
 
 
-def write_checkpoint(folder: Path, config: PreTrainedConfig, *, cleaning: tuple[str, ...] = ()) -> Path:
-    """Writes a checkpoint with random weights, as training would; the tokenizer pads with the config's id."""
+def write_checkpoint(
+    folder: Path, config: PreTrainedConfig, *, cleaning: tuple[str, ...] = (), biases: float = 0.0
+) -> Path:
+    """Writes a checkpoint with random weights, as training would; the tokenizer pads with the config's id.
+
+    `biases` is the standard deviation of those that are zero before training, the head's aside.
+    """
     torch.manual_seed(7)
     model = AutoModelForSequenceClassification.from_config(config)
-    with torch.no_grad():  # the usual head is so small that every score is alike
-        for parameter in list(model.classifier.parameters())[-2:]:
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if biases and name.endswith("bias"):
+                parameter.normal_(std=biases)
+        for parameter in list(model.classifier.parameters())[-2:]:  # the usual head makes every score alike
             parameter.normal_(std=2.0)
     model.save_pretrained(folder)
     tokenizer = load_tokenizer(DataArguments(max_length=MAX_LENGTH, cleaning=list(cleaning)))
     tokenizer.save_pretrained(folder)
+    name_tokenizer_class(folder / "tokenizer_config.json")
     _move_padding(folder / "tokenizer.json", config.pad_token_id)
     (folder / "training.json").write_text(json.dumps({"max_length": MAX_LENGTH}), "utf-8")
     return folder
@@ -90,6 +100,12 @@ def write_minilm(folder: Path) -> Path:
     model.save_pretrained(folder)
     load_tokenizer(DataArguments(max_length=MAX_LENGTH)).save_pretrained(folder)
     return folder
+
+
+def write_texts(path: Path) -> Path:
+    """Writes eighty texts, one per line, to calibrate and compare on."""
+    path.write_text("".join(f"The train number {n} was late again, by {n * 7 % 60} minutes.\n" for n in range(80)))
+    return path
 
 
 def _move_padding(path: Path, pad_token_id: int) -> None:

@@ -53,7 +53,7 @@ def save_checkpoint(
     tuned.tokenizer.backend_tokenizer.no_padding()
     tuned.tokenizer.backend_tokenizer.no_truncation()
     tuned.tokenizer.save_pretrained(folder)
-    _name_tokenizer_class(folder / "tokenizer_config.json")
+    name_tokenizer_class(folder / "tokenizer_config.json")
     record = _record(tuned, data, arguments, training)
     (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
     for state in folder.glob("checkpoint-*"):
@@ -61,7 +61,7 @@ def save_checkpoint(
     return folder
 
 
-def _name_tokenizer_class(path: Path) -> None:
+def name_tokenizer_class(path: Path) -> None:
     """Names the class so that transformers 4 finds it, too: 5 writes `TokenizersBackend` and reads both."""
     config = json.loads(path.read_text("utf-8"))
     config["tokenizer_class"] = "PreTrainedTokenizerFast"
