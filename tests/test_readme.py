@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from export.__main__ import parse_args as parse_export
 from training.arguments import parse_args
 from training.data import load_data
 
@@ -54,6 +55,12 @@ def test_own_file_arguments(tmp_path: Path) -> None:
         assert len(load_data(data).labels) == 2
         found.add(name)
     assert found == set(files)
+
+
+def test_export_arguments() -> None:
+    """The export commands in the text parse, as those in the blocks run."""
+    commands = re.findall(r"`python -m export ([^`]*)`", README)
+    assert [parse_export(shlex.split(command)).portable for command in commands] == [False, True]
 
 
 def test_make_targets_exist() -> None:
