@@ -13,6 +13,7 @@ from optimum.exporters.tasks import TasksManager
 from tokenizers import Tokenizer
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
+from runtime.artifact import FOREIGN_CODE
 from runtime.manifest import MIN_LENGTH, Task
 from runtime.session import INPUTS
 
@@ -21,7 +22,6 @@ from .errors import CheckpointError
 TASK = "text-classification"
 RECORD = "training.json"
 DEFAULT_LENGTH = 512
-UNSAFE_KEYS = ("auto_map", "_attn_implementation_internal")
 TASKS: dict[str | None, Task] = {
     "single_label_classification": "single_label",
     "multi_label_classification": "multi_label",
@@ -104,7 +104,7 @@ def open_source(path: str, *, weights: str) -> Source:
                 "(`tokenizer.save_pretrained`)"
             )
     content = _json(folder / "config.json")
-    unsafe = [key for key in UNSAFE_KEYS if key in content]
+    unsafe = [key for key in FOREIGN_CODE if key in content]
     if unsafe:
         raise CheckpointError(
             f"{folder}/config.json has {unsafe[0]!r}, which runs foreign code; remove it if it is not needed"

@@ -14,6 +14,7 @@ from .manifest import FileEntry, Manifest
 
 TOKENIZER = "tokenizer.json"
 MAX_MANIFEST_BYTES = 1 << 24
+FOREIGN_CODE = ("auto_map", "_attn_implementation_internal")  # keys that make transformers run a stranger's code
 EXPORT_AGAIN = "copy the artifact again, or export it again"
 
 
@@ -46,9 +47,20 @@ def open_artifact(folder: str | os.PathLike[str]) -> Artifact:
         ) from error
 
 
+def _check_path(root: Path) -> None:
+    """Refuses a path that Python keeps in surrogates: neither onnxruntime nor tokenizers can open it."""
+    try:
+        str(root.resolve()).encode()
+    except UnicodeEncodeError as error:
+        raise ArtifactError(
+            "the artifact's path is not UTF-8, or the locale is not (LANG=C.UTF-8 is); move it, or set the locale"
+        ) from error
+
+
 def _open(root: Path) -> Artifact:
     if not root.is_dir():
         raise ArtifactNotFoundError(f"no artifact at {root}: expected a folder that `python -m export` wrote")
+    _check_path(root)
     path = root / manifests.NAME
     if not path.is_file():
         raise ArtifactNotFoundError(

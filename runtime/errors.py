@@ -51,4 +51,4 @@ class TextTypeError(TextError, TypeError):
 
 
 class InferenceError(LitmusError, RuntimeError):
-    """The model gave something that is not a score."""
+    """The model cannot run here as it is, or gave something that is not a score."""

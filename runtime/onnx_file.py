@@ -11,7 +11,9 @@ ModelProto.graph 7 and opset_import 8, OperatorSetIdProto.domain 1, GraphProto.i
 external_data 13 and data_location 14.
 """
 
+import mmap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from .errors import ArtifactError
@@ -46,6 +48,15 @@ class _Field(NamedTuple):
     end: int
 
 
+def mapped_skeleton(path: Path) -> bytes:
+    """Maps an ONNX file and returns its `skeleton`."""
+    with path.open("rb") as file:
+        if not path.stat().st_size:  # nothing cannot be mapped
+            return skeleton(memoryview(b""), path.name)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as model:
+            return skeleton(model, path.name)
+
+
 def skeleton(model: memoryview, location: str) -> bytes:
     """Copies an ONNX model, replacing each large weight by a reference into the file it came from.
 
@@ -61,7 +72,9 @@ def skeleton(model: memoryview, location: str) -> bytes:
             onnxruntime does not bring along.
     """
     try:
-        _check_domains(model)
+        if all(field.number != _MODEL_GRAPH for field in _fields(model, 0, len(model))):
+            raise ValueError("no graph")
+        _check_domains(model, location)
         _refuse_external_data(model, "model", 0, len(model), location)
         return b"".join(_model(model, location))
     except (IndexError, ValueError, RecursionError) as error:
@@ -110,7 +123,7 @@ def _refuse_external_data(model: memoryview, kind: str, start: int, end: int, lo
             _refuse_external_data(model, nested, field.content, field.end, location)
 
 
-def _check_domains(model: memoryview) -> None:
+def _check_domains(model: memoryview, location: str) -> None:
     """Refuses operators of other domains: a model declares every domain that its nodes use."""
     for opset in _fields(model, 0, len(model)):
         if opset.number != _MODEL_OPSET:
@@ -119,7 +132,7 @@ def _check_domains(model: memoryview) -> None:
             domain = bytes(model[field.content : field.end]).decode() if field.number == _OPSET_DOMAIN else ""
             if domain not in ALLOWED_DOMAINS:
                 allowed = ", ".join(sorted(ALLOWED_DOMAINS - {""}))
-                raise ArtifactError(f"the model uses operators of the domain {domain!r}; allowed are: {allowed}")
+                raise ArtifactError(f"{location} uses operators of the domain {domain!r}; allowed are: {allowed}")
 
 
 def _fields(data: memoryview, start: int, end: int) -> Iterator[_Field]:

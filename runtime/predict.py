@@ -7,13 +7,13 @@ output and input stay aligned, and the exit status is 1. The text itself is neve
 import argparse
 import io
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO, cast
 
 from .classifier import Classifier, load
-from .errors import LitmusError, SettingError, TextError
+from .errors import SettingError, TextError
+from .exit_status import exit_status
 from .policy import Prediction
 from .providers import PROVIDERS
 from .threads import check_threads
@@ -76,31 +76,8 @@ def run(args: argparse.Namespace, stream: io.BufferedIOBase, output: TextIO) -> 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 for a failed job, 2 for a wrong call."""
     args = parse_args(sys.argv[1:] if argv is None else argv)
-    if sys.stdout is None:
-        print("error: standard output is closed; there is nowhere to write to", file=sys.stderr)
-        return 1
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     stream = io.BytesIO() if sys.stdin is None else cast(io.BufferedIOBase, sys.stdin.buffer)
-    try:
-        return 1 if run(args, stream, sys.stdout) else 0
-    except LitmusError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # `| head -1`: the reader has what it wanted
-        _discard_output()
-        return 0
-    except OSError as error:
-        _discard_output()
-        print(f"error: reading or writing failed: {error.strerror}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        _discard_output()
-        return 130
-
-
-def _discard_output() -> None:
-    """Sends what is still buffered nowhere, so that the interpreter does not complain about it at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return exit_status(lambda output: run(args, stream, output))
 
 
 def _arriving(stream: io.BufferedIOBase) -> Iterator[list[str | TextError]]:

@@ -10,10 +10,13 @@ Knows providers, threads and memory; knows nothing of text or labels. Settings a
 - but for int8 on a CPU that `saturation` finds out about: `session.x64quantprecision` with the extended level, which is
   where it works, and without the two slow fusions.
 - weights are mapped, not copied: see `onnx_file`.
+
+A session stays with the process that made it: onnxruntime's threads do not survive a fork, and of 360 children forked
+while their parent classified in other threads, one never answered. So `run` refuses in a child.
 """
 
 import contextlib
-import mmap
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,7 +28,7 @@ import onnxruntime
 
 from .errors import ArtifactError, DependencyError, InferenceError, ProviderError
 from .manifest import Variant
-from .onnx_file import skeleton
+from .onnx_file import mapped_skeleton
 from .providers import PROVIDERS, choices
 from .saturation import saturates
 from .threads import available_cpus
@@ -33,6 +36,7 @@ from .threads import available_cpus
 SLOW = ("SkipLayerNormFusion", "BiasGeluFusion")
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUT = "logits"
+OUT_OF_MEMORY = ("bad_alloc", "allocate memory")  # in onnxruntime's messages and the operating system's
 
 
 class Session:
@@ -51,6 +55,7 @@ class Session:
         Raises:
             ProviderError: The provider did not come up.
             ArtifactError: The file is no model, or its inputs or output are not what the manifest says.
+            InferenceError: There is not enough memory.
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or available_cpus()
@@ -70,7 +75,7 @@ class Session:
                 onnxruntime.preload_dlls()  # finds the CUDA libraries of the nvidia-* wheels
         try:
             self._session = onnxruntime.InferenceSession(
-                _mapped_skeleton(path), options, providers=[name], disabled_optimizers=SLOW, enable_fallback=False
+                mapped_skeleton(path), options, providers=[name], disabled_optimizers=SLOW, enable_fallback=False
             )
             self._inputs = tuple(node.name for node in self._session.get_inputs())
         except ArtifactError:
@@ -80,6 +85,10 @@ class Session:
                 raise ProviderError(
                     f"{name} did not start on this machine; use provider 'cpu'. {_first_line(error)}"
                 ) from error
+            if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
+                raise InferenceError(
+                    f"there is not enough memory to load {variant.file}; free some, or choose a smaller variant"
+                ) from error
             raise ArtifactError(
                 f"onnxruntime cannot load {variant.file}; export the artifact again. {_first_line(error)}"
             ) from error
@@ -88,6 +97,7 @@ class Session:
         self.provider = provider
         self.variant = variant.name
         self.threads: int = options.intra_op_num_threads
+        self._process = os.getpid()
         self._check(variant.file, labels)
 
     def run(self, inputs: Mapping[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
@@ -100,8 +110,10 @@ class Session:
             Logits, (batch, labels) float32.
 
         Raises:
-            InferenceError: onnxruntime cannot compute them.
+            InferenceError: onnxruntime cannot compute them, or this is another process than the one that loaded it.
         """
+        if os.getpid() != self._process:
+            raise InferenceError("the classifier was loaded before this process was forked; load it in every process")
         try:
             (logits,) = self._session.run([OUTPUT], {name: inputs[name] for name in self._inputs})
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
@@ -164,12 +176,3 @@ def _release(version: str) -> tuple[int, ...]:
 def _first_line(error: Exception) -> str:
     """Leaves out the stack trace that some of onnxruntime's messages go on with."""
     return str(error).partition("\n")[0]
-
-
-def _mapped_skeleton(path: Path) -> bytes:
-    with (
-        path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-        memoryview(mapped) as model,
-    ):
-        return skeleton(model, path.name)
