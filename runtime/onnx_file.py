@@ -7,12 +7,13 @@ large weights and points each of them back into the very file it came from. The 
 that every tool can read.
 
 Knows the protobuf wire format (https://protobuf.dev/programming-guides/encoding) and some fields of onnx.proto, such as
-ModelProto.graph 7 and opset_import 8, OperatorSetIdProto.domain 1, GraphProto.initializer 5, TensorProto.raw_data 9,
-external_data 13 and data_location 14.
+ModelProto.graph 7 and opset_import 8, OperatorSetIdProto.domain 1, GraphProto.node 1 and initializer 5, NodeProto.input
+1, TensorProto.name 8, raw_data 9, external_data 13 and data_location 14.
 """
 
 import mmap
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,8 @@ MAX_VARINT_BITS = 63
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH, _MODEL_OPSET = 7, 8
 _OPSET_DOMAIN = 1
-_GRAPH_INITIALIZER = 5
+_GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
+_NODE_INPUT = 1
 # Where tensors can be: message -> field number -> message in that field.
 _NESTED = {
     "model": {7: "graph", 25: "function"},
@@ -35,7 +37,7 @@ _NESTED = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse_tensor", 23: "sparse_tensor"},
     "sparse_tensor": {1: "tensor", 2: "tensor"},
 }
-_TENSOR_RAW_DATA, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 9, 13, 14
+_TENSOR_NAME, _TENSOR_RAW_DATA, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 8, 9, 13, 14
 
 
 class _Field(NamedTuple):
@@ -76,19 +78,55 @@ def skeleton(model: memoryview, location: str) -> bytes:
             raise ValueError("no graph")
         _check_domains(model, location)
         _refuse_external_data(model, "model", 0, len(model), location)
-        return b"".join(_model(model, location))
+        return _with_graph(model, lambda graph: _graph(model, graph, location))
     except (IndexError, ValueError, RecursionError) as error:
         if isinstance(error, ArtifactError):
             raise
         raise ArtifactError(f"{location} is not an ONNX model; export it again") from error
 
 
-def _model(model: memoryview, location: str) -> Iterator[bytes]:
+def separate(small: bytes) -> bytes:
+    """Gives every node of a `skeleton` initializers of its own; weights are but references there, and cost nothing."""
+    model = memoryview(small)
+    return _with_graph(model, lambda graph: _separated(model, graph))
+
+
+def _with_graph(model: memoryview, rewritten: Callable[[_Field], Iterator[bytes]]) -> bytes:
+    """Copies a model with another graph."""
+    parts = []
     for field in _fields(model, 0, len(model)):
         if field.number == _MODEL_GRAPH and field.wire_type == _BYTES:
-            yield text(_MODEL_GRAPH, b"".join(_graph(model, field, location)))
+            parts.append(text(_MODEL_GRAPH, b"".join(rewritten(field))))
         else:
+            parts.append(bytes(model[field.start : field.end]))
+    return b"".join(parts)
+
+
+def _separated(model: memoryview, graph: _Field) -> Iterator[bytes]:
+    """Has the first node that reads an initializer keep it, and every other one read a copy by another name."""
+    fields = list(_fields(model, graph.content, graph.end))
+    nameless: dict[bytes, bytes] = {}  # what an initializer is apart from its name
+    for tensor in fields:
+        if tensor.number == _GRAPH_INITIALIZER:
+            parts = list(_fields(model, tensor.content, tensor.end))
+            (name,) = (bytes(model[part.content : part.end]) for part in parts if part.number == _TENSOR_NAME)
+            nameless[name] = b"".join(bytes(model[p.start : p.end]) for p in parts if p.number != _TENSOR_NAME)
+    readers: Counter[bytes] = Counter()
+    for field in fields:
+        if field.number != _GRAPH_NODE:
             yield bytes(model[field.start : field.end])
+            continue
+        node = []
+        for part in _fields(model, field.content, field.end):
+            name = bytes(model[part.content : part.end])
+            readers[name] += part.number == _NODE_INPUT and name in nameless
+            if readers[name] > 1:
+                copy = b"%s, copy %d" % (name, readers[name])
+                yield text(_GRAPH_INITIALIZER, nameless[name] + text(_TENSOR_NAME, copy))
+                node.append(text(_NODE_INPUT, copy))
+            else:
+                node.append(bytes(model[part.start : part.end]))
+        yield text(_GRAPH_NODE, b"".join(node))
 
 
 def _graph(model: memoryview, graph: _Field, location: str) -> Iterator[bytes]:

@@ -4,12 +4,17 @@ The variant follows the provider: fp16 is ten times slower on a CPU than int8, i
 fp16 (onnxruntime moves it to the CPU and back).
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Literal
 
 from .errors import ArtifactError, DependencyError, ProviderError
 from .manifest import Variant
+
+# Since 1.29, onnxruntime keeps a device id and a database under HOME and has a thread that reports to Microsoft, which
+# also hangs every forked child at its exit. It reads this once, when it is imported; 0 leaves all that on.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 try:
     import onnxruntime

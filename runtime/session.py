@@ -8,14 +8,17 @@ Knows providers, threads and memory; knows nothing of text or labels. Settings a
 - no graph optimization: the graph is exported as it is fastest; the extended level puts in SkipLayerNormalization and
   BiasGelu, which are slower (docs/experiments.md).
 - but for int8 on a CPU that `saturation` finds out about: `session.x64quantprecision` with the extended level, which is
-  where it works, and without the two slow fusions.
+  where it works, and without the two slow fusions. It fails on weights that layers share ("Attempt to replace the
+  existing tensor"), so each gets its own reference to them.
 - weights are mapped, not copied: see `onnx_file`.
 
-A session stays with the process that made it: onnxruntime's threads do not survive a fork, and of 360 children forked
-while their parent classified in other threads, one never answered. So `run` refuses in a child.
+A session stays with the process that made it: onnxruntime's threads do not survive a fork, and of 1080 children forked
+while their parent classified in other threads, three never answered. So `run` refuses in a child. Nor does a child take
+an inherited session down, which would wait for those threads for ever (onnxruntime#31961).
 """
 
 import contextlib
+import ctypes
 import os
 import re
 import sys
@@ -28,7 +31,7 @@ import onnxruntime
 
 from .errors import ArtifactError, DependencyError, InferenceError, ProviderError
 from .manifest import Variant
-from .onnx_file import mapped_skeleton
+from .onnx_file import mapped_skeleton, separate
 from .providers import PROVIDERS, choices
 from .saturation import saturates
 from .threads import available_cpus
@@ -64,7 +67,8 @@ class Session:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.spin_duration_us", "200")
-        if variant.name == "int8" and provider == "cpu" and saturates():
+        precise = variant.name == "int8" and provider == "cpu" and saturates()
+        if precise:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
             options.add_session_config_entry("session.x64quantprecision", "1")
         path = (folder / variant.file).resolve()
@@ -74,8 +78,13 @@ class Session:
             with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find
                 onnxruntime.preload_dlls()  # finds the CUDA libraries of the nvidia-* wheels
         try:
+            model = mapped_skeleton(path)
             self._session = onnxruntime.InferenceSession(
-                mapped_skeleton(path), options, providers=[name], disabled_optimizers=SLOW, enable_fallback=False
+                separate(model) if precise else model,
+                options,
+                providers=[name],
+                disabled_optimizers=SLOW,
+                enable_fallback=False,
             )
             self._inputs = tuple(node.name for node in self._session.get_inputs())
         except ArtifactError:
@@ -99,6 +108,10 @@ class Session:
         self.threads: int = options.intra_op_num_threads
         self._process = os.getpid()
         self._check(variant.file, labels)
+
+    def __del__(self) -> None:
+        if os.getpid() != getattr(self, "_process", os.getpid()):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
 
     def run(self, inputs: Mapping[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
         """Runs one batch.

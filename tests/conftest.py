@@ -1,6 +1,7 @@
 """Artifacts that many tests share: exported once, never changed."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,28 @@ def artifact(checkpoint: Path) -> Path:
     folder = checkpoint.parent / "artifact"
     assert export([str(checkpoint), str(folder), *FP32]) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def int8_artifact(checkpoint: Path) -> Path:
+    """The exported `checkpoint` in fp32, static int8 and fp16, whatever they cost a model that has learned nothing."""
+    texts, folder = checkpoint.parent / "texts.txt", checkpoint.parent / "int8"
+    texts.write_text("\n".join(f"train {index} was {'late ' * (1 + index % 9)}" for index in range(32)))
+    loose = ["--min-agreement", "0", "--max-metric-drop", "1", "--variants", "fp32", "int8", "fp16"]
+    assert export([str(checkpoint), str(folder), "--calibration", str(texts), *loose]) == 0
+    return folder
+
+
+@pytest.fixture
+def copy(artifact: Path, tmp_path: Path) -> Path:
+    """The exported `checkpoint`, for a test that damages it."""
+    return Path(shutil.copytree(artifact, tmp_path / "copy"))
+
+
+@pytest.fixture
+def int8_copy(int8_artifact: Path, tmp_path: Path) -> Path:
+    """`int8_artifact`, for a test that damages it."""
+    return Path(shutil.copytree(int8_artifact, tmp_path / "copy"))
 
 
 @pytest.fixture(scope="session")

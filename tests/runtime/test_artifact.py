@@ -2,10 +2,7 @@
 
 import json
 import os
-import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import onnx
 import pytest
@@ -20,35 +17,8 @@ from runtime import (
     ProviderError,
     load,
 )
-from runtime.artifact import sha256
-from runtime.manifest import Manifest, _digest
-
-
-@pytest.fixture
-def copy(artifact: Path, tmp_path: Path) -> Path:
-    """An artifact that the test may damage."""
-    return Path(shutil.copytree(artifact, tmp_path / "copy"))
-
-
-def rewrite(folder: Path, change: Callable[[dict[str, Any]], object] = dict) -> None:
-    """Changes the manifest and makes its digest and hashes right again, as an attacker or a broken exporter would."""
-    fields = json.loads((folder / "litmus.json").read_text())
-    fields.pop("manifest_sha256")
-    for name, entry in fields["files"].items():
-        if (folder / name).is_file():
-            entry.update(sha256=sha256(folder / name), size_bytes=(folder / name).stat().st_size)
-    change(fields)
-    fields["manifest_sha256"] = _digest(fields)
-    (folder / "litmus.json").write_text(json.dumps(fields))
-
-
-def change_model(folder: Path, change: Callable[[onnx.ModelProto], None]) -> None:
-    """Changes the ONNX file and makes the hashes right again."""
-    path = folder / "onnx/model.onnx"
-    model = onnx.load(path)
-    change(model)
-    path.write_bytes(model.SerializeToString())
-    rewrite(folder)
+from runtime.manifest import Manifest
+from tests.damage import add_foreign_domain, change_model, flip_bit, point_outside, rewrite
 
 
 def refusal(folder: Path) -> str:
@@ -77,9 +47,7 @@ def test_folder_without_manifest(tmp_path: Path) -> None:
 )
 def test_flipped_byte(copy: Path, name: str) -> None:
     """One bit in any file is noticed."""
-    content = bytearray((copy / name).read_bytes())
-    content[len(content) // 2] ^= 1
-    (copy / name).write_bytes(content)
+    flip_bit(copy / name)
     assert refusal(copy).startswith(f"{name}: its sha256 is not the one in the manifest")
 
 
@@ -123,11 +91,25 @@ def test_symbolic_link(copy: Path, tmp_path: Path) -> None:
     assert "tokenizer.json is a symbolic link" in refusal(copy)
 
 
-@pytest.mark.parametrize("name", ["../outside.txt", "/etc/hostname"])
+@pytest.mark.parametrize("name", ["onnx", "litmus.json"])
+def test_symbolic_link_to_more_than_a_file(copy: Path, tmp_path: Path, name: str) -> None:
+    """Neither a folder nor the manifest itself may be one."""
+    (copy / name).rename(tmp_path / name)
+    (copy / name).symlink_to(tmp_path / name)
+    assert f"{name} is a symbolic link" in refusal(copy)
+
+
+@pytest.mark.parametrize("name", ["../outside.txt", "/etc/hostname", "onnx/../../outside.txt", "..\\outside.txt"])
 def test_path_outside(copy: Path, name: str) -> None:
     """A manifest cannot make the runtime read elsewhere."""
     rewrite(copy, lambda fields: fields["files"].update({name: {"sha256": "0", "size_bytes": 0}}))
     assert "a path outside the artifact" in refusal(copy)
+
+
+def test_model_outside(copy: Path) -> None:
+    """Nor can a variant: its file must be a listed one, and a listed one lies inside."""
+    rewrite(copy, lambda fields: fields["variants"][0].update(file="../model.onnx"))
+    assert "variants.fp32: expected a listed file, found ../model.onnx" in refusal(copy)
 
 
 def test_other_schema(copy: Path) -> None:
@@ -205,6 +187,14 @@ def test_provider_that_is_not_here(copy: Path) -> None:
         load(copy)
 
 
+def test_path_that_is_not_utf8(copy: Path, tmp_path: Path) -> None:
+    """Neither onnxruntime nor tokenizers can open it; a link with a better name does not help."""
+    folder = copy.rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    (tmp_path / "link").symlink_to(folder)
+    for path in (folder, tmp_path / "link"):
+        assert "the artifact's path is not UTF-8, or the locale is not" in refusal(path)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_unreadable_file(copy: Path) -> None:
     """Permissions are one line, too."""
@@ -274,28 +264,22 @@ def test_label_count(copy: Path) -> None:
     assert "expected tensor(float) of (batch, 2), one column per label" in refusal(copy)
 
 
-def test_not_a_model(copy: Path) -> None:
+@pytest.mark.parametrize("content", [b"<html>not found</html>", b"", b"\x08\x0a"], ids=["html", "empty", "no graph"])
+def test_not_a_model(copy: Path, content: bytes) -> None:
     """A file that only has the name of an ONNX model."""
-    (copy / "onnx/model.onnx").write_bytes(b"<html>not found</html>")
+    (copy / "onnx/model.onnx").write_bytes(content)
     rewrite(copy)
     assert refusal(copy) == "model.onnx is not an ONNX model; export it again"
 
 
 def test_foreign_operator_domain(copy: Path) -> None:
     """Operators that onnxruntime does not bring along would need a library of somebody else's."""
-    change_model(copy, lambda model: model.opset_import.append(onnx.helper.make_opsetid("com.example", 1)))
-    assert "operators of the domain 'com.example'" in refusal(copy)
+    change_model(copy, add_foreign_domain)
+    assert "model.onnx uses operators of the domain 'com.example'" in refusal(copy)
 
 
 def test_external_data(copy: Path) -> None:
     """Weights in another file, which could be any file of the machine."""
-
-    def point_outside(model: onnx.ModelProto) -> None:
-        tensor = model.graph.initializer[0]
-        tensor.ClearField("raw_data")
-        tensor.data_location = onnx.TensorProto.EXTERNAL
-        tensor.external_data.add(key="location", value="/etc/passwd")
-
     change_model(copy, point_outside)
     assert "keeps weights in other files" in refusal(copy)
 

@@ -10,8 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from runtime import ArtifactError, Classifier, DependencyError, ProviderError, load, saturation, session
-from runtime.manifest import Variant
+from runtime import Classifier, DependencyError, ProviderError, load
 from runtime.onnx_file import skeleton
 
 
@@ -67,29 +66,6 @@ def test_no_onnxruntime() -> None:
     code = "import sys; sys.modules['onnxruntime'] = None; import runtime"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "DependencyError: onnxruntime is not installed: pip install 'litmus-onnx[cpu]'" in done.stderr
-
-
-def test_saturating_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where int8 products come out wrong, int8 gets onnxruntime's remedy, which works at the extended level alone."""
-    made = []
-    original = onnxruntime.InferenceSession.__init__
-
-    def record(self: object, model: bytes, options: onnxruntime.SessionOptions, **rest: object) -> None:
-        made.append(options)
-        original(self, model, options, **rest)
-
-    monkeypatch.setattr(onnxruntime.InferenceSession, "__init__", record)
-    (tmp_path / "model.onnx").write_bytes(saturation._product())
-    for name, wrong in (("int8", True), ("int8", False), ("fp32", True)):
-        monkeypatch.setattr(session, "saturates", lambda wrong=wrong: wrong)
-        variant = Variant(name, "model.onnx", ("CPUExecutionProvider",), "onnxruntime", None, {}, ())  # type: ignore[arg-type]
-        with pytest.raises(ArtifactError, match="input 'a'"):
-            session.Session(tmp_path, variant, provider="cpu", threads=1, labels=2)
-    entries = [options.get_session_config_entry for options in made]
-    levels = [options.graph_optimization_level for options in made]
-    optimization = onnxruntime.GraphOptimizationLevel
-    assert entries[0]("session.x64quantprecision") == "1"
-    assert levels == [optimization.ORT_ENABLE_EXTENDED, optimization.ORT_DISABLE_ALL, optimization.ORT_DISABLE_ALL]
 
 
 def test_skeleton_leaves_the_weights_in_the_file(artifact: Path) -> None:

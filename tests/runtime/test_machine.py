@@ -1,0 +1,134 @@
+"""Machines that give little: memory, a place to write, a home, a locale, a process of one's own."""
+
+import errno
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from runtime import InferenceError, load
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = {"predict": "-m runtime.predict --model {artifact} Café", "verify": "-m runtime.verify {artifact}"}
+
+
+def command(artifact: Path, name: str, setup: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command after a line of shell, with no environment but what is given."""
+    line = f"{setup}; exec {sys.executable} {COMMANDS[name].format(artifact=artifact)}"
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | environment
+    return subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, check=False, env=environment, encoding="utf-8"
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    ("setup", "environment"),
+    [
+        ("ulimit -d 262144", {}),  # KiB of data: heap and private maps, not the mapped weights
+        ("ulimit -f 0", {"PYTHONDONTWRITEBYTECODE": "1"}),  # no file may grow
+        ("unset HOME; cd /", {"LANG": "C"}),
+        ("cd /", {"HOME": "/nonexistent", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+    ],
+    ids=["256 MB", "nothing can be written", "no HOME, LANG=C", "ASCII alone"],
+)
+def test_little_is_enough(int8_artifact: Path, name: str, setup: str, environment: dict[str, str]) -> None:
+    """Both commands work, and say nothing about it."""
+    done = command(int8_artifact, name, setup, **environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def test_artifact_that_cannot_be_written_to(int8_copy: Path) -> None:
+    """A read-only folder is enough, and nothing is written into one that is not."""
+    before = {path: path.stat().st_mtime_ns for path in [int8_copy, *int8_copy.rglob("*")]}
+    for path in before:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        assert command(int8_copy, "verify", "true").returncode == 0
+        assert {path: path.stat().st_mtime_ns for path in [int8_copy, *int8_copy.rglob("*")]} == before
+    finally:
+        for path in before:
+            path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+        MemoryError(),
+        RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Exception during initialization: std::bad_alloc"),
+        RuntimeError("Failed to allocate memory for requested buffer of size 91553792"),
+    ],
+)
+def test_not_enough_memory_to_load(artifact: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Is not the artifact's fault, so the message does not say to export it again."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
+    with pytest.raises(
+        InferenceError, match=r"not enough memory to load onnx/model\.onnx; free some, or choose a smal"
+    ):
+        load(artifact, provider="cpu")
+
+
+def test_nothing_is_kept_or_reported(int8_artifact: Path, tmp_path: Path) -> None:
+    """The telemetry of onnxruntime, which writes a device id and a database into HOME and sends them, never starts."""
+    assert command(int8_artifact, "predict", "true", HOME=str(tmp_path)).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+    code = "import os, runtime; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    for asked, expected in ({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0"):
+        line = [sys.executable, "-c", code]
+        done = subprocess.run(line, capture_output=True, text=True, check=True, env={"HOME": str(tmp_path)} | asked)
+        assert done.stdout.strip() == expected
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_forked_child(artifact: Path, threads: int) -> None:
+    """It is told to load for itself; that works, so does its end, and the parent goes on."""
+    load_it = f"runtime.load({str(artifact)!r}, provider='cpu', threads={threads})"
+    code = (
+        "import os, sys, runtime\n"
+        f"inherited = classifier = {load_it}\n"
+        "label = classifier.predict('late').label\n"
+        "if not (child := os.fork()):\n"
+        "    try: classifier.predict('late')\n"
+        "    except runtime.InferenceError as error: print(error, flush=True)\n"
+        f"    classifier = {load_it}\n"
+        "    inherited = None\n"
+        "    sys.exit(classifier.predict('late').label != label)\n"
+        "print(os.waitpid(child, 0)[1], classifier.predict('late').label == label)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == (
+        "the classifier was loaded before this process was forked; load it in every process\n0 True\n"
+    )
+
+
+def test_child_that_never_touches_it(artifact: Path) -> None:
+    """A child that inherits a classifier, whatever it is for, comes to its end."""
+    code = (
+        "import os, sys, runtime\n"
+        f"classifier = runtime.load({str(artifact)!r}, provider='cpu', threads=2)\n"
+        "if not (child := os.fork()): sys.exit(0)\n"
+        "print(os.waitpid(child, 0)[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "0\n"
+
+
+def test_many_threads_at_once(int8_artifact: Path) -> None:
+    """Sixteen threads share int8, too, and each gets the very logits that one gets."""
+    classifier = load(int8_artifact, provider="cpu", variant="int8")
+    texts = [["late"], ["the train was late again"], ["late", "nobody said why " * 9]]
+    expected = [classifier.logits(batch) for batch in texts]
+    with ThreadPoolExecutor(16) as pool:
+        for batch, found in zip(expected * 40, pool.map(classifier.logits, texts * 40), strict=True):
+            np.testing.assert_array_equal(found, batch)
