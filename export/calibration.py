@@ -11,8 +11,10 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime
 
-from .layers import Floats, linears
+from .layers import Floats, Linear, linears
 
+TOKENS = 32  # of a text at most, for the covariance
+AT_ONCE = 1024
 Inputs = Mapping[str, npt.NDArray[np.int64]]
 
 
@@ -23,12 +25,48 @@ class Observed:
     Attributes:
         low: (texts, channels) float32, the least value of a channel in a text.
         high: (texts, channels) float32, the greatest.
-        power: (channels,) float32, the mean square over the texts.
+        mean: (channels,) float64.
+        covariance: (channels, channels) float64.
     """
 
     low: Floats
     high: Floats
-    power: Floats
+    mean: npt.NDArray[np.float64]
+    covariance: npt.NDArray[np.float64]
+
+
+class _Watch:
+    """Sums up what one activation is, text by text."""
+
+    def __init__(self) -> None:
+        self._low: list[Floats] = []
+        self._high: list[Floats] = []
+        self._rows: list[Floats] = []
+        self._count = 0
+        self._sum = self._products = np.zeros(1)
+
+    def note(self, values: Floats) -> None:
+        """Adds a text's values, (sequence, channels)."""
+        self._low.append(values.min(axis=0))
+        self._high.append(values.max(axis=0))
+        self._rows.append(values[:: -(-len(values) // TOKENS)])
+        if sum(map(len, self._rows)) >= AT_ONCE:
+            self._add()
+
+    def observed(self) -> Observed:
+        """Returns what was noted."""
+        self._add()
+        mean = self._sum / self._count
+        covariance = self._products / self._count - np.outer(mean, mean)
+        return Observed(np.stack(self._low), np.stack(self._high), mean, covariance)
+
+    def _add(self) -> None:
+        """Many rows at once, because a matrix as wide as the layer is added to another each time."""
+        rows = np.concatenate(self._rows, dtype=np.float64) if self._rows else np.zeros((0, *self._low[0].shape))
+        self._count += len(rows)
+        self._sum = self._sum + rows.sum(axis=0)
+        self._products = self._products + rows.T @ rows
+        self._rows = []
 
 
 def observe(model: ir.Model, texts: Iterable[Inputs], *, threads: int) -> dict[str, Observed]:
@@ -53,14 +91,22 @@ def observe(model: ir.Model, texts: Iterable[Inputs], *, threads: int) -> dict[s
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     read = [node.name for node in session.get_inputs()]
-    noted: dict[str, list[tuple[Floats, Floats, Floats]]] = {str(name): [] for name in watched}
+    watches = {str(name): _Watch() for name in watched}
     for text in texts:
-        found = session.run(list(noted), {name: text[name] for name in read})
-        for name, values in zip(noted, found, strict=True):
-            rows = values.reshape(-1, values.shape[-1])
-            noted[name].append((rows.min(axis=0), rows.max(axis=0), np.square(rows).mean(axis=0)))
-    observed = {}
-    for name, texts_noted in noted.items():
-        low, high, power = (np.stack(figures) for figures in zip(*texts_noted, strict=True))
-        observed[name] = Observed(low, high, power.mean(axis=0))
-    return observed
+        found = session.run(list(watches), {name: text[name] for name in read})
+        for watch, values in zip(watches.values(), found, strict=True):
+            watch.note(values.reshape(-1, values.shape[-1]))
+    return {name: watch.observed() for name, watch in watches.items()}
+
+
+def together(observed: Mapping[str, Observed], layers: Iterable[Linear]) -> Observed:
+    """Returns what several layers read as if it were one activation."""
+    seen = [observed[name] for name in dict.fromkeys(str(layer.input.name) for layer in layers)]
+    if len(seen) == 1:
+        return seen[0]
+    return Observed(
+        np.concatenate([one.low for one in seen]),
+        np.concatenate([one.high for one in seen]),
+        np.mean([one.mean for one in seen], axis=0),
+        np.mean([one.covariance for one in seen], axis=0),
+    )

@@ -19,6 +19,7 @@ from onnx_ir.passes import common
 
 from .calibration import Observed
 from .layers import Attention, Floats, Linear, attentions, embeddings, linears
+from .rounding import Rounder
 from .smoothing import Preparation, plain, prepare
 
 MICROSOFT = "com.microsoft"
@@ -75,14 +76,19 @@ class _Weights:
     bias: Floats | None
 
 
-def quantize(model: ir.Model, observed: Mapping[str, Observed] | None, scheme: Scheme) -> None:
+def quantize(
+    model: ir.Model, observed: Mapping[str, Observed] | None, scheme: Scheme, rounder: Rounder | None = None
+) -> None:
     """Quantizes a model in place.
 
     Args:
         model: The fp32 graph.
         observed: The ranges of what its linear layers read; None for a scale found anew in every batch (dynamic int8).
         scheme: How.
+        rounder: Of what was observed, if there is one already: it remembers the weights of other schemes.
     """
+    if observed is not None and rounder is None:
+        rounder = Rounder(observed)
     graph = model.graph
     layers = [layer for layer in linears(graph) if layer.name not in scheme.excluded]
     fused = attentions(graph, layers)
@@ -92,7 +98,7 @@ def quantize(model: ir.Model, observed: Mapping[str, Observed] | None, scheme: S
     else:
         preparations = [plain(group) for group in groups]
     build = _Builder(graph, scheme.operators)
-    _quantize_layers(build, preparations, fused, observed, scheme.ranges)
+    _quantize_layers(build, preparations, fused, observed, scheme.ranges, rounder)
     for embedding in embeddings(graph):
         if len(embedding.table) >= LARGE_TABLE:
             build.embedding(embedding.node, embedding.table)
@@ -111,6 +117,7 @@ def _quantize_layers(
     fused: Sequence[Attention],
     observed: Mapping[str, Observed] | None,
     ranges: Ranges,
+    rounder: Rounder | None,
 ) -> None:
     columns = _columns(preparations)
     activations: dict[ir.Value, _Activation] = {}
@@ -119,16 +126,16 @@ def _quantize_layers(
         for source in dict.fromkeys(layer.input for layer in prepared.layers):
             extremes = None if observed is None else _extremes(observed[str(source.name)], prepared, ranges)
             activations[source] = build.activation(build.prepared(source, prepared), extremes)
-        weights |= {layer: _weights(layer, prepared, columns.get(layer)) for layer in prepared.layers}
+        weights |= {layer: _weights(layer, prepared, columns.get(layer), rounder) for layer in prepared.layers}
     merged: set[Linear] = set()
     for attention in fused:
         if _mergeable(attention):
             parts = (attention.query, attention.key, attention.value)
             build.attention(attention, activations[attention.query.input], _merged([weights[part] for part in parts]))
             merged.update(parts)
-    for layer in weights:
+    for layer, quantized in weights.items():
         if layer not in merged:
-            build.linear(layer, activations[layer.input], weights[layer])
+            build.linear(layer, activations[layer.input], quantized)
 
 
 class _Builder:
@@ -252,7 +259,12 @@ def _extremes(observed: Observed, prepared: Preparation, ranges: Ranges) -> tupl
     return (float(low.min()), float(high.max())) if ranges == "widest" else (float(low.mean()), float(high.mean()))
 
 
-def _weights(layer: Linear, prepared: Preparation, columns: tuple[npt.NDArray[np.int64], Floats] | None) -> _Weights:
+def _weights(
+    layer: Linear,
+    prepared: Preparation,
+    columns: tuple[npt.NDArray[np.int64], Floats] | None,
+    rounder: Rounder | None,
+) -> _Weights:
     """Quantizes a layer's weights: rows as its own input is prepared, columns as the next layer wants its input."""
     weights, bias = layer.weights[prepared.channels] * prepared.rows[:, None], layer.bias
     if columns is not None:
@@ -261,7 +273,10 @@ def _weights(layer: Linear, prepared: Preparation, columns: tuple[npt.NDArray[np
         bias = None if bias is None else bias[taken] / divisors
     scales = np.abs(weights).max(axis=0) / np.float32(127)
     scales[scales == 0] = 1
-    return _Weights(np.rint(weights / scales).astype(np.int8), scales, bias)
+    if rounder is None:
+        return _Weights(np.rint(weights / scales).astype(np.int8), scales, bias)
+    integers, correction = rounder(layer, prepared, weights, scales)
+    return _Weights(integers, scales, correction if bias is None else bias + correction)
 
 
 def _mergeable(attention: Attention) -> bool:

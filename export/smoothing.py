@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .calibration import Observed
+from .calibration import Observed, together
 from .layers import Attention, Floats, Linear
 
 EXPONENTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -67,43 +67,38 @@ def prepare(
         fused: Attentions that may take a division into their value layer.
         known: Layers that may be widened.
     """
-    seen = [observed[str(layer.input.name)] for layer in layers]
-    together = Observed(
-        np.concatenate([x.low for x in seen]),
-        np.concatenate([x.high for x in seen]),
-        np.mean([x.power for x in seen], 0),
-    )
+    seen = together(observed, layers)
     weights = np.concatenate([layer.weights for layer in layers], axis=1)
     folded = _value_in_front(layers, fused)
     widened = _layer_in_front(layers, known)
     as_it_is = plain(layers)
-    choices = {
-        noise(weights, together, choice.channels, choice.divisors, choice.rows): choice
-        for choice in _choices(as_it_is, weights, together, widened, folded)
-    }
+    choices = {noise(weights, seen, choice): choice for choice in _choices(as_it_is, weights, seen, widened, folded)}
     best = min(choices)
-    if folded is None and best > WORTH * noise(weights, together, as_it_is.channels, as_it_is.divisors, as_it_is.rows):
+    if folded is None and best > WORTH * noise(weights, seen, as_it_is):
         return as_it_is
     return choices[best]
 
 
-def noise(
-    weights: Floats, observed: Observed, channels: npt.NDArray[np.int64], divisors: Floats, rows: Floats
-) -> float:
+def noise(weights: Floats, observed: Observed, prepared: Preparation) -> float:
     """Returns the expected squared rounding error of a layer's output, summed over its columns.
 
     The error of a number rounded in steps d is uniform, so d^2 / 12. Copies of a channel are rounded alike, so their
     errors add up before they are squared.
     """
-    low, high = (observed.low[:, channels] / divisors).min(), (observed.high[:, channels] / divisors).max()
-    step = (max(float(high), 0.0) - min(float(low), 0.0)) / 255
-    multiplied = weights[channels] * rows[:, None]
+    multiplied = weights[prepared.channels] * prepared.rows[:, None]
     steps = np.abs(multiplied).max(axis=0) / 127
-    firsts = np.flatnonzero(np.diff(channels, prepend=-1))
-    from_input = step**2 / 12 * float((np.add.reduceat(multiplied, firsts) ** 2).sum())
-    undone = np.add.reduceat(1 / divisors, firsts)
-    from_weights = float((steps**2).sum()) / 12 * float((observed.power * undone**2).sum())
+    firsts = np.flatnonzero(np.diff(prepared.channels, prepend=-1))
+    from_input = step(observed, prepared) ** 2 / 12 * float((np.add.reduceat(multiplied, firsts) ** 2).sum())
+    undone = np.add.reduceat(1 / prepared.divisors, firsts)
+    from_weights = float((steps**2).sum()) / 12 * float((np.diag(observed.covariance) * undone**2).sum())
     return from_input + from_weights
+
+
+def step(observed: Observed, prepared: Preparation) -> float:
+    """Returns the width of the 255 steps that a prepared input is rounded to."""
+    low = (observed.low[:, prepared.channels] / prepared.divisors).min()
+    high = (observed.high[:, prepared.channels] / prepared.divisors).max()
+    return (max(float(high), 0.0) - min(float(low), 0.0)) / 255
 
 
 def _choices(

@@ -26,6 +26,7 @@ from .half import convert_half
 from .int8 import RANGES, Operators, Scheme, quantize
 from .layers import linears
 from .quality import Budget, compare, logits_of
+from .rounding import Rounder
 from .search import blame, search
 
 FILES: Mapping[Precision, str] = {
@@ -96,15 +97,16 @@ def make_int8(shop: Workshop, *, dynamic: bool) -> Variant:
         raise ExportError("the graph has no linear layer with constant weights to quantize; use --variants fp32")
     texts = shop.evidence.calibration
     schemes = [Scheme(smooth=False, operators=shop.operators)]
-    observed = None
+    observed = rounder = None
     if not dynamic:
         say(f"calibrating int8 on {len(texts)} texts, {len(layers)} linear layers ...")
         observed = observe(ir.load(source), (shop.tokenizer.pad([text]) for text in texts), threads=available_cpus())
+        rounder = Rounder(observed)
         schemes = [Scheme(ranges=ranges, operators=shop.operators) for ranges in RANGES]
 
     def write(scheme: Scheme) -> None:
         model = ir.load(source)
-        quantize(model, observed, scheme)
+        quantize(model, observed, scheme, rounder)
         ir.save(model, target)
 
     selection = shop.evidence.selection

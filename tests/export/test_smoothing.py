@@ -35,7 +35,7 @@ def activations() -> Floats:
 
 def observed(x: Floats) -> Observed:
     """What calibration would note of one text."""
-    return Observed(x.min(axis=0)[None], x.max(axis=0)[None], np.square(x).mean(axis=0))
+    return Observed(x.min(axis=0)[None], x.max(axis=0)[None], x.mean(axis=0), np.cov(x, rowvar=False, bias=True))
 
 
 def every_choice(weights: Floats, x: Floats) -> list[Preparation]:
@@ -68,7 +68,7 @@ def test_noise_is_the_rounding_error(weights: Floats, activations: Floats) -> No
     """The figure that choices are made by is the squared error that rounding makes, within a factor of two."""
     for choice in every_choice(weights, activations):
         error = np.square(rounded(weights, activations, choice) - activations @ weights).mean(axis=0).sum()
-        expected = noise(weights, observed(activations), choice.channels, choice.divisors, choice.rows)
+        expected = noise(weights, observed(activations), choice)
         assert 0.5 < expected / error < 2
 
 
@@ -93,4 +93,4 @@ def test_dead_channel(weights: Floats, activations: Floats) -> None:
     for choice in every_choice(weights, activations):
         assert choice.divisors[choice.channels == 7] == 1
         assert choice.rows[choice.channels == 9] == 1
-        assert np.isfinite(noise(weights, observed(activations), choice.channels, choice.divisors, choice.rows))
+        assert np.isfinite(noise(weights, observed(activations), choice))
