@@ -14,7 +14,9 @@ Knows providers, threads and memory; knows nothing of text or labels. Settings a
 
 A session stays with the process that made it: onnxruntime's threads do not survive a fork, and of 1080 children forked
 while their parent classified in other threads, three never answered. So `run` refuses in a child. Nor does a child take
-an inherited session down, which would wait for those threads for ever (onnxruntime#31961).
+an inherited session down, which would wait for those threads for ever (onnxruntime#31961): a session has a reference
+too many, which only the process that made it gives back. (To add one in the child is too late for what Python drops
+after the modules, such as a context variable.)
 """
 
 import contextlib
@@ -106,12 +108,13 @@ class Session:
         self.provider = provider
         self.variant = variant.name
         self.threads: int = options.intra_op_num_threads
-        self._process = os.getpid()
         self._check(variant.file, labels)
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))  # given back by __del__, or never
+        self._process = os.getpid()
 
     def __del__(self) -> None:
-        if os.getpid() != getattr(self, "_process", os.getpid()):
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+        if os.getpid() == getattr(self, "_process", None):
+            ctypes.pythonapi.Py_DecRef(ctypes.py_object(self._session))
 
     def run(self, inputs: Mapping[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
         """Runs one batch.

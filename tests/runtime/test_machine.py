@@ -1,9 +1,11 @@
 """Machines that give little: memory, a place to write, a home, a locale, a process of one's own."""
 
 import errno
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -112,16 +114,28 @@ def test_forked_child(artifact: Path, threads: int) -> None:
     )
 
 
-def test_child_that_never_touches_it(artifact: Path) -> None:
-    """A child that inherits a classifier, whatever it is for, comes to its end."""
+@pytest.mark.parametrize("holder", ["pass", "sys.keep = classifier", "ContextVar('v').set(classifier)"])
+def test_child_that_never_touches_it(artifact: Path, holder: str) -> None:
+    """A child that inherits a classifier, whatever it is for and whatever holds it, comes to its end."""
     code = (
         "import os, sys, runtime\n"
+        "from contextvars import ContextVar\n"
         f"classifier = runtime.load({str(artifact)!r}, provider='cpu', threads=2)\n"
+        f"{holder}\n"
         "if not (child := os.fork()): sys.exit(0)\n"
         "print(os.waitpid(child, 0)[1])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "0\n"
+
+
+def test_a_dropped_session_is_taken_down(artifact: Path) -> None:
+    """In the process that made it: its threads and its memory are not kept for a fork that may never come."""
+    classifier = load(artifact, provider="cpu", threads=2)
+    inner = weakref.ref(classifier._session._session)
+    del classifier
+    gc.collect()
+    assert inner() is None
 
 
 def test_many_threads_at_once(int8_artifact: Path) -> None:
