@@ -22,6 +22,7 @@ from .errors import ArtifactError
 ALLOWED_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 MAPPED_FROM_BYTES = 4096
 MAX_VARINT_BITS = 63
+MAX_KEY = 1 << 32
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH, _MODEL_OPSET = 7, 8
@@ -178,6 +179,8 @@ def _fields(data: memoryview, start: int, end: int) -> Iterator[_Field]:
     position = start
     while position < end:
         key, content = _read_varint(data, position)
+        if key >= MAX_KEY:  # onnxruntime drops the upper bits, and sees a field that nobody looked at
+            raise ValueError("a key of more than 32 bits")
         number, wire_type = key >> 3, key & 7
         if wire_type == _BYTES:
             length, content = _read_varint(data, content)

@@ -18,6 +18,7 @@ from runtime import (
     load,
 )
 from runtime.manifest import Manifest
+from runtime.onnx_file import text
 from tests.damage import add_foreign_domain, change_model, flip_bit, point_outside, rewrite
 
 
@@ -282,6 +283,16 @@ def test_external_data(copy: Path) -> None:
     """Weights in another file, which could be any file of the machine."""
     change_model(copy, point_outside)
     assert "keeps weights in other files" in refusal(copy)
+
+
+def test_disguised_external_data(copy: Path) -> None:
+    """A key with bits beyond the 32nd is one that nobody knows here, and external_data to onnxruntime."""
+    disguised = bytearray(text(13, text(1, "location") + text(2, "README.md")))
+    disguised[:1] = [disguised[0] | 0x80, 0x80, 0x80, 0x80, 0x10]
+    with (copy / "onnx/model.onnx").open("ab") as file:
+        file.write(text(7, text(5, text(8, "extra") + bytes(disguised))))
+    rewrite(copy)
+    assert refusal(copy) == "model.onnx is not an ONNX model; export it again"
 
 
 def test_nan_weights(copy: Path) -> None:
