@@ -120,8 +120,9 @@ def _separated(model: memoryview, graph: _Field) -> Iterator[bytes]:
         node = []
         for part in _fields(model, field.content, field.end):
             name = bytes(model[part.content : part.end])
-            readers[name] += part.number == _NODE_INPUT and name in nameless
-            if readers[name] > 1:
+            weight = part.number == _NODE_INPUT and name in nameless
+            readers[name] += weight
+            if weight and readers[name] > 1:
                 copy = b"%s, copy %d" % (name, readers[name])
                 yield text(_GRAPH_INITIALIZER, nameless[name] + text(_TENSOR_NAME, copy))
                 node.append(text(_NODE_INPUT, copy))
