@@ -129,13 +129,14 @@ class Manifest:
         """
         try:
             fields = json.loads(content)
+            found = fields.pop("manifest_sha256", None) if isinstance(fields, dict) else None
+            digest = _digest(fields)
         except (ValueError, RecursionError) as error:
             raise ArtifactError(f"{NAME} is not valid JSON; the artifact is damaged, export it again") from error
         if not isinstance(fields, dict):
             raise ArtifactError(f"{NAME}: expected a JSON object, found {type(fields).__name__}; export it again")
         _check_schema(fields.get("schema_version"))
-        found = fields.pop("manifest_sha256", None)
-        if found != _digest(fields):
+        if found != digest:
             raise ArtifactError(f"{NAME} was changed after the export (its digest does not match); export it again")
         manifest = cast(Self, _build(cls, fields, NAME))
         _check(manifest)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import onnx
@@ -165,6 +166,13 @@ def test_hostile_json(copy: Path, content: str) -> None:
     """What Python's parser itself refuses is a refusal, too."""
     (copy / "litmus.json").write_text(content)
     assert "not valid JSON" in refusal(copy)
+
+
+def test_json_as_deep_as_python_goes() -> None:
+    """There is a depth that Python reads and cannot write again for the digest."""
+    for depth in range(sys.getrecursionlimit()):
+        with pytest.raises(ArtifactError, match=r"digest does not match|not valid JSON"):
+            Manifest.from_json('{"schema_version": "1.0", "deep": ' + "[" * depth + "1" + "]" * depth + "}")
 
 
 def test_endless_number(copy: Path) -> None:
