@@ -24,17 +24,17 @@ def exit_status(job: Callable[[TextIO], int]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `| head -1`: the reader has what it wanted
-        _discard_output()
+        discard_output()
         return 0
     except OSError as error:
-        _discard_output()
+        discard_output()
         print(f"error: reading or writing failed: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        _discard_output()
+        discard_output()
         return 130
 
 
-def _discard_output() -> None:
+def discard_output() -> None:
     """Sends what is still buffered nowhere, so that the interpreter does not complain about it at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

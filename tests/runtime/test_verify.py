@@ -1,6 +1,7 @@
 """`python -m runtime.verify`: what it looks at, what it refuses, and how near is near enough."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,19 @@ def test_command_on_a_bad_artifact(int8_copy: Path, capsys: pytest.CaptureFixtur
     assert f"fp32 on {CPU}: good: " in captured.out
     assert captured.err.startswith(f"error: int8 on {CPU}: failed: gives golden scores that differ: ")
     assert captured.err.count("\n") == 1
+
+
+def test_command_that_nobody_reads(int8_copy: Path) -> None:
+    """The exit status is that of the artifact also where `| true` has closed the output."""
+    shift(int8_copy, "int8", 1.0)
+    reader, writer = os.pipe()
+    os.close(reader)
+    line = [sys.executable, "-m", "runtime.verify", str(int8_copy)]
+    done = subprocess.run(line, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: int8 on {CPU}: failed: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_command_on_damage(int8_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
