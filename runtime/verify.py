@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO, cast
+from typing import Any, Literal, TextIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -90,13 +90,13 @@ def verify(folder: str | os.PathLike[str], *, provider: Provider = "auto") -> Re
 
     Raises:
         ArtifactError: The artifact is damaged, not for this version, has a model that loading would refuse, or a
-            configuration that makes transformers run a stranger's code.
+            configuration that has other labels or makes transformers run a stranger's code.
         ProviderError: The provider that was asked for is unknown, not here, or no variant is for it.
     """
     artifact = open_artifact(folder)
     manifest = artifact.manifest
     if CONFIG in manifest.files:
-        _check_config(artifact.folder / CONFIG)
+        _check_config(artifact.folder / CONFIG, manifest.labels)
     for variant in manifest.variants:
         mapped_skeleton(artifact.folder / variant.file)
     if not manifest.golden:
@@ -155,15 +155,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_status(lambda output: run(args, output))
 
 
-def _check_config(path: Path) -> None:
-    """Refuses a configuration that is harmless here, where nobody reads it, but not for transformers."""
+def _check_config(path: Path, labels: Sequence[str]) -> None:
+    """Refuses a configuration that nobody reads here, but with which other tools run or say something else."""
     keys: set[str] = set()
+
+    def collect(found: dict[str, Any]) -> dict[str, Any]:
+        keys.update(found)
+        return found
+
     try:
-        json.loads(path.read_text("utf-8"), object_hook=keys.update)
+        content = json.loads(path.read_text("utf-8"), object_hook=collect)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path.name} is not JSON; export the artifact again") from error
     for key in keys.intersection(FOREIGN_CODE):
         raise ArtifactError(f"{path.name} has {key!r}, which makes transformers run a stranger's code; export it again")
+    names = content.get("id2label") if isinstance(content, dict) else None
+    expected = {str(index): label for index, label in enumerate(labels)}
+    if isinstance(names, dict) and {index: str(name) for index, name in names.items()} != expected:
+        raise ArtifactError(f"{path.name}: id2label has other labels than the manifest; export the artifact again")
 
 
 def _outcome(artifact: Artifact, variant: Variant, name: str, asked: Provider) -> Outcome:

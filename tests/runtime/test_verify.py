@@ -188,6 +188,10 @@ HIDDEN: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda a: rewrite_json(a, "config.json", lambda c: c.update(text={"_attn_implementation_internal": "x/y"})),
         "config.json has '_attn_implementation_internal', which makes",
     ),
+    "labels in another order": (
+        lambda a: rewrite(a, lambda f: f.update(labels=f["labels"][::-1])),
+        "config.json: id2label has other labels than the manifest",
+    ),
     "config that is no JSON": (lambda a: (a / "config.json").write_text("{") and rewrite(a), "config.json is not JSON"),
     "no golden texts": (
         lambda a: rewrite(a, lambda f: f.update(golden=[]) or [v.update(golden=[]) for v in f["variants"]]),
