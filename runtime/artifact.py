@@ -104,7 +104,7 @@ def check_listing(root: Path, manifest: Manifest) -> None:
             path_found = Path(parent, entry)
             if path_found.is_symlink():
                 name = path_found.relative_to(root).as_posix()
-                raise ArtifactError(f"{name} is a symbolic link; an artifact holds plain files, {EXPORT_AGAIN}")
+                raise ArtifactError(f"{name!r} is a symbolic link; an artifact holds plain files, {EXPORT_AGAIN}")
         found.update(Path(parent, name).relative_to(root).as_posix() for name in files)
     unlisted = sorted(found - set(manifest.files) - {manifests.NAME})
     if unlisted:

@@ -172,6 +172,8 @@ def _check(manifest: Manifest) -> None:
     check(RELEASE.fullmatch(manifest.min_onnxruntime) is not None, "min_onnxruntime", "such as 1.26.0", "another")
     check(all(len(golden.scores) == len(labels) for golden in manifest.golden), "golden", "a score per label", "others")
     check(bool(manifest.variants), "variants", "one or more", "none")
+    shown = [*manifest.files, *(name for variant in manifest.variants for name in (variant.file, *variant.providers))]
+    check("".join(shown).isprintable(), "files, providers", "printable names", "others")
     for variant in manifest.variants:
         check(bool(variant.providers), f"variants.{variant.name}.providers", "one or more", "none")
         check(variant.file in manifest.files, f"variants.{variant.name}", "a listed file", variant.file[:80])
@@ -196,7 +198,7 @@ def _check_schema(version: object) -> None:
     major = version.partition(".")[0] if isinstance(version, str) else None
     if major != str(SCHEMA_MAJOR):
         raise ArtifactError(
-            f"{NAME}: expected schema_version {SCHEMA_MAJOR}.x, found {version!r}; "
+            f"{NAME}: expected schema_version {SCHEMA_MAJOR}.x, found {version!r:.80}; "
             "export again with this version of Litmus, or install the version that wrote it"
         )
 
@@ -225,7 +227,7 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         return tuple(_build(kind.__args__[0], item, f"{where}[{index}]") for index, item in enumerate(value))
     if origin is Mapping:
         _expect_type(value, dict, where)
-        return {key: _build(kind.__args__[1], item, f"{where}.{key}") for key, item in value.items()}
+        return {key: _build(kind.__args__[1], item, f"{where}: {key[:80]!r}") for key, item in value.items()}
     if origin is Literal:
         _expect(value in kind.__args__, where, " or ".join(kind.__args__), repr(value)[:80])
         return value

@@ -149,7 +149,7 @@ class Session:
                 )
         outputs = {node.name: node for node in self._session.get_outputs()}
         if OUTPUT not in outputs:
-            raise ArtifactError(f"{file}: expected an output named {OUTPUT!r}, found {', '.join(outputs)}")
+            raise ArtifactError(f"{file}: expected an output named {OUTPUT!r}, found {repr([*outputs])[:80]}")
         node = outputs[OUTPUT]
         if node.type != "tensor(float)" or len(node.shape) != 2 or node.shape[1] != labels:
             raise ArtifactError(

@@ -272,7 +272,7 @@ def add_label(model: onnx.ModelProto) -> None:
         (rename_input, "input 'tokens' is tensor(int64)"),
         (narrow_input, "input 'input_ids' is tensor(int32)"),
         (fix_length, "any number of both"),
-        (rename_output, "expected an output named 'logits', found scores"),
+        (rename_output, "expected an output named 'logits', found ['scores']"),
         (add_label, "expected tensor(float) of (batch, 3), one column per label"),
     ],
 )

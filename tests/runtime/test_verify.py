@@ -152,7 +152,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "model cut": (lambda a: (a / INT8).write_bytes((a / INT8).read_bytes()[:-1]), f"{INT8}: expected "),
     "model missing": (lambda a: (a / FP16).unlink(), f"{FP16} is missing"),
     "model more": (lambda a: shutil.copy(a / FP16, a / "onnx/model_q4.onnx"), "'onnx/model_q4.onnx' is not in the man"),
-    "model linked": (lambda a: (a / "onnx/a.onnx").symlink_to(a / FP16), "onnx/a.onnx is a symbolic link"),
+    "model linked": (lambda a: (a / "onnx/a.onnx").symlink_to(a / FP16), "'onnx/a.onnx' is a symbolic link"),
     "model twice": (lambda a: rewrite_variant(a, "fp16", name="int8"), "variants: expected each once, found one twice"),
     "golden rows": (lambda a: rewrite_variant(a, "int8", golden=[]), "variants.int8.golden: expected as many as texts"),
 }
@@ -219,7 +219,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no output of that name": (
         lambda a: change_model(a, rename_output, INT8),
-        f"int8 on {CPU}: failed: {INT8}: expected an output named 'logits', found scores",
+        f"int8 on {CPU}: failed: {INT8}: expected an output named 'logits', found ['scores']",
     ),
 }
 
