@@ -133,9 +133,11 @@ def run(args: argparse.Namespace, output: TextIO) -> int:
         How many variants failed.
 
     Raises:
-        LitmusError: The artifact is damaged, or has nothing for the provider that was asked for.
+        LitmusError: The artifact is damaged, or has nothing for the provider that was asked for or for those here.
     """
     report = verify(args.artifact, provider=args.provider)
+    if all(outcome.status == "not run" for outcome in report.outcomes):
+        raise ProviderError(f"no variant runs here, nothing was compared: {'; '.join(map(str, report.outcomes))}")
     lines = [f"files: good: {report.files} of {report.size_bytes / 1e6:.1f} MB, as exported"]
     lines += [f"{model}: good: one file, operators of ONNX and onnxruntime alone" for model in report.models]
     lines += map(str, report.outcomes)

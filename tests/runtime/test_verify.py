@@ -346,6 +346,14 @@ def test_asked_for_provider_must_be_here(int8_artifact: Path) -> None:
         verify(int8_artifact, provider="tpu")  # type: ignore[arg-type]
 
 
+def test_nothing_that_runs_here_is_an_error(int8_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command does not call an artifact for CUDA alone good where nothing of it was run."""
+    rewrite(int8_copy, lambda fields: [variant.update(providers=[CUDA]) for variant in fields["variants"]])
+    assert main([str(int8_copy)]) == 1
+    expected = f"error: no variant runs here, nothing was compared: fp32 on {CUDA}: not run: needs {CUDA}; "
+    assert capsys.readouterr().err.startswith(expected)
+
+
 def test_cuda_that_does_not_start(int8_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """onnxruntime-gpu lists CUDA on machines that have none: not run, and why; a failure if it was asked for."""
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
