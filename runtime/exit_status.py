@@ -14,6 +14,8 @@ def exit_status(job: Callable[[TextIO], int]) -> int:
     Args:
         job: Receives standard output, in UTF-8; returns how much failed.
     """
+    if sys.stderr is None:  # closed; print would write to standard output instead, among the data
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if sys.stdout is None:
         print("error: standard output is closed; there is nowhere to write to", file=sys.stderr)
         return 1

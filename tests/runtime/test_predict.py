@@ -116,6 +116,14 @@ def test_output_that_cannot_be_written(artifact: Path, redirection: str, expecte
     assert done.stderr.count("\n") == 1
 
 
+def test_closed_stderr(artifact: Path) -> None:
+    """Its messages are lost, and do not land among the data."""
+    line = f"exec {sys.executable} -m runtime.predict --model {artifact} late '' 2>&-"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert [json.loads(row)["index"] for row in done.stdout.splitlines()] == [0, 1]
+
+
 def test_closed_stdin(artifact: Path) -> None:
     """No texts, no answers, no stack trace."""
     line = f"{sys.executable} -m runtime.predict --model {artifact} <&-"
