@@ -4,8 +4,9 @@ They are found again where training found them, from the checkpoint's `training.
 `quality` are all that export takes from `training`, because the split must be the very same.
 """
 
+import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from runtime.tokenizer import Encoded, Tokenizer
 from training.errors import DataError
 from training.record import training_data
 
-from .checkpoint import Source
+from .checkpoint import RECORD, Source
 from .errors import ExportError
 
 SEED = 0
@@ -38,7 +39,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The texts of one export; no text is in two of the three.
+    """The texts of one export; no row is in two of the three, and no text of a file.
 
     Attributes:
         calibration: From the training part.
@@ -59,51 +60,65 @@ def gather(source: Source, tokenizer: Tokenizer, file: Path | None, count: int) 
     Args:
         source: Its record says which data set it was trained on, and how that was split.
         tokenizer: The runtime's, of this source.
-        file: Calibration texts, one per line, UTF-8; None for the training part. Without a record, those beyond `count`
-            serve to compare.
+        file: Calibration texts, one per line, UTF-8; None for the training part. A text that comes again is taken once,
+            one that is held out not at all. Without a record, those beyond `count` serve to compare.
         count: How many texts to calibrate on.
 
     Raises:
         ExportError: There are none, or too few.
     """
-    lines = None if file is None else _lines(file)
     if "arguments" not in source.record:
-        if lines is None:
+        if file is None:
             raise ExportError(
-                f"{source.folder} has no record of its training data, and int8 needs texts: pass --calibration FILE "
-                "with one text per line, or --variants fp32"
+                f"{source.folder} has no record of its training data, and int8 and fp16 need texts: pass "
+                "--calibration FILE with one text per line, or --variants fp32"
             )
-        if len(lines) < 2:
-            raise ExportError(f"{file}: expected two texts or more, one per line; found {len(lines)}")
-        count = min(count, len(lines) // 2)
-        rest = Rows(_encode(tokenizer, lines[count:]), None)
-        return Evidence(_encode(tokenizer, lines[:count]), rest, None, "file")
+        texts = _from_file(file, tokenizer, (), None)
+        if len(texts) < 2:
+            raise ExportError(f"{file}: expected two different texts or more, one per line; found {len(texts)}")
+        count = min(count, len(texts) // 2)
+        return Evidence(texts[:count], Rows(texts[count:], None), None, "file")
     try:
         data = training_data(str(source.folder))
     except DataError as error:
-        raise ExportError(f"cannot read the training data again: {error}") from error
+        raise ExportError(
+            f"cannot read the training data again: {error}. Put it back as {source.folder}/{RECORD} has it, "
+            "or pass --variants fp32"
+        ) from error
     if data.labels != source.labels:
         raise ExportError(f"{source.folder}: its labels are not those of its training data; train again")
-    if lines is None:
-        texts = random.Random(SEED).sample(data.train.texts, min(count, len(data.train.texts)))  # noqa: S311 - no secret
+    if file is None:
+        count = min(count, len(data.train.texts))
+        texts = _encode(tokenizer, random.Random(SEED).sample(data.train.texts, count))  # noqa: S311 - no secret
     else:
-        texts = lines[:count]
+        texts = _from_file(file, tokenizer, {*data.validation.texts, *data.test.texts}, count)
+        if not texts:
+            raise ExportError(f"{file}: expected texts to calibrate on, one per line; found none but held-out ones")
     return Evidence(
-        _encode(tokenizer, texts),
+        texts,
         Rows(_encode(tokenizer, data.validation.texts), data.validation.targets),
         Rows(_encode(tokenizer, data.test.texts), data.test.targets),
-        "training part" if lines is None else "file",
+        "training part" if file is None else "file",
     )
 
 
-def _lines(file: Path) -> list[str]:
+def _from_file(file: Path, tokenizer: Tokenizer, held_out: Collection[str], count: int | None) -> tuple[Encoded, ...]:
+    """Reads the first `count` texts of a file, each once, without those held out."""
     try:
         content = file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ExportError(f"{file} is not UTF-8; save it as UTF-8, one text per line") from error
     except OSError as error:
         raise ExportError(f"cannot read {file}: {error.strerror}") from error
-    return [line for line in content.split("\n") if line.strip()]
+    numbers: dict[str, int] = {}
+    for number, line in enumerate(content.split("\n"), start=1):
+        if line.strip() and line not in held_out:
+            numbers.setdefault(line, number)
+    texts = dict(itertools.islice(numbers.items(), count))
+    try:
+        return tuple(tokenizer.encode(list(texts)))
+    except TextError as error:
+        raise ExportError(f"{file}: line {list(texts.values())[error.position]}: {error.reason}") from error
 
 
 def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Encoded, ...]:

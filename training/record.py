@@ -24,7 +24,10 @@ def training_data(checkpoint: str) -> LabelledData:
         arguments, sha256 = DataArguments(**record["arguments"]), record["data"]["sha256"]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a record that `python -m training` wrote; train again") from error
-    data = load_data(arguments)
+    try:
+        data = load_data(arguments)
+    except TypeError as error:  # a number where a name belongs, or the like
+        raise DataError(f"{path} is not a record that `python -m training` wrote; train again") from error
     if data.sha256 != sha256:
         raise DataError(f"the data set of {checkpoint} has changed since the training; train again")
     return data

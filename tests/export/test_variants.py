@@ -1,6 +1,7 @@
 """The command's variants: what is shipped, what is withheld, and which texts decided that."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,11 +150,11 @@ def test_calibration_file(unrecorded: tuple[command.Source, Tokenizer], tmp_path
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "has no record of its training data, and int8 needs texts: pass --calibration FILE"),
-        (b"", "expected two texts or more, one per line; found 0"),
-        (b"one text\n", "expected two texts or more, one per line; found 1"),
+        (None, "has no record of its training data, and int8 and fp16 need texts: pass --calibration FILE"),
+        (b"", "expected two different texts or more, one per line; found 0"),
+        (b"one text\n" * 9, "expected two different texts or more, one per line; found 1"),
         (b"caf\xe9\nna\xefve\n", "is not UTF-8"),
-        ("\u200b\nx\n".encode(), "a text to calibrate or compare on cannot be used: it is empty"),
+        ("x\n\nx\n\u200b\n".encode(), "texts.txt: line 4: it is empty"),
     ],
 )
 def test_calibration_file_that_cannot_be_used(
@@ -170,6 +171,47 @@ def test_calibration_file_that_cannot_be_used(
     assert message in error
     assert "exporting" not in error
     assert not (tmp_path / "artifact").exists()
+
+
+def test_calibration_file_beside_a_record(trained: Path, tmp_path: Path) -> None:
+    """Held-out texts are not calibrated on, whatever the file holds."""
+    source = open_checkpoint(str(trained))
+    tokenizer = command._tokenizer(source)
+    data, file = training_data(str(trained)), tmp_path / "texts.txt"
+    file.write_text("\n".join([*data.test.texts, *data.validation.texts, "of our own", *data.train.texts]))
+    found = gather(source, tokenizer, file, 4)
+    expected = tokenizer.encode(["of our own", *data.train.texts[:3]])
+    assert [text.ids for text in found.calibration] == [text.ids for text in expected]
+
+
+def test_empty_calibration_file_beside_a_record(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The held-out rows are there to compare on, but there is nothing to calibrate on."""
+    (tmp_path / "texts.txt").write_text("\n \n")
+    assert main([str(trained), str(tmp_path / "artifact"), "--calibration", str(tmp_path / "texts.txt")]) == 1
+    assert "texts.txt: expected texts to calibrate on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", [{"train_file": 5}, {"text_columns": 5}, {"test_size": "a fifth"}])
+def test_record_with_other_types(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object]
+) -> None:
+    """A record that somebody edited by hand."""
+    copy = Path(shutil.copytree(trained, tmp_path / "checkpoint"))
+    record = json.loads((copy / "training.json").read_text())
+    if "train_file" not in change:
+        change |= {"train_file": str(write_table(tmp_path / "rows.csv"))}
+    record["arguments"] |= {"dataset": None, "text_columns": ["text"], "label_columns": ["label"]} | change
+    (copy / "training.json").write_text(json.dumps(record))
+    assert main([str(copy), str(tmp_path / "artifact")]) == 1
+    assert "training.json is not a record that `python -m training` wrote" in capsys.readouterr().err
+
+
+def write_table(path: Path) -> Path:
+    """Writes forty labelled rows."""
+    path.write_text("text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(40)))
+    return path
 
 
 def test_training_data_that_moved(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
