@@ -1,11 +1,12 @@
 """`python -m export CHECKPOINT ARTIFACT`: turn a fine-tuned checkpoint into an artifact that the runtime loads.
 
 Exit status: 0 if everything asked for was written, 1 if nothing was, 2 for a wrong call, 3 if the artifact was written
-without a variant that is outside its quality budget.
+without a variant that is outside its quality budget, 130 if it was interrupted.
 """
 
 import argparse
 import functools
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from .quality import Budget
 from .variants import FILES, Workshop, make_fp16, make_int8, open_variant, operators, say
 
 WITHHELD = 3
+INTERRUPTED = 130
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -142,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     return WITHHELD if withheld else 0
 
 
@@ -174,4 +176,5 @@ def _check_golden(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the unfinished artifact would stay behind
     sys.exit(main())

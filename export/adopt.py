@@ -10,6 +10,7 @@ from runtime.onnx_file import skeleton
 
 from .checkpoint import Source, open_source
 from .errors import CheckpointError, ParityError
+from .graph import quiet
 from .parity import TOLERANCE, batches
 from .simplify import simplify
 from .variants import FILES, open_variant, operators, say
@@ -59,6 +60,8 @@ def adopt(source: Source, graph: Path, folder: Path, *, portable: bool) -> dict[
     target.write_bytes(content)
     original = open_variant(folder, "fp32", labels=labels)
     expected = [original.run(inputs) for inputs in batches(source)]
+    if not all(np.isfinite(logits).all() for logits in expected):
+        raise CheckpointError(f"{graph} gives NaN or infinite logits: its weights are damaged; export it again")
     ir.save(model, target)
     if portable and operators(target) != "standard":
         raise CheckpointError(f"{graph} has operators of onnxruntime's own; adopt it without --portable")
@@ -74,9 +77,10 @@ def adopt(source: Source, graph: Path, folder: Path, *, portable: bool) -> dict[
 def _simplified(graph: Path) -> ir.Model:
     """Reads and simplifies a graph, finding its types; refuses one that was quantized or halved already."""
     try:
-        model = ir.load(graph)
-        common.ShapeInferencePass(strict_mode=False)(model)
-        simplify(model)
+        with quiet():
+            model = ir.load(graph)
+            common.ShapeInferencePass(strict_mode=False)(model)
+            simplify(model)
     except Exception as error:  # whatever a damaged graph makes onnx_ir stumble over
         raise CheckpointError(f"{graph} is not a valid ONNX graph; export it again") from error
     tensors = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]

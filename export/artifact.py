@@ -20,7 +20,7 @@ from runtime.artifact import TOKENIZER, check_listing, sha256
 from runtime.manifest import FileEntry, Golden, Manifest, Precision, Variant, Window
 from runtime.session import Session
 
-from .checkpoint import Source
+from .checkpoint import Source, check_path
 from .errors import ExportError
 from .layers import Floats
 from .model_card import model_card
@@ -42,10 +42,11 @@ def publishing(target: Path, *, overwrite: bool) -> Iterator[Path]:
         overwrite: Replace an artifact that is there.
 
     Raises:
-        ExportError: The target exists and may not be replaced, or is no artifact.
+        ExportError: The target exists and may not be replaced, or is no artifact; or its path is not UTF-8.
         ArtifactError: The artifact to replace is damaged, or holds files that are not its own.
     """
     target = target.absolute()
+    check_path(target)
     replace = target.exists() or target.is_symlink()
     if replace and not overwrite:
         raise ExportError(f"{target} exists; choose another folder, or pass --overwrite")
@@ -79,11 +80,14 @@ def _check_replaceable(target: Path) -> None:
 def _replace(target: Path, folder: Path) -> None:
     """Puts the new artifact in the old one's place; if that fails, the old one is back."""
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.replaced.", dir=target.parent))
-    target.rename(aside / "artifact")
     try:
-        _rename(folder, target)
+        target.rename(aside / "artifact")
+        try:
+            _rename(folder, target)
+        except BaseException:
+            (aside / "artifact").rename(target)
+            raise
     except BaseException:
-        (aside / "artifact").rename(target)
         aside.rmdir()
         raise
     shutil.rmtree(aside)
@@ -111,7 +115,7 @@ def write_artifact(
     Returns:
         The manifest as written.
     """
-    source.tokenizer.save(str(folder / TOKENIZER))
+    (folder / TOKENIZER).write_text(source.tokenizer.to_str(pretty=True), "utf-8")  # its own `save` raises no OSError
     for name in ("config.json", "tokenizer_config.json"):
         shutil.copyfile(source.folder / name, folder / name)
     manifest = _with_golden(_manifest(source, tuple(variants)), source, reference, sessions)

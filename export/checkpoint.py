@@ -5,10 +5,12 @@ Runs no code that comes with a checkpoint, and reads no pickle.
 
 import inspect
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from optimum.exporters.tasks import TasksManager
 from tokenizers import Tokenizer
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
@@ -22,6 +24,7 @@ from .errors import CheckpointError
 TASK = "text-classification"
 RECORD = "training.json"
 DEFAULT_LENGTH = 512
+MAX_BYTES = 2**31 - 2**20  # protobuf's limit for a file, and room for the graph itself
 TASKS: dict[str | None, Task] = {
     "single_label_classification": "single_label",
     "multi_label_classification": "multi_label",
@@ -103,6 +106,7 @@ def open_source(path: str, *, weights: str) -> Source:
                 "or with --from-onnx an ONNX export with its configuration and its fast tokenizer "
                 "(`tokenizer.save_pretrained`)"
             )
+    check_path(folder)
     content = _json(folder / "config.json")
     unsafe = [key for key in FOREIGN_CODE if key in content]
     if unsafe:
@@ -118,6 +122,8 @@ def open_source(path: str, *, weights: str) -> Source:
     task = TASKS.get(problem_type) if isinstance(problem_type, str | None) else None
     if task is None:
         raise CheckpointError(f"{folder}: problem_type is {problem_type!r}; expected a classification")
+    if not isinstance(getattr(config, "vocab_size", None), int):
+        raise CheckpointError(f"{folder}/config.json has no vocab_size; expected an encoder that reads token ids")
     pad_token_id = config.pad_token_id
     if not isinstance(pad_token_id, int) or not 0 <= pad_token_id < config.vocab_size:
         raise CheckpointError(
@@ -134,13 +140,45 @@ def open_source(path: str, *, weights: str) -> Source:
             f"{folder}: the tokenizer has more tokens than the model's embedding; is it another model's?"
         )
     record = _json(folder / RECORD) if (folder / RECORD).is_file() else {}
-    labels = tuple(str(label) for _, label in sorted(cast(dict[int, str], config.id2label).items()))
-    if len(set(labels)) < max(len(labels), 2 if task == "single_label" else 1):
-        raise CheckpointError(
-            f"{folder}/config.json: id2label: expected two different labels or more, found {len(labels)}"
-        )
+    _check_metrics(folder, record)
+    labels = _labels(folder, config.id2label, task)
     max_length = _max_length(config, _json(folder / "tokenizer_config.json"), record)
     return Source(folder, config, tokenizer, task, labels, max_length, pad_token_id, record)
+
+
+def check_path(path: Path) -> None:
+    """Refuses a path that Python keeps in surrogates: neither onnxruntime nor tokenizers can open it.
+
+    Raises:
+        CheckpointError: It is one.
+    """
+    try:
+        str(path.resolve()).encode()
+    except UnicodeEncodeError as error:
+        raise CheckpointError(
+            f"the path {str(path)!a} is not UTF-8, or the locale is not (LANG=C.UTF-8 is); move it, or set the locale"
+        ) from error
+
+
+def _labels(folder: Path, id2label: dict[int, str], task: Task) -> tuple[str, ...]:
+    where = f"{folder}/config.json: id2label:"
+    if sorted(id2label) != list(range(len(id2label))):
+        raise CheckpointError(f"{where} expected the ids 0 to {len(id2label) - 1}, one for each logit; found others")
+    labels = tuple(str(id2label[index]) for index in range(len(id2label)))
+    if len(set(labels)) < max(len(labels), 2 if task == "single_label" else 1):
+        raise CheckpointError(f"{where} expected two different labels or more, found {len(labels)}")
+    if not all(labels) or not "".join(labels).isprintable():
+        raise CheckpointError(f"{where} expected printable names, found an empty one or control characters; rename it")
+    return labels
+
+
+def _check_metrics(folder: Path, record: dict[str, Any]) -> None:
+    metrics = record.get("metrics")
+    figures = (metrics.get("test") or {}) if isinstance(metrics, dict) else {}
+    if not isinstance(figures, dict) or not all(
+        isinstance(figure, int | float) and math.isfinite(figure) for figure in figures.values()
+    ):
+        raise CheckpointError(f"{folder}/{RECORD}: metrics: test: expected numbers by name; train again")
 
 
 def _model(folder: Path) -> PreTrainedModel:
@@ -154,6 +192,17 @@ def _model(folder: Path) -> PreTrainedModel:
         raise CheckpointError(f"{folder}: transformers cannot load it as a {TASK} model: {reason}") from error
     if report["missing_keys"]:
         raise CheckpointError(f"{folder} lacks the weights {min(report['missing_keys'])!r}: fine-tune it first")
+    size_bytes = sum(weights.nbytes for weights in model.parameters())
+    if size_bytes > MAX_BYTES:
+        raise CheckpointError(
+            f"{folder} has {size_bytes / 2**30:.2f} GiB of fp32 weights, and one ONNX file holds less than 2 GiB; "
+            "use a smaller encoder"
+        )
+    damaged = [name for name, weights in model.named_parameters() if not torch.isfinite(weights).all()]
+    if damaged:
+        raise CheckpointError(
+            f"{folder}: the weights {damaged[0]!r} have NaN or infinite numbers; train again, at a lower learning rate"
+        )
     return cast(PreTrainedModel, model.eval())
 
 
@@ -181,7 +230,7 @@ def _max_length(config: PreTrainedConfig, tokenizer_config: dict[str, Any], reco
 def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not JSON; the checkpoint is damaged") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: expected a JSON object, found {type(content).__name__}")

@@ -20,7 +20,7 @@ from .errors import CheckpointError
 from .simplify import simplify_file
 
 OPSET = 20
-CHATTY = ("torch.onnx._internal.exporter._registration", "onnxscript.optimizer._constant_folding")
+CHATTY = ("torch.onnx._internal.exporter._registration", "onnxscript.optimizer._constant_folding", "onnx_ir")
 
 
 def export_graph(checkpoint: Checkpoint, path: Path, *, implementation: str) -> int:
@@ -35,7 +35,7 @@ def export_graph(checkpoint: Checkpoint, path: Path, *, implementation: str) -> 
         The number of fused attention nodes in the graph.
 
     Raises:
-        CheckpointError: Optimum does not know the model family.
+        CheckpointError: Optimum does not know the model family, or torch cannot export it.
     """
     names = checkpoint.input_names
     inputs = _dummy_inputs(checkpoint)
@@ -44,7 +44,7 @@ def export_graph(checkpoint: Checkpoint, path: Path, *, implementation: str) -> 
     before = model.config._attn_implementation  # noqa: SLF001 - it has a public setter and no getter
     model.set_attn_implementation(implementation)
     try:
-        with _quiet():
+        with quiet():
             program = torch.onnx.export(
                 model,
                 (),
@@ -56,6 +56,10 @@ def export_graph(checkpoint: Checkpoint, path: Path, *, implementation: str) -> 
                 dynamo=True,
                 verbose=False,
             )
+    except torch.onnx.OnnxExporterError as error:  # its message has pages of advice to whoever wrote the model
+        raise CheckpointError(
+            f"torch cannot export this {model.config.model_type} model; use another encoder"
+        ) from error
     finally:
         model.set_attn_implementation(before)
     assert program is not None
@@ -97,8 +101,8 @@ def _normalized(checkpoint: Checkpoint) -> NormalizedTextConfig:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the exporter's notes on torchvision, constants and its own deprecations; errors still come through."""
+def quiet() -> Iterator[None]:
+    """Silences notes of onnx_ir and the exporter on shapes, torchvision, deprecations; errors still come through."""
     loggers = [logging.getLogger(name) for name in CHATTY]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

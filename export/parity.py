@@ -55,5 +55,5 @@ def torch_logits(checkpoint: Checkpoint, inputs: Inputs) -> npt.NDArray[np.float
     """Returns PyTorch's logits, (batch, labels) float32."""
     read = {name: torch.from_numpy(inputs[name]) for name in checkpoint.input_names}
     with torch.inference_mode():
-        logits = checkpoint.model(**read).logits
+        logits = checkpoint.model(**read, return_dict=True).logits
     return np.asarray(logits, np.float32)

@@ -1,6 +1,8 @@
 """Adopting an ONNX export made elsewhere: as torch's old exporter, which Optimum uses, writes it."""
 
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -304,6 +306,30 @@ def test_cut_model(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = (copy / "model.onnx").read_bytes()
     (copy / "model.onnx").write_bytes(content[: len(content) // 2])
     assert "model.onnx is not an ONNX model" in refusal(copy, capsys)
+
+
+def test_damaged_weights(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not simplifying is to blame, but what it began with."""
+
+    def damage(model: onnx.ModelProto) -> None:
+        bias = next(tensor for tensor in model.graph.initializer if tensor.name == "classifier.bias")
+        bias.CopyFrom(numpy_helper.from_array(np.full(3, np.nan, np.float32), bias.name))
+
+    change(copy / "model.onnx", damage)
+    assert "gives NaN or infinite logits" in refusal(copy, capsys)
+
+
+def test_graph_whose_shapes_cannot_be_inferred(copy: Path, tmp_path: Path) -> None:
+    """A line of ours, without the stack trace that onnx_ir logs."""
+
+    def claim_old_operators(model: onnx.ModelProto) -> None:
+        model.opset_import[0].version = 9
+
+    change(copy / "model.onnx", claim_old_operators)
+    command = [sys.executable, "-m", "export", str(copy), str(tmp_path / "artifact"), "--from-onnx", *FP32]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert [line.partition(":")[0] for line in result.stderr.splitlines()] == ["error"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,12 @@
 """What the export writes, and when it writes nothing."""
 
 import json
+import os
+import resource
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +14,23 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, CanineConfig, GPT2Config
 
 from export import __main__ as command
 from export import artifact as export_artifact
+from export import checkpoint as checkpoints
 from export import graph, parity
 from export.__main__ import main
 from export.artifact import publishing
+from export.checkpoint import open_checkpoint
 from export.errors import ExportError
 from export.texts import GOLDEN
 from runtime import ArtifactError, load
 from runtime.manifest import Manifest
 from tests.models import FP32, LABELS, MAX_LENGTH, bert, distilbert, write_checkpoint
+from training.arguments import DataArguments
+from training.encoder import load_tokenizer
 
 TEXTS = ("late", "The train was late again, by 12.5 minutes.", "Das Café. 次の電車 🙂", "so it goes " * 40)
 
@@ -216,6 +226,12 @@ def test_overwrite_refuses_a_link(checkpoint: Path, artifact: Path, tmp_path: Pa
         ("config.json", {"pad_token_id": None}),
         ("config.json", {"id2label": {"0": "a", "1": "a", "2": "b"}}),
         ("config.json", {"problem_type": "regression"}),
+        ("config.json", {"id2label": {"1": "a", "2": "b", "3": "c"}}),
+        ("config.json", {"id2label": {"0": "a", "1": "b", "2": ""}}),
+        ("config.json", {"id2label": {"0": "a", "1": "b", "2": "\ud800"}}),
+        ("training.json", {"metrics": {"test": {"accuracy": "good"}}}),
+        ("training.json", {"metrics": {"test": {"accuracy": float("nan")}}}),
+        ("training.json", {"metrics": {"test": [0.9]}}),
     ],
 )
 def test_damaged_configuration(
@@ -237,6 +253,18 @@ def test_overwrite_spares_other_folders(checkpoint: Path, tmp_path: Path) -> Non
     (tmp_path / "thesis/chapter.txt").write_text("x")
     assert main([str(checkpoint), str(tmp_path / "thesis"), "--overwrite", *FP32]) == 1
     assert (tmp_path / "thesis/chapter.txt").read_text() == "x"
+
+
+def test_replaced_artifact_that_vanishes_leaves_nothing(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else may replace it at the very moment; then this export has failed, and cleans up."""
+    target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
+    monkeypatch.setattr(export_artifact, "_check_replaceable", lambda _: None)
+    with pytest.raises(FileNotFoundError), publishing(target, overwrite=True) as folder:
+        (folder / "file").write_text("x")
+        shutil.rmtree(target)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_interrupted_publishing_leaves_nothing(tmp_path: Path) -> None:
@@ -283,6 +311,101 @@ def test_cut_checkpoint(checkpoint: Path, tmp_path: Path, capsys: pytest.Capture
     assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "training.json"])
+def test_deeply_nested_json(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Python gives up on it with another exception than on what is no JSON."""
+    copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+    (copy / name).write_text("[" * 150_000)
+    assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
+    assert f"{name} is not JSON" in capsys.readouterr().err
+
+
+def test_damaged_weights(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """NaN in the row of a rare token shows in no comparison, only later, in somebody's text."""
+    copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+    weights = load_file(copy / "model.safetensors")
+    weights["bert.embeddings.word_embeddings.weight"][29_000] = torch.nan
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
+    assert "'bert.embeddings.word_embeddings.weight' have NaN" in capsys.readouterr().err
+
+
+def test_model_beyond_one_file(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The weights of XLM-RoBERTa-large would go into a second file."""
+    monkeypatch.setattr(checkpoints, "MAX_BYTES", 1 << 20)
+    assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1
+    assert "0.00 GiB of fp32 weights, and one ONNX file holds less than 2 GiB" in capsys.readouterr().err
+
+
+def test_model_that_reads_no_tokens(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """CANINE reads characters; its config has no vocabulary."""
+    copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+    CanineConfig(num_labels=3).save_pretrained(copy)
+    assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
+    assert "config.json has no vocab_size" in capsys.readouterr().err
+
+
+def test_model_that_gives_tuples(checkpoint: Path, tmp_path: Path) -> None:
+    """`return_dict` in a config says how transformers hands logits over, not what they are."""
+    copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"return_dict": False}))
+    assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 0
+
+
+def test_model_that_torch_cannot_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A decoder's cache, for one; a line instead of torch's pages."""
+    config = GPT2Config(n_embd=32, n_layer=1, n_head=4, n_positions=64, num_labels=3, pad_token_id=0, vocab_size=30522)
+    checkpoint = tmp_path / "checkpoint"
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(checkpoint)
+    load_tokenizer(DataArguments()).save_pretrained(checkpoint)
+    assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1
+    assert "error: torch cannot export this gpt2 model; use another encoder\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("which", ["checkpoint", "artifact"])
+def test_path_that_is_not_utf8(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], which: str
+) -> None:
+    """Neither onnxruntime nor tokenizers could open it; said before the export, not after."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    source = Path(shutil.copytree(checkpoint, folder / "checkpoint")) if which == "checkpoint" else checkpoint
+    target = (folder if which == "artifact" else tmp_path) / "artifact"
+    assert main([str(source), str(target), *FP32]) == 1
+    message = capsys.readouterr().err
+    assert "is not UTF-8" in message
+    assert "exporting" not in message
+    assert [path.name for path in folder.iterdir()] == (["checkpoint"] if which == "checkpoint" else [])
+
+
+def test_disk_that_fills_up(tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the tokenizer, which has an exception of its own for it."""
+    limit = (checkpoint / "tokenizer.json").stat().st_size // 2
+    source = open_checkpoint(str(checkpoint))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            export_artifact.write_artifact(tmp_path, source, (), lambda _: np.zeros((1, 3), np.float32), {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_terminated_export_leaves_nothing(checkpoint: Path, tmp_path: Path) -> None:
+    """As when it is interrupted from the keyboard."""
+    command_line = [sys.executable, "-m", "export", str(checkpoint), str(tmp_path / "artifact"), *FP32]
+    with subprocess.Popen(command_line, stderr=subprocess.DEVNULL) as process:
+        while not any(tmp_path.iterdir()):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.terminate()
+        assert process.wait(60) == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_target_beside_a_missing_folder(tmp_path: Path) -> None:
