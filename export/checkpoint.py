@@ -142,7 +142,7 @@ def open_source(path: str, *, weights: str) -> Source:
     record = _json(folder / RECORD) if (folder / RECORD).is_file() else {}
     _check_metrics(folder, record)
     labels = _labels(folder, config.id2label, task)
-    max_length = _max_length(config, _json(folder / "tokenizer_config.json"), record)
+    max_length = _max_length(config, _tokenizer_config(folder), record)
     return Source(folder, config, tokenizer, task, labels, max_length, pad_token_id, record)
 
 
@@ -158,6 +158,16 @@ def check_path(path: Path) -> None:
         raise CheckpointError(
             f"the path {str(path)!a} is not UTF-8, or the locale is not (LANG=C.UTF-8 is); move it, or set the locale"
         ) from error
+
+
+def _tokenizer_config(folder: Path) -> dict[str, Any]:
+    content = _json(folder / "tokenizer_config.json")
+    if content.get("truncation_side", "right") != "right":
+        raise CheckpointError(
+            f"{folder}/tokenizer_config.json: truncation_side: expected 'right', the runtime cuts off the end of "
+            "long texts; set it, and train again if training texts were cut"
+        )
+    return content
 
 
 def _labels(folder: Path, id2label: dict[int, str], task: Task) -> tuple[str, ...]:

@@ -232,6 +232,7 @@ def test_overwrite_refuses_a_link(checkpoint: Path, artifact: Path, tmp_path: Pa
         ("training.json", {"metrics": {"test": {"accuracy": "good"}}}),
         ("training.json", {"metrics": {"test": {"accuracy": float("nan")}}}),
         ("training.json", {"metrics": {"test": [0.9]}}),
+        ("tokenizer_config.json", {"truncation_side": "left"}),
     ],
 )
 def test_damaged_configuration(
