@@ -1,8 +1,8 @@
 """Finds an int8 graph inside the quality budget, on rows that the final figures do not come from.
 
-Two ways to take an activation's range are tried, and the one whose logits are nearer to fp32's is kept. If that is
-outside the budget, each layer's share of the error is measured by leaving it in fp32, and the layers that cost most
-stay in fp32 one after another, until the budget holds or a third of the layers has gone.
+Two ways to take an activation's range are tried; of those inside the budget, the one whose logits are nearest to fp32's
+is kept. If neither is inside, each layer's share of the nearer one's error is measured by leaving it in fp32, and the
+layers that cost most stay in fp32 one after another, until the budget holds or a third of the layers has gone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ def search(
     """Finds a scheme; its graph is the one that was written last.
 
     Args:
-        schemes: To begin with; the one with the least logit error is pursued.
+        schemes: To begin with; if none is inside the budget, the one with the least logit error is pursued.
         layers: Names of the layers that may stay fp32.
         write: Writes the graph of a scheme.
         judge: Measures the graph written last.
@@ -50,13 +50,14 @@ def search(
         write(scheme)
         return Found(scheme, judge(), {})
 
-    best = min((attempt(scheme) for scheme in schemes), key=lambda found: _error(found.figures))
+    best = min(map(attempt, schemes), key=lambda found: (budget.breaches(found.figures) != [], _error(found.figures)))
     if not budget.breaches(best.figures):
         write(best.scheme)
         return best
     blamed = blame(best.scheme, layers, write, sample)
     scheme = best.scheme
-    for name in list(blamed)[: int(len(layers) * MOST_EXCLUDED)]:
+    costly = [name for name, share in blamed.items() if share > 0]
+    for name in costly[: int(len(layers) * MOST_EXCLUDED)]:
         scheme = replace(scheme, excluded=scheme.excluded | {name})
         best = attempt(scheme)
         if not budget.breaches(best.figures):

@@ -97,6 +97,24 @@ def test_search_takes_the_nearer_ranges() -> None:
     assert found.blamed == {}
 
 
+def test_search_prefers_what_is_inside_the_budget() -> None:
+    """Ranges that change fewer decisions, though their logits are farther, save a layer from fp32."""
+    bench = Bench({"a": 0.001})
+
+    def judge() -> dict[str, Any]:
+        return bench.judge() | {"agreement": 1.0 if bench.scheme.ranges == "mean" else 0.5}
+
+    found = search(SCHEMES, ["a", "b", "c"], bench.write, judge, judge, Budget())
+    assert found.scheme == bench.scheme == Scheme(ranges="mean")
+
+
+def test_search_leaves_no_layer_out_for_nothing() -> None:
+    """A layer whose being left in fp32 makes things worse, or no better, stays int8."""
+    bench = Bench({"a": 0.03, "b": -0.001} | {f"c{index}": 0 for index in range(7)})
+    found = search(SCHEMES, list(bench.costs), bench.write, bench.judge, bench.judge, Budget(min_agreement=1.1))
+    assert found.scheme.excluded == {"a"}
+
+
 def test_search_leaves_out_the_worst_layers() -> None:
     """One after another, until the budget holds; the graph written last is the one that was found."""
     costs = {"a": 0.001, "b": 0.03, "c": 0.02} | {f"d{index}": 0.0005 for index in range(6)}
