@@ -85,11 +85,13 @@ def noise(weights: Floats, observed: Observed, prepared: Preparation) -> float:
     The error of a number rounded in steps d is uniform, so d^2 / 12. Copies of a channel are rounded alike, so their
     errors add up before they are squared.
     """
-    multiplied = weights[prepared.channels] * prepared.rows[:, None]
-    steps = np.abs(multiplied).max(axis=0) / 127
     firsts = np.flatnonzero(np.diff(prepared.channels, prepend=-1))
-    from_input = step(observed, prepared) ** 2 / 12 * float((np.add.reduceat(multiplied, firsts) ** 2).sum())
-    undone = np.add.reduceat(1 / prepared.divisors, firsts)
+    counts = np.bincount(prepared.channels)
+    multiplied = np.abs(weights) * prepared.rows[firsts, None]
+    steps = multiplied.max(axis=0) / 127
+    powers = np.einsum("ij,ij->i", multiplied, multiplied)
+    from_input = step(observed, prepared) ** 2 / 12 * float((counts**2 * powers).sum())
+    undone = counts / prepared.divisors[firsts]
     from_weights = float((steps**2).sum()) / 12 * float((np.diag(observed.covariance) * undone**2).sum())
     return from_input + from_weights
 
