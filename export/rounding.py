@@ -25,7 +25,7 @@ class Rounder:
     def __init__(self, observed: Mapping[str, Observed]) -> None:
         """Takes what the layers read, by the name of the activation."""
         self._observed = observed
-        self._known: dict[tuple[str, bytes, bytes], npt.NDArray[np.int8]] = {}
+        self._known: dict[tuple[frozenset[str], bytes, bytes], npt.NDArray[np.int8]] = {}
 
     def __call__(
         self, layer: Linear, prepared: Preparation, weights: Floats, scales: Floats
@@ -42,10 +42,11 @@ class Rounder:
             (channels, out) int8 from -127 to 127, and (out,) float32 to be added to the bias.
         """
         channels, divisors = prepared.channels, prepared.divisors
-        key = (prepared.layers[0].name, sha256(weights.tobytes()).digest(), divisors.tobytes())
+        read = frozenset(str(member.input.name) for member in prepared.layers)
+        key = (read, sha256(weights.tobytes()).digest(), divisors.tobytes())
         if key not in self._known:
             observed = together(self._observed, prepared.layers)  # layers that share their weights go on sharing them
-            covariance = observed.covariance[np.ix_(channels, channels)] / np.outer(divisors, divisors)
+            covariance = observed.covariance[np.ix_(channels, channels)] / divisors[:, None] / divisors
             own = max(step(observed, prepared), TINY) ** 2 / 12  # rounding the input adds as much
             self._known[key] = compensated(weights / scales, covariance + own * np.eye(len(channels)))
         integers = self._known[key]

@@ -17,6 +17,7 @@ from export.__main__ import main
 from export.calibration import Observed, observe
 from export.int8 import Scheme, quantize
 from export.layers import Floats, linears
+from export.rounding import Rounder
 from export.texts import GOLDEN
 from export.variants import FILES, open_variant
 from runtime import Classifier, load
@@ -227,6 +228,24 @@ def test_shared_weights_stay_shared(export_family: Callable[[str], Exported], tm
         w for w in model.graph.initializers.values() if w.dtype == ir.DataType.INT8 and tuple(w.shape) == (32, 96)
     ]
     assert len(square) == 1
+
+
+def test_what_is_remembered_of_other_schemes(export_family: Callable[[str], Exported]) -> None:
+    """ALBERT, a use of shared weights left in fp32: the weights are rounded for the other alone, as if asked first."""
+    albert = export_family("albert")
+    observed = calibration(albert)
+    remembers = Rounder(observed)
+
+    def constants(scheme: Scheme, rounder: Rounder) -> list[bytes]:
+        model = ir.load(albert.artifact / FILES["fp32"])
+        quantize(model, observed, scheme, rounder)
+        return [value.const_value.numpy().tobytes() for value in model.graph.initializers.values()]
+
+    constants(Scheme(smooth=False), remembers)
+    layers = [layer.name for layer in linears(ir.load(albert.artifact / FILES["fp32"]).graph)]
+    second = next(name for name in layers if name.endswith("ffn (2)"))
+    without = Scheme(smooth=False, excluded=frozenset({second}))
+    assert constants(without, remembers) == constants(without, Rounder(observed))
 
 
 def sizes(graph: ir.Graph) -> Floats:

@@ -1,10 +1,14 @@
 """Rounding that makes up for its errors: less error where inputs vary together, plain rounding where they do not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from export.layers import Floats
-from export.rounding import BLOCK, compensated
+from export.rounding import BLOCK, Rounder, compensated
+from export.smoothing import plain
+from tests.export.test_smoothing import layer, observed
 
 RNG = np.random.default_rng(8)
 WIDTH, COLUMNS = BLOCK + 40, 12
@@ -38,3 +42,14 @@ def test_stays_in_range(weights: Floats) -> None:
     integers = compensated(weights, np.full((WIDTH, WIDTH), 0.99) + 0.01 * np.eye(WIDTH))
     assert integers.dtype == np.int8
     assert np.abs(integers.astype(int)).max() <= 127
+
+
+def test_faint_inputs(weights: Floats) -> None:
+    """Inputs of 1e-30: the product of two divisors is nothing in float32, the weights are rounded all the same."""
+    x = (1e-30 * RNG.normal(size=(400, WIDTH))).astype(np.float32)
+    x[:, 3] *= 1000
+    group, seen = layer(weights), {"input": observed(x)}
+    divisors = np.full(WIDTH, 1e-28, np.float32)
+    prepared = replace(plain([group]), divisors=divisors)
+    integers, _ = Rounder(seen)(group, prepared, weights, np.ones(COLUMNS, np.float32))
+    assert np.abs(integers - weights).mean() < 1
