@@ -74,7 +74,7 @@ def prepare(
     as_it_is = plain(layers)
     choices = {noise(weights, seen, choice): choice for choice in _choices(as_it_is, weights, seen, widened, folded)}
     best = min(choices)
-    if folded is None and best > WORTH * noise(weights, seen, as_it_is):
+    if folded is None and best >= WORTH * noise(weights, seen, as_it_is):
         return as_it_is
     return choices[best]
 

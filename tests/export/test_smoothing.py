@@ -1,5 +1,7 @@
 """The preparation of an activation: exact before rounding, and chosen by a noise that is really there."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -94,3 +96,14 @@ def test_dead_channel(weights: Floats, activations: Floats) -> None:
         assert choice.divisors[choice.channels == 7] == 1
         assert choice.rows[choice.channels == 9] == 1
         assert np.isfinite(noise(weights, observed(activations), choice))
+
+
+def test_silence(weights: Floats) -> None:
+    """Where nothing but zeros was seen there is nothing to gain, and no layer is widened for it."""
+    silent = observed(np.zeros((9, WIDTH), np.float32))
+    front, group = layer(weights), layer(weights)
+    front, group = layer(weights), layer(weights)
+    node = ir.node("Relu", [front.output])
+    group = replace(group, input=node.outputs[0], nodes=(ir.node("MatMul", [node.outputs[0], group.weight]),))
+    chosen = prepare([group], {str(group.input.name): silent}, [], [front, group])
+    assert chosen.widened is None
