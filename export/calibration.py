@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime
 
+from .errors import ExportError
 from .layers import Floats, Linear, linears
 
 TOKENS = 32  # of a text at most, for the covariance
@@ -79,6 +80,9 @@ def observe(model: ir.Model, texts: Iterable[Inputs], *, threads: int) -> dict[s
 
     Returns:
         What was observed, by the name of the activation.
+
+    Raises:
+        ExportError: There is NaN or infinity in what a layer reads.
     """
     watched = {layer.input.name: layer.input for layer in linears(model.graph)}
     outputs = list(model.graph.outputs)
@@ -94,7 +98,11 @@ def observe(model: ir.Model, texts: Iterable[Inputs], *, threads: int) -> dict[s
     watches = {str(name): _Watch() for name in watched}
     for text in texts:
         found = session.run(list(watches), {name: text[name] for name in read})
-        for watch, values in zip(watches.values(), found, strict=True):
+        for (name, watch), values in zip(watches.items(), found, strict=True):
+            if not np.isfinite(values).all():
+                raise ExportError(
+                    f"the graph gives NaN or infinite numbers on a calibration text, first in {name[:80]!r}"
+                )
             watch.note(values.reshape(-1, values.shape[-1]))
     return {name: watch.observed() for name, watch in watches.items()}
 
