@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import onnxruntime
 import pytest
@@ -15,7 +14,6 @@ from hypothesis import strategies as st
 
 from export.__main__ import main
 from export.calibration import Observed, observe
-from export.errors import ExportError
 from export.int8 import Scheme, quantize
 from export.layers import Floats, linears
 from export.rounding import Rounder
@@ -24,6 +22,7 @@ from export.variants import FILES, open_variant
 from runtime import Classifier, load
 from runtime.session import Session
 from tests.export.families import Exported, rows
+from tests.export.test_calibration import one_layer
 from tests.models import MAX_LENGTH, write_minilm
 
 LABELS = 3
@@ -198,41 +197,21 @@ def test_smoothing_tames_outliers(bert: Exported, tmp_path: Path) -> None:
     assert errors[True] < errors[False] / 2
 
 
-def one_layer(weights: Floats) -> ir.Model:
-    """The graph y = x @ weights."""
-    graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])],
-        "graph",
-        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["rows", weights.shape[0]])],
-        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["rows", weights.shape[1]])],
-        [onnx.numpy_helper.from_array(weights, "w")],
-    )
-    opsets = [onnx.helper.make_opsetid("", 20)]
-    return ir.from_proto(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10))
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_infinite_activations(bad: float) -> None:
-    """Nothing can be calibrated on them."""
-    x = np.ones((1, 4), np.float32)
-    x[0, 2] = bad
-    with pytest.raises(ExportError, match="NaN or infinite numbers on a calibration text, first in 'x'"):
-        observe(one_layer(np.ones((4, 2), np.float32)), [{"x": x}], threads=1)
-
-
-def test_bias_makes_up_for_rounded_weights() -> None:
-    """Rounding takes the third of a step that every weight has; on a mean input nothing of that is to be seen."""
+@pytest.mark.parametrize("bias", [None, np.array([7], np.float32)])
+def test_bias_makes_up_for_rounded_weights(bias: Floats | None) -> None:
+    """Of weights a third of a step each nothing is left; on inputs that hardly vary only a bias makes up for that."""
     width = 64
     weights = np.full((width, 1), 1 / 3, np.float32)
     weights[0] = 127
-    x = np.random.default_rng(2).normal(4, 1, (100, width)).astype(np.float32)
-    model = one_layer(weights)
+    x = np.random.default_rng(2).normal(4, 1e-3, (100, width)).astype(np.float32)
+    model = one_layer(weights, bias)
     observed = observe(model, [{"x": row[None]} for row in x], threads=1)
     quantize(model, observed, Scheme())
     session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"x": x})
     lost = x[:, 1:].sum(axis=1).mean() / 3
-    assert abs((found - x @ weights).mean()) < lost / 20
+    expected = x @ weights + (0 if bias is None else bias)
+    assert abs((found - expected).mean()) < lost / 20
 
 
 def test_shared_weights_stay_shared(export_family: Callable[[str], Exported], tmp_path: Path) -> None:

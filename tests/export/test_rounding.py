@@ -37,11 +37,24 @@ def test_inputs_that_do_not(weights: Floats) -> None:
 
 
 def test_stays_in_range(weights: Floats) -> None:
-    """Whatever is made up for, 127 is the largest int8 there is."""
-    weights[:, 0] = 127
-    integers = compensated(weights, np.full((WIDTH, WIDTH), 0.99) + 0.01 * np.eye(WIDTH))
+    """Weights at the edge, where what is made up for leads beyond it: 127 is the largest int8, nothing wraps around."""
+    weights[:] = RNG.uniform(126, 127, weights.shape)
+    mixing = RNG.normal(size=(20, WIDTH))
+    integers = compensated(weights, mixing.T @ mixing + 0.01 * np.eye(WIDTH))
     assert integers.dtype == np.int8
-    assert np.abs(integers.astype(int)).max() <= 127
+    assert np.abs(integers - weights).max() < 8
+
+
+def test_correction(weights: Floats) -> None:
+    """On the mean input, prepared as it may be, rounded weights and correction give what the weights give."""
+    x = (5 + RNG.normal(size=(400, WIDTH))).astype(np.float32)
+    group, scales = layer(weights), RNG.uniform(1, 2, COLUMNS).astype(np.float32)
+    prepared = replace(plain([group]), divisors=RNG.uniform(1, 4, WIDTH).astype(np.float32))
+    integers, correction = Rounder({"input": observed(x)})(group, prepared, weights, scales)
+    mean = (x / prepared.divisors).mean(axis=0)
+    lost = mean @ (weights - integers * scales)
+    assert np.abs(lost).max() > 1
+    np.testing.assert_allclose(correction, lost, rtol=1e-3, atol=1e-3)
 
 
 def test_faint_inputs(weights: Floats) -> None:
