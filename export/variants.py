@@ -4,6 +4,7 @@ Choices are made on the validation part. The test part is asked once, at the end
 variant that is shipped come from it.
 """
 
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -65,8 +66,8 @@ class Workshop:
         def logits(name: Precision) -> Any:
             return logits_of(open_variant(self.folder, name, labels=len(labels)), self.tokenizer, rows)
 
-        reference = logits("fp32")
-        return lambda: compare(reference, logits(precision), rows, self.source.task, labels)
+        reference = functools.cache(lambda: logits("fp32"))
+        return lambda: compare(reference(), logits(precision), rows, self.source.task, labels)
 
 
 def open_variant(folder: Path, precision: Precision, *, labels: int) -> Session:
@@ -96,7 +97,7 @@ def make_int8(shop: Workshop, *, dynamic: bool) -> Variant:
     if not layers:
         raise ExportError("the graph has no linear layer with constant weights to quantize; use --variants fp32")
     texts = shop.evidence.calibration
-    schemes = [Scheme(smooth=False, operators=shop.operators)]
+    schemes = [Scheme(operators=shop.operators)]
     observed = rounder = None
     if not dynamic:
         say(f"calibrating int8 on {len(texts)} texts, {len(layers)} linear layers ...")

@@ -147,7 +147,7 @@ def assert_all_layers(model: ir.Model) -> None:
     """Counts linear layers, biases, and what becomes of them."""
     layers = linears(model.graph)
     assert (len(layers), sum(layer.bias is not None for layer in layers)) == (LAYERS, LAYERS)
-    quantize(model, None, Scheme(smooth=False))
+    quantize(model, None, Scheme())
     operators = [node.op_type for node in model.graph]
     assert operators.count("MatMulIntegerToFloat") == LAYERS
     assert "Gemm" not in operators

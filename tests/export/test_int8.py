@@ -158,7 +158,7 @@ def test_layer_left_in_fp32(bert: Exported, tmp_path: Path) -> None:
 
 def test_dynamic_depends_on_the_batch(bert: Exported, tmp_path: Path) -> None:
     """Which is why it is not the default: the range of a batch is that of all its texts."""
-    path = write_int8(bert, tmp_path, Scheme(smooth=False), dynamic=True)
+    path = write_int8(bert, tmp_path, Scheme(), dynamic=True)
     assert Counter(node.op_type for node in ir.load(path).graph)["DynamicQuantizeLinear"] == 10
     session = open_variant(tmp_path, "int8", labels=LABELS)
     batch = rows(bert, (40, 7))
