@@ -22,9 +22,9 @@ class Found:
     """The outcome of a search.
 
     Attributes:
-        scheme: The first inside the budget, or the last tried.
+        scheme: One inside the budget, or the last that was pursued outside it.
         figures: Of `quality.compare`, on the rows of the search.
-        blamed: As `blame` gives it; empty if the first scheme was good enough.
+        blamed: As `blame` gives it; empty if one of the schemes to begin with was good enough.
     """
 
     scheme: Scheme
@@ -35,7 +35,9 @@ class Found:
 def search(
     schemes: Sequence[Scheme], layers: Sequence[str], write: Write, judge: Judge, sample: Judge, budget: Budget
 ) -> Found:
-    """Finds a scheme; its graph is the one that was written last.
+    """Finds a scheme. Inside the budget, its graph is the one that was written last.
+
+    Outside, that is so if at least one layer was left out; otherwise the last one is a graph of `blame`.
 
     Args:
         schemes: To begin with; if none is inside the budget, the one with the least logit error is pursued.
