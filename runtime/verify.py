@@ -5,8 +5,9 @@ this machine has a provider for must give the scores that it gave where it was m
 
 fp32 on a CPU must come within `EXACT`. Everything else rounds: a last bit in another processor's float sums may become
 a whole step, which shows in a score near 0.5 and hides in one near 0 or 1. So log odds are compared, their mean and the
-largest difference; what was measured is in docs/experiments.md. A decision may then differ from the recorded one only
-where that was a close call. int8 with fixed scales promises more: in a batch the very same logits as alone.
+largest difference; what was measured with parts of a CPU hidden, far less than is allowed, is in docs/experiments.md. A
+decision may then differ from the recorded one only where that was a close call. int8 with fixed scales promises more:
+in a batch the very same logits as alone.
 """
 
 import argparse
