@@ -152,6 +152,7 @@ def _tokenizer(source: Source) -> Tokenizer:
     return Tokenizer(
         source.folder / TOKENIZER,
         max_length=source.max_length,
+        stride=source.max_length,
         pad_token_id=source.pad_token_id,
         vocab_size=source.config.vocab_size,
     )

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from runtime import manifest as manifests
 from runtime import policy
-from runtime.artifact import TOKENIZER, check_listing, sha256
+from runtime.artifact import TOKENIZER, check_listing, check_path, sha256
 from runtime.manifest import FileEntry, Golden, Manifest, Precision, Variant, Window
 from runtime.session import Session
 
-from .checkpoint import Source, check_path
+from .checkpoint import Source
 from .errors import ExportError
 from .layers import Floats
 from .model_card import model_card
@@ -46,7 +46,7 @@ def publishing(target: Path, *, overwrite: bool) -> Iterator[Path]:
         ArtifactError: The artifact to replace is damaged, or holds files that are not its own.
     """
     target = target.absolute()
-    check_path(target)
+    check_path(target, ExportError)
     replace = target.exists() or target.is_symlink()
     if replace and not overwrite:
         raise ExportError(f"{target} exists; choose another folder, or pass --overwrite")
@@ -158,7 +158,7 @@ def _with_golden(
     short = [(text, pad(source, [ids])) for text, ids in encoded if len(ids) <= source.max_length]
 
     def scores(logits: Logits) -> tuple[tuple[float, ...], ...]:
-        return tuple(tuple(policy.scores(logits(inputs), manifest)[0].tolist()) for _, inputs in short)
+        return tuple(tuple(policy.scores(logits(inputs)[0].tolist(), manifest)) for _, inputs in short)
 
     golden = tuple(Golden(text, row) for (text, _), row in zip(short, scores(reference), strict=True))
     variants = tuple(

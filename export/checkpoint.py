@@ -15,7 +15,7 @@ from optimum.exporters.tasks import TasksManager
 from tokenizers import Tokenizer
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
-from runtime.artifact import FOREIGN_CODE
+from runtime.artifact import FOREIGN_CODE, check_path
 from runtime.manifest import MIN_LENGTH, Task
 from runtime.session import INPUTS
 
@@ -106,7 +106,7 @@ def open_source(path: str, *, weights: str) -> Source:
                 "or with --from-onnx an ONNX export with its configuration and its fast tokenizer "
                 "(`tokenizer.save_pretrained`)"
             )
-    check_path(folder)
+    check_path(folder, CheckpointError)
     content = _json(folder / "config.json")
     unsafe = [key for key in FOREIGN_CODE if key in content]
     if unsafe:
@@ -144,20 +144,6 @@ def open_source(path: str, *, weights: str) -> Source:
     labels = _labels(folder, config.id2label, task)
     max_length = _max_length(config, _tokenizer_config(folder), record)
     return Source(folder, config, tokenizer, task, labels, max_length, pad_token_id, record)
-
-
-def check_path(path: Path) -> None:
-    """Refuses a path that Python keeps in surrogates: neither onnxruntime nor tokenizers can open it.
-
-    Raises:
-        CheckpointError: It is one.
-    """
-    try:
-        str(path.resolve()).encode()
-    except UnicodeEncodeError as error:
-        raise CheckpointError(
-            f"the path {str(path)!a} is not UTF-8, or the locale is not (LANG=C.UTF-8 is); move it, or set the locale"
-        ) from error
 
 
 def _tokenizer_config(folder: Path) -> dict[str, Any]:

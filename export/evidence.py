@@ -116,13 +116,13 @@ def _from_file(file: Path, tokenizer: Tokenizer, held_out: Collection[str], coun
             numbers.setdefault(line, number)
     texts = dict(itertools.islice(numbers.items(), count))
     try:
-        return tuple(tokenizer.encode(list(texts)))
+        return tuple(tokenizer.encode_many(list(texts)))
     except TextError as error:
         raise ExportError(f"{file}: line {list(texts.values())[error.position]}: {error.reason}") from error
 
 
 def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Encoded, ...]:
     try:
-        return tuple(tokenizer.encode(texts))
+        return tuple(tokenizer.encode_many(texts))
     except TextError as error:
         raise ExportError(f"a text to calibrate or compare on cannot be used: {error.reason}") from error

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import f1_score
 
-from runtime.batches import batches
+from runtime.batches import BATCH_TOKENS, run
 from runtime.manifest import Task
 from runtime.session import Session
 from runtime.tokenizer import Tokenizer
@@ -43,11 +43,7 @@ class Budget:
 
 def logits_of(session: Session, tokenizer: Tokenizer, rows: Rows) -> Floats:
     """Runs rows in batches of similar length: (rows, labels) float32, in their order."""
-    found: dict[int, Floats] = {}
-    for positions in batches([len(text.ids) for text in rows.texts]):
-        logits = session.run(tokenizer.pad([rows.texts[position] for position in positions]))
-        found.update(zip(positions, logits, strict=True))
-    return np.stack([found[position] for position in range(len(rows.texts))])
+    return run(session, tokenizer, rows.texts, BATCH_TOKENS["cpu"])
 
 
 def compare(reference: Floats, found: Floats, rows: Rows, task: Task, labels: tuple[str, ...]) -> dict[str, Any]:

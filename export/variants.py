@@ -73,7 +73,7 @@ class Workshop:
 def open_variant(folder: Path, precision: Precision, *, labels: int) -> Session:
     """Loads a graph of an artifact in the making the way the runtime will, on the CPU."""
     variant = Variant(precision, FILES[precision], (PROVIDERS["cpu"],), "onnxruntime", None, {}, ())
-    return Session(folder, variant, provider="cpu", threads=None, labels=labels)
+    return Session(folder, variant, provider="cpu", labels=labels)
 
 
 def operators(path: Path) -> Operators:

@@ -20,13 +20,16 @@ from .errors import (
     TextError,
     TextTypeError,
 )
-from .policy import Prediction
+from .explanation import Explanation, Word
+from .policy import Prediction, WindowScores
+from .version import __version__
 
 __all__ = [
     "ArtifactError",
     "ArtifactNotFoundError",
     "Classifier",
     "DependencyError",
+    "Explanation",
     "InferenceError",
     "LitmusError",
     "Prediction",
@@ -34,5 +37,8 @@ __all__ = [
     "SettingError",
     "TextError",
     "TextTypeError",
+    "WindowScores",
+    "Word",
+    "__version__",
     "load",
 ]

@@ -3,13 +3,15 @@
 Knows files and hashes. What they mean is for `manifest`, `tokenizer` and `session`.
 """
 
+import contextlib
 import hashlib
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from . import manifest as manifests
-from .errors import ArtifactError, ArtifactNotFoundError
+from .errors import ArtifactError, ArtifactNotFoundError, LitmusError
 from .manifest import FileEntry, Manifest
 
 TOKENIZER = "tokenizer.json"
@@ -20,10 +22,17 @@ EXPORT_AGAIN = "copy the artifact again, or export it again"
 
 @dataclass(frozen=True)
 class Artifact:
-    """A folder whose files have been checked against its manifest."""
+    """A folder with a manifest, which lists the files in it.
+
+    Attributes:
+        folder: Its path, absolute.
+        manifest: What `litmus.json` says.
+        sha256: Of `litmus.json`, which has the hashes of all other files: it stands for the whole artifact.
+    """
 
     folder: Path
     manifest: Manifest
+    sha256: str
 
 
 def open_artifact(folder: str | os.PathLike[str]) -> Artifact:
@@ -36,9 +45,54 @@ def open_artifact(folder: str | os.PathLike[str]) -> Artifact:
         ArtifactNotFoundError: There is no such folder, or no manifest in it.
         ArtifactError: A file is missing, unlisted, a symbolic link, or not the file that was exported.
     """
-    root = Path(folder)
+    artifact = read_artifact(folder)
+    check_files(artifact, artifact.manifest.files)
+    return artifact
+
+
+def read_artifact(folder: str | os.PathLike[str]) -> Artifact:
+    """Reads the manifest and checks that the listed files are there; `check_files` looks into them.
+
+    Args and errors are those of `open_artifact`.
+    """
+    with _reading():
+        return _read(Path(folder))
+
+
+def check_files(artifact: Artifact, names: Iterable[str]) -> None:
+    """Checks that files are those that were exported, by their hashes.
+
+    Raises:
+        ArtifactError: One is not, or cannot be read.
+    """
+    with _reading():
+        for name in names:
+            if sha256(artifact.folder / name) != artifact.manifest.files[name].sha256:
+                raise ArtifactError(
+                    f"{name}: its sha256 is not the one in the manifest, the file was changed; {EXPORT_AGAIN}"
+                )
+
+
+def check_path(path: Path, error: type[LitmusError] = ArtifactError) -> None:
+    """Refuses a path that Python keeps in surrogates, which neither onnxruntime nor tokenizers can open.
+
+    Args:
+        path: The path.
+        error: What to raise.
+    """
     try:
-        return _open(root)
+        str(path.resolve()).encode()
+    except UnicodeEncodeError as cause:
+        raise error(
+            f"the path {str(path)!a} is not UTF-8, or the locale is not (LANG=C.UTF-8 is); move it, or set the locale"
+        ) from cause
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Says what it means that a file cannot be read."""
+    try:
+        yield
     except OSError as error:
         if isinstance(error, ArtifactError):
             raise
@@ -47,20 +101,10 @@ def open_artifact(folder: str | os.PathLike[str]) -> Artifact:
         ) from error
 
 
-def _check_path(root: Path) -> None:
-    """Refuses a path that Python keeps in surrogates: neither onnxruntime nor tokenizers can open it."""
-    try:
-        str(root.resolve()).encode()
-    except UnicodeEncodeError as error:
-        raise ArtifactError(
-            "the artifact's path is not UTF-8, or the locale is not (LANG=C.UTF-8 is); move it, or set the locale"
-        ) from error
-
-
-def _open(root: Path) -> Artifact:
+def _read(root: Path) -> Artifact:
     if not root.is_dir():
         raise ArtifactNotFoundError(f"no artifact at {root}: expected a folder that `python -m export` wrote")
-    _check_path(root)
+    check_path(root)
     path = root / manifests.NAME
     if not path.is_file():
         raise ArtifactNotFoundError(
@@ -71,13 +115,14 @@ def _open(root: Path) -> Artifact:
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise ArtifactError(f"{manifests.NAME} is larger than {MAX_MANIFEST_BYTES} bytes; {EXPORT_AGAIN}")
     try:
-        manifest = Manifest.from_json(path.read_text("utf-8"))
+        content = path.read_bytes()
+        manifest = Manifest.from_json(content.decode())
     except UnicodeDecodeError as error:
         raise ArtifactError(f"{manifests.NAME} is not UTF-8; {EXPORT_AGAIN}") from error
     check_listing(root, manifest)
     for name, entry in manifest.files.items():
-        _check_file(root / name, name, entry)
-    return Artifact(root, manifest)
+        _check_size(root / name, name, entry)
+    return Artifact(root.absolute(), manifest, hashlib.sha256(content).hexdigest())
 
 
 def sha256(path: Path) -> str:
@@ -111,11 +156,9 @@ def check_listing(root: Path, manifest: Manifest) -> None:
         raise ArtifactError(f"{unlisted[0]!r} is not in the manifest; remove it from the artifact, or export it again")
 
 
-def _check_file(path: Path, name: str, entry: FileEntry) -> None:
+def _check_size(path: Path, name: str, entry: FileEntry) -> None:
     if not path.is_file():
         raise ArtifactError(f"{name} is missing from the artifact; {EXPORT_AGAIN}")
     size_bytes = path.stat().st_size
     if size_bytes != entry.size_bytes:
         raise ArtifactError(f"{name}: expected {entry.size_bytes} bytes, found {size_bytes}; {EXPORT_AGAIN}")
-    if sha256(path) != entry.sha256:
-        raise ArtifactError(f"{name}: its sha256 is not the one in the manifest, the file was changed; {EXPORT_AGAIN}")

@@ -1,11 +1,26 @@
-"""Puts texts of similar length into batches of bounded size."""
+"""Puts texts together: a stream into chunks that fit into memory, texts of similar length into batches."""
 
-from collections.abc import Iterator, Sequence
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
-MAX_BATCH_TOKENS = 512  # activations then stay in the cache: twice as fast as 4096 (docs/experiments.md)
+import numpy as np
+import numpy.typing as npt
+
+from .background import Task
+from .session import Session
+from .tokenizer import Encoded, Tokenizer
+
+# Padded tokens of a batch. On a CPU activations then stay in the cache: twice as fast as 4096 (docs/experiments.md).
+BATCH_TOKENS = {"cpu": 512, "cuda": 16384}
+FIRST_CHUNK, LAST_CHUNK = 64, 2048  # texts: the first answers come soon, later ones are sorted among many
+CHUNK_CHARACTERS = 1 << 20
+
+Prepared = TypeVar("Prepared")
 
 
-def batches(lengths: Sequence[int], max_tokens: int = MAX_BATCH_TOKENS) -> Iterator[list[int]]:
+def batches(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
     """Groups texts of similar length.
 
     Args:
@@ -23,3 +38,66 @@ def batches(lengths: Sequence[int], max_tokens: int = MAX_BATCH_TOKENS) -> Itera
         batch.append(position)
     if batch:
         yield batch
+
+
+def run(session: Session, tokenizer: Tokenizer, encoded: Sequence[Encoded], max_tokens: int) -> npt.NDArray[np.float32]:
+    """Runs any number of tokenized texts, in batches of similar length.
+
+    Args:
+        session: The model.
+        tokenizer: Lays batches out.
+        encoded: Token ids of each text.
+        max_tokens: As for `batches`.
+
+    Returns:
+        Logits, (texts, labels) float32, in the order of the texts.
+
+    Raises:
+        InferenceError: As `Session.run`.
+    """
+    if len(encoded) == 1:
+        return session.run(tokenizer.pad(encoded))
+    logits = np.empty((len(encoded), session.labels), np.float32)
+    for positions in batches([len(text.ids) for text in encoded], max_tokens):
+        logits[positions] = session.run(tokenizer.pad([encoded[position] for position in positions]))
+    return logits
+
+
+def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Cuts a stream into lists, by number and by size: short at first, so that the first answers come soon."""
+    chunk: list[str] = []
+    size, most = 0, FIRST_CHUNK
+    for text in texts:
+        chunk.append(text)
+        size += len(text) if isinstance(text, str) else 0
+        if len(chunk) >= most or size >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, size, most = [], 0, min(2 * most, LAST_CHUNK)
+    if chunk:
+        yield chunk
+
+
+def prepared(prepare: Callable[[list[str]], Prepared], parts: Iterable[list[str]]) -> Iterator[Prepared]:
+    """Prepares each chunk in another thread while the caller is busy with the one before.
+
+    Args:
+        prepare: What to do with a chunk.
+        parts: The chunks, taken in the caller's thread; for a single one no other is started.
+
+    Yields:
+        The results, in order.
+    """
+    iterator = iter(parts)
+    first = next(iterator, None)
+    if first is None:
+        return
+    second = next(iterator, None)
+    if second is None:
+        yield prepare(first)
+        return
+    task = Task(functools.partial(prepare, first))
+    for part in itertools.chain([second], iterator):
+        following = Task(functools.partial(prepare, part))
+        yield task.result()
+        task = following
+    yield task.result()

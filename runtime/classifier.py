@@ -1,21 +1,33 @@
 """The classifier: an artifact, loaded once, that turns texts into predictions."""
 
+import dataclasses
+import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from . import policy
-from .artifact import TOKENIZER, open_artifact
-from .batches import batches
-from .errors import TextTypeError
-from .manifest import Manifest
-from .policy import Prediction
-from .providers import Provider
+from . import explanation
+from . import policy as policies
+from .artifact import TOKENIZER, Artifact, check_files, read_artifact
+from .background import Task
+from .batches import BATCH_TOKENS, chunks, prepared, run
+from .errors import SettingError, TextError, TextTypeError
+from .explanation import Explanation, Word
+from .machine import describe
+from .manifest import Aggregation, Manifest
+from .policy import Policy, Prediction
+from .providers import Provider, choices
+from .saturation import saturates
 from .session import check_version, open_session
-from .threads import check_threads
-from .tokenizer import Encoded, Tokenizer
+from .settings import DEFAULT, Profile, Settings
+from .tokenizer import Encoded, Tokenizer, refusal
+
+Thresholds = float | Mapping[str, float]
+Found = Prediction | TextError
+WARM_UP_TOKENS = 8
 
 
 def load(
@@ -24,49 +36,86 @@ def load(
     provider: Provider = "auto",
     variant: str | None = None,
     threads: int | None = None,
+    profile: Profile = "latency",
+    batch_tokens: int | None = None,
+    gpu_memory_mb: int | None = None,
+    cuda_graphs: bool = False,
+    warm_up: bool = False,
 ) -> "Classifier":
     """Loads an artifact.
 
     Args:
         folder: An artifact folder that `python -m export` wrote.
-        provider: `cpu`, `cuda`, or `auto`: CUDA where this onnxruntime has it, else the CPU.
+        provider: `cpu`, `cuda`, or `auto`: CUDA where it really works, else the CPU.
         variant: `int8`, `fp32` or `fp16`, to compare them; None for the one that is meant for the provider.
         threads: Threads for one inference; None for one per CPU that this process may use.
+        profile: `latency`: between the operators of an inference its threads stay awake, for 200 us at most. `shared`:
+            they sleep, for machines that have other work; a short text then takes up to 1.5 times as long.
+        batch_tokens: Most tokens of a batch, padding included; None for 512 on a CPU, 16384 on CUDA.
+        gpu_memory_mb: CUDA: the most device memory the session takes, in MiB.
+        cuda_graphs: CUDA: record a graph for each length bucket, for texts that come alone.
+        warm_up: Run the shortest text and the largest batch once, so that the first call is as fast as any other.
 
     Raises:
         ArtifactNotFoundError: There is no artifact.
         ArtifactError: It is damaged, not for this version, or lacks the variant.
-        ProviderError: The provider is unknown, did not start, or is not what the variant is for.
-        DependencyError: onnxruntime is installed twice.
-        SettingError: `threads` is no number from 1 to 256.
+        ProviderError: The provider is unknown, does not work here, or is not what the variant is for.
+        DependencyError: onnxruntime is installed twice, or too old.
+        SettingError: A number is out of range, or the profile unknown.
     """
-    return Classifier(folder, provider=provider, variant=variant, threads=threads)
+    settings = Settings(threads, profile, batch_tokens, gpu_memory_mb, cuda_graphs)
+    artifact = read_artifact(folder)
+    files = artifact.manifest.files
+    used = {TOKENIZER, *(item.file for _, item in choices(provider, variant, artifact.manifest.variants))}
+    others = Task(functools.partial(check_files, artifact, files.keys() - used))  # of which fp32 takes longest
+    try:
+        check_files(artifact, used)
+        classifier = Classifier(artifact, provider=provider, variant=variant, settings=settings)
+    finally:
+        others.result()
+    if warm_up:
+        classifier.warm_up()
+    return classifier
 
 
 class Classifier:
-    """A tokenizer and one onnxruntime session. Threads may share it; made by `load`."""
+    """A tokenizer and one onnxruntime session; made by `load`.
+
+    Threads may share it. It pickles as the path of its artifact and what `load` was asked for, and is loaded again
+    where it is unpickled. A forked process must load its own. `with` closes it.
+    """
 
     def __init__(
-        self, folder: str | os.PathLike[str], *, provider: Provider, variant: str | None, threads: int | None
+        self,
+        artifact: Artifact,
+        *,
+        provider: Provider = "auto",
+        variant: str | None = None,
+        settings: Settings = DEFAULT,
     ) -> None:
-        check_threads(threads)
-        artifact = open_artifact(folder)
-        self.manifest: Manifest = artifact.manifest
-        check_version(self.manifest.min_onnxruntime)
+        """Makes one of an artifact whose files have been checked; args and errors are those of `load`."""
+        manifest = artifact.manifest
+        check_version(manifest.min_onnxruntime)
+        self.manifest: Manifest = manifest
+        self._artifact = artifact
+        self._asked: dict[str, Any] = {"provider": provider, "variant": variant, **dataclasses.asdict(settings)}
         self._session = open_session(
             artifact.folder,
-            self.manifest.variants,
-            provider=provider,
-            name=variant,
-            threads=threads,
-            labels=len(self.manifest.labels),
+            choices(provider, variant, manifest.variants),
+            labels=len(manifest.labels),
+            longest=manifest.max_length,
+            settings=settings,
         )
         self._tokenizer = Tokenizer(
             artifact.folder / TOKENIZER,
-            max_length=self.manifest.max_length,
-            pad_token_id=self.manifest.pad_token_id,
-            vocab_size=self.manifest.vocab_size,
+            max_length=manifest.max_length,
+            stride=manifest.window.stride,
+            pad_token_id=manifest.pad_token_id,
+            vocab_size=manifest.vocab_size,
         )
+        self._batch_tokens = settings.batch_tokens or BATCH_TOKENS[self._session.provider]
+        self._run = functools.partial(run, self._session, self._tokenizer, max_tokens=self._batch_tokens)
+        self._policy = Policy(manifest)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -88,59 +137,233 @@ class Classifier:
         """Threads of one inference."""
         return self._session.threads
 
-    def predict(self, text: str) -> Prediction:
+    def predict(
+        self,
+        text: str,
+        *,
+        top_k: int | None = None,
+        thresholds: Thresholds | None = None,
+        windows: bool | Aggregation = False,
+        with_logits: bool = False,
+    ) -> Prediction:
         """Classifies one text.
+
+        Args:
+            text: The text.
+            top_k: Give so many labels and scores at most, best first.
+            thresholds: Multi-label: the least score at which a label is given, one for all or by label; those that are
+                not named keep the artifact's. Single-label: the score below which no label is given.
+            windows: Read all of a text that is longer than `max_length`, in overlapping windows; a label's score is the
+                mean or the highest of theirs, True for what the artifact says. Otherwise its end is not read.
+            with_logits: Give the logits as well.
 
         Raises:
             TextError: The text is empty, or (TextTypeError) no `str`.
-            InferenceError: The model gave something that is not a number.
+            SettingError: `top_k`, a threshold or `windows` is not what is expected.
+            InferenceError: The model gave something that is not a number, or cannot run.
         """
-        return self._predict_batch(self._tokenizer.encode([text]))[0]
+        policy = self._wanted(top_k, thresholds, windows, with_logits)
+        whole = policy.aggregation is not None
+        found = self._tokenizer.encode_windows(text) if whole else [self._tokenizer.encode(text)]
+        return policies.prediction(self._run(found).tolist(), found, policy)
 
-    def predict_many(self, texts: Iterable[str]) -> list[Prediction]:
+    def predict_many(
+        self,
+        texts: Iterable[str],
+        *,
+        top_k: int | None = None,
+        thresholds: Thresholds | None = None,
+        windows: bool | Aggregation = False,
+        with_logits: bool = False,
+    ) -> list[Prediction]:
         """Classifies texts, in batches of similar length.
 
         Args:
-            texts: Any number of texts; all of them are checked before the first is run.
+            texts: Any number of texts.
+            top_k: As for `predict`, like the other options.
+            thresholds: The same.
+            windows: The same.
+            with_logits: The same.
 
         Returns:
             One prediction per text, in the order of the texts.
 
         Raises:
-            TextError: A text is empty, or (TextTypeError) no `str`; the message has its position.
-            InferenceError: The model gave something that is not a number.
+            TextError: A text is empty, or (TextTypeError) no `str`; the message has its position. With `predict_iter`
+                the others are classified all the same.
+            SettingError: As `predict`.
+            InferenceError: As `predict`.
         """
+        policy = self._wanted(top_k, thresholds, windows, with_logits)
         _check_many(texts)
-        encoded = self._tokenizer.encode(list(texts))
-        predictions: dict[int, Prediction] = {}
-        for positions in batches([len(text.ids) for text in encoded]):
-            batch = self._predict_batch([encoded[position] for position in positions])
-            predictions.update(zip(positions, batch, strict=True))
-        return [predictions[position] for position in range(len(encoded))]
+        texts = list(texts)
+        for error in filter(None, map(refusal, range(len(texts)), texts)):
+            raise error  # better now than after an hour
+        return [found for found in self._stream(texts, policy, return_errors=False) if not isinstance(found, TextError)]
+
+    @overload
+    def predict_iter(
+        self,
+        texts: Iterable[str],
+        *,
+        top_k: int | None = None,
+        thresholds: Thresholds | None = None,
+        windows: bool | Aggregation = False,
+        with_logits: bool = False,
+        return_errors: Literal[False] = False,
+    ) -> Iterator[Prediction]: ...
+
+    @overload
+    def predict_iter(
+        self,
+        texts: Iterable[str],
+        *,
+        top_k: int | None = None,
+        thresholds: Thresholds | None = None,
+        windows: bool | Aggregation = False,
+        with_logits: bool = False,
+        return_errors: bool,
+    ) -> Iterator[Found]: ...
+
+    def predict_iter(
+        self,
+        texts: Iterable[str],
+        *,
+        top_k: int | None = None,
+        thresholds: Thresholds | None = None,
+        windows: bool | Aggregation = False,
+        with_logits: bool = False,
+        return_errors: bool = False,
+    ) -> Iterator[Found]:
+        """Classifies a stream of any length in bounded memory.
+
+        It reads ahead: 192 texts for the first predictions, later up to 4096 (or 2 million characters), to put texts of
+        similar length into batches and to tokenize some while others run.
+
+        Args:
+            texts: The stream.
+            top_k: As for `predict`, like the other options.
+            thresholds: The same.
+            windows: The same.
+            with_logits: The same.
+            return_errors: Give the `TextError` of a text that cannot be classified in its place, instead of raising it,
+                which ends the stream.
+
+        Returns:
+            An iterator over one prediction per text, in the order of the texts. It raises what `predict_many` does.
+        """
+        policy = self._wanted(top_k, thresholds, windows, with_logits)
+        _check_many(texts)
+        return self._stream(texts, policy, return_errors=return_errors)
+
+    def explain(self, text: str, label: str | None = None) -> Explanation:
+        """Tells what each word of a text contributes to a label's score, by leaving it out.
+
+        Runs the model once per word, in batches. Only the part of the text that the model reads is explained.
+
+        Args:
+            text: The text.
+            label: The label; None for the one with the highest score.
+
+        Raises:
+            TextError: As `predict`.
+            SettingError: The label is unknown.
+            InferenceError: As `predict`.
+        """
+        if label is not None and label not in self.labels:
+            raise SettingError(f"unknown label {label!r:.80}: expected one of {', '.join(self.labels):.400}")
+        encoded, offsets = self._tokenizer.locate(text)
+        words = explanation.words(text, offsets)
+        logits = self._run([encoded, *(explanation.without(encoded, tokens) for _, _, tokens in words)])
+        scores = policies.scores(logits[0].tolist(), self.manifest)
+        index = scores.index(max(scores)) if label is None else self.labels.index(label)
+        whole, *rest = explanation.log_odds(logits, index, self.manifest).tolist()
+        return Explanation(
+            label=self.labels[index],
+            score=scores[index],
+            words=tuple(Word(start, end, whole - left) for (start, end, _), left in zip(words, rest, strict=True)),
+            truncated=encoded.truncated,
+        )
 
     def logits(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Returns the raw logits of a few texts, run as one batch: (texts, labels) float32.
 
         Raises:
-            TextError: As `predict`.
+            TextError: As `predict_many`.
+            InferenceError: As `predict`.
         """
         _check_many(texts)
-        if not texts:
-            return np.empty((0, len(self.labels)), np.float32)
-        return self._session.run(self._tokenizer.pad(self._tokenizer.encode(texts)))
+        batch = self._tokenizer.encode_many(texts)
+        return self._session.run(self._tokenizer.pad(batch)) if batch else np.empty((0, len(self.labels)), np.float32)
 
-    def _predict_batch(self, batch: Sequence[Encoded]) -> list[Prediction]:
-        logits = self._session.run(self._tokenizer.pad(batch))
-        rows = policy.scores(logits, self.manifest).tolist()
-        return [
-            Prediction(
-                labels=policy.choose(row, self.manifest),
-                scores=dict(zip(self.labels, row, strict=True)),
-                truncated=encoded.truncated,
-                n_tokens=len(encoded.ids),
-            )
-            for row, encoded in zip(rows, batch, strict=True)
-        ]
+    def warm_up(self) -> None:
+        """Runs a short text and a batch as large as any, so that no later call pays for what the first one sets up."""
+        longest = self.manifest.max_length
+        for rows, length in ((1, WARM_UP_TOKENS), (1, longest), (max(1, self._batch_tokens // longest), longest)):
+            blank = Encoded(np.zeros(min(length, longest), np.int64), None)
+            self._session.run(self._tokenizer.pad([blank] * rows))
+
+    def info(self) -> dict[str, Any]:
+        """Says what a bug report needs, ready for JSON: artifact, variant, provider, settings, versions, machine."""
+        manifest = self.manifest
+        return {
+            "artifact": {
+                "folder": str(self._artifact.folder),
+                "sha256": self._artifact.sha256,
+                "task": manifest.task,
+                "labels": len(manifest.labels),
+                "max_length": manifest.max_length,
+                "base_model": dict(manifest.base_model),
+                "versions": dict(manifest.versions),
+            },
+            "asked_for": self._asked,
+            "provider": self.provider,
+            "variant": self.variant,
+            "threads": self.threads,
+            "batch_tokens": self._batch_tokens,
+            "exact_int8": not saturates(),
+            **describe(),
+        }
+
+    def close(self) -> None:
+        """Gives memory and threads back; a later call is an `InferenceError`, those under way come to their end."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(load, **self._asked), (self._artifact.folder,)
+
+    def _wanted(
+        self, top_k: int | None, thresholds: Thresholds | None, windows: bool | Aggregation, with_logits: bool
+    ) -> Policy:
+        if top_k is None and thresholds is None and windows is False and not with_logits:
+            return self._policy
+        return policies.policy(
+            self.manifest, top_k=top_k, thresholds=thresholds, windows=windows, with_logits=with_logits
+        )
+
+    def _stream(self, texts: Iterable[str], policy: Policy, *, return_errors: bool) -> Iterator[Found]:
+        """Yields predictions in order; chunk after chunk is tokenized while the one before runs."""
+        position = 0
+        encode = functools.partial(self._tokenizer.try_encode, windows=policy.aggregation is not None)
+        for chunk in prepared(encode, chunks(texts)):
+            good = [windows for windows in chunk if not isinstance(windows, TextError)]
+            if len(good) < len(chunk) and not return_errors:
+                error = next(windows for windows in chunk if isinstance(windows, TextError))
+                raise type(error)(position + error.position, error.reason)
+            logits = self._run([window for windows in good for window in windows])
+            found = iter(policies.predictions(logits, good, policy))
+            for windows in chunk:
+                if isinstance(windows, TextError):
+                    yield type(windows)(position, windows.reason)
+                else:
+                    yield next(found)
+                position += 1
 
 
 def _check_many(texts: object) -> None:

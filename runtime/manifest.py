@@ -24,6 +24,7 @@ MAX_LENGTH = 1 << 20
 RELEASE = re.compile(r"\d{1,4}(\.\d{1,4}){1,2}")
 Task = Literal["single_label", "multi_label"]
 Precision = Literal["fp32", "int8", "fp16"]
+Aggregation = Literal["max", "mean"]
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,15 @@ class Variant:
 
 @dataclass(frozen=True)
 class Window:
-    """How texts beyond `max_length` may be cut into overlapping windows."""
+    """How texts beyond `max_length` may be cut into overlapping windows.
+
+    Attributes:
+        stride: Tokens from the start of one window to the start of the next, special tokens left out.
+        aggregation: How a label's scores in the windows become one.
+    """
 
     stride: int
-    aggregation: Literal["max", "mean"]
+    aggregation: Aggregation
 
 
 @dataclass(frozen=True)

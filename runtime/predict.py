@@ -16,7 +16,7 @@ from .errors import SettingError, TextError
 from .exit_status import exit_status
 from .policy import Prediction
 from .providers import PROVIDERS
-from .threads import check_threads
+from .settings import MAX_THREADS, check_number
 from .tokenizer import EMPTY
 
 CHUNK_BYTES = 1 << 16
@@ -36,7 +36,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     if args.provider not in ("auto", *PROVIDERS):
         parser.error(f"unknown provider {args.provider!r}: expected auto, {', '.join(sorted(PROVIDERS))}")
     try:
-        check_threads(args.threads)
+        check_number("threads", args.threads, MAX_THREADS)
     except SettingError as error:
         parser.error(f"--{error}")
     return args

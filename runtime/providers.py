@@ -4,25 +4,15 @@ The variant follows the provider: fp16 is ten times slower on a CPU than int8, i
 fp16 (onnxruntime moves it to the CPU and back).
 """
 
-import os
 from collections.abc import Mapping, Sequence
-from importlib import metadata
+from pathlib import Path
 from typing import Literal
 
+from .engine import onnxruntime
 from .errors import ArtifactError, DependencyError, ProviderError
 from .manifest import Variant
 
-# Since 1.29, onnxruntime keeps a device id and a database under HOME and has a thread that reports to Microsoft, which
-# also hangs every forked child at its exit. It reads this once, when it is imported; 0 leaves all that on.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-try:
-    import onnxruntime
-except ImportError as missing:
-    raise DependencyError(
-        "onnxruntime is not installed: pip install 'litmus-onnx[cpu]', or 'litmus-onnx[gpu]' for CUDA"
-    ) from missing
-
+PACKAGES = Path(onnxruntime.__file__).parents[1]  # where pip puts both, and what it knows of them
 Provider = Literal["auto", "cpu", "cuda"]
 PROVIDERS: Mapping[str, str] = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 PREFERRED: Mapping[str, tuple[str, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("int8", "fp32")}
@@ -78,8 +68,8 @@ def _best(provider: str, name: str | None, variants: Sequence[Variant]) -> Varia
 
 def _check_onnxruntime() -> None:
     """Refuses to load with two distributions of onnxruntime, which overwrite each other's files."""
-    found = {distribution.name for distribution in metadata.distributions()}
-    if {"onnxruntime", "onnxruntime-gpu"} <= found:
+    installed = {path.name.partition("-")[0] for path in PACKAGES.glob("onnxruntime*.dist-info")}
+    if {"onnxruntime", "onnxruntime_gpu"} <= installed:
         raise DependencyError(
             "both onnxruntime and onnxruntime-gpu are installed and overwrite each other: "
             "pip uninstall both, then install 'litmus-onnx[cpu]' or 'litmus-onnx[gpu]'"

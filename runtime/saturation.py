@@ -9,8 +9,8 @@ With less than those it does nothing at all, and with them it costs a CPU that n
 import functools
 
 import numpy as np
-import onnxruntime
 
+from .engine import onnxruntime
 from .onnx_file import number, text
 
 ROWS, DEPTH, COLUMNS = 4, 64, 16

@@ -2,9 +2,12 @@
 
 Knows providers, threads and memory; knows nothing of text or labels. Settings and why:
 
-- `session.intra_op.spin_duration_us` 200: threads wait that long for the next operator before they sleep. As fast as
-  onnxruntime's default, 1.2 to 1.6 times faster than no spinning, and 4 ms of CPU in the second after a query; the
-  default burns whole cores in older releases and 29 ms in this one.
+- profile `latency`: `session.intra_op.spin_duration_us` 200, threads wait that long for the next operator before they
+  sleep. As fast as onnxruntime's default, 1.2 to 1.6 times faster than no spinning, and 4 ms of CPU in the second after
+  a query; the default burns whole cores in older releases and 29 ms in this one.
+- profile `shared`: `session.intra_op.allow_spinning` 0, no CPU is taken from others while nothing is computed.
+- the arena for activations stays on in both: without it the process is slower and grows further, and to shrink it after
+  each run makes both far worse (docs/experiments.md). It grows to what the largest batch needs, which has a bound.
 - no graph optimization: the graph is exported as it is fastest; the extended level puts in SkipLayerNormalization and
   BiasGelu, which are slower (docs/experiments.md).
 - but for int8 on a CPU that `saturation` finds out about: `session.x64quantprecision` with the extended level, which is
@@ -29,46 +32,62 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
+from .cuda import Graphs, provider_options, run_bound
+from .engine import onnxruntime
 from .errors import ArtifactError, DependencyError, InferenceError, ProviderError
-from .manifest import Variant
+from .manifest import MAX_LENGTH, Variant
 from .onnx_file import mapped_skeleton, separate
-from .providers import PROVIDERS, choices
+from .providers import PROVIDERS
 from .saturation import saturates
+from .settings import DEFAULT, Settings
 from .threads import available_cpus
 
 SLOW = ("SkipLayerNormFusion", "BiasGeluFusion")
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUT = "logits"
 OUT_OF_MEMORY = ("bad_alloc", "allocate memory")  # in onnxruntime's messages and the operating system's
+SPINNING: Mapping[str, tuple[str, str]] = {
+    "latency": ("session.intra_op.spin_duration_us", "200"),
+    "shared": ("session.intra_op.allow_spinning", "0"),
+}
 
 
 class Session:
     """A loaded model: arrays of token ids in, logits out."""
 
-    def __init__(self, folder: Path, variant: Variant, *, provider: str, threads: int | None, labels: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        variant: Variant,
+        *,
+        provider: str,
+        labels: int,
+        longest: int = MAX_LENGTH,
+        settings: Settings = DEFAULT,
+    ) -> None:
         """Creates the session and checks its inputs and output once.
 
         Args:
             folder: The artifact, already verified.
             variant: Which of its ONNX files to load.
             provider: `cpu` or `cuda`.
-            threads: Threads for one inference; None for one per available CPU.
             labels: Expected length of a row of logits.
+            longest: Tokens that the model reads at most.
+            settings: How to use the machine.
 
         Raises:
-            ProviderError: The provider did not come up.
+            ProviderError: The provider did not come up, or cannot run the model.
             ArtifactError: The file is no model, or its inputs or output are not what the manifest says.
             InferenceError: There is not enough memory.
         """
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or available_cpus()
+        options.intra_op_num_threads = settings.threads or available_cpus()
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.spin_duration_us", "200")
+        options.add_session_config_entry(*SPINNING[settings.profile])
         precise = variant.name == "int8" and provider == "cpu" and saturates()
         if precise:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -76,7 +95,9 @@ class Session:
         path = (folder / variant.file).resolve()
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
         name = PROVIDERS[provider]
+        extras = {}
         if provider == "cuda":
+            extras = provider_options(settings.gpu_memory_mb, graphs=settings.cuda_graphs)
             with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find
                 onnxruntime.preload_dlls()  # finds the CUDA libraries of the nvidia-* wheels
         try:
@@ -84,7 +105,7 @@ class Session:
             self._session = onnxruntime.InferenceSession(
                 separate(model) if precise else model,
                 options,
-                providers=[name],
+                providers=[(name, extras)],
                 disabled_optimizers=SLOW,
                 enable_fallback=False,
             )
@@ -107,14 +128,17 @@ class Session:
             raise ProviderError(f"{name} did not start on this machine; use provider 'cpu', or install its libraries")
         self.provider = provider
         self.variant = variant.name
+        self.labels = labels
+        self.settings = settings
         self.threads: int = options.intra_op_num_threads
         self._check(variant.file, labels)
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))  # given back by __del__, or never
+        self._graphs: Graphs | None = None
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))  # given back by close, or never
         self._process = os.getpid()
-
-    def __del__(self) -> None:
-        if os.getpid() == getattr(self, "_process", None):
-            ctypes.pythonapi.Py_DecRef(ctypes.py_object(self._session))
+        if provider == "cuda":
+            if settings.cuda_graphs:
+                self._graphs = Graphs(self._session, OUTPUT, labels, longest=longest, device="cuda")
+            self._try()
 
     def run(self, inputs: Mapping[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
         """Runs one batch.
@@ -126,18 +150,48 @@ class Session:
             Logits, (batch, labels) float32.
 
         Raises:
-            InferenceError: onnxruntime cannot compute them, or this is another process than the one that loaded it.
+            InferenceError: onnxruntime cannot compute them, the session is closed, or this is another process than the
+                one that loaded it.
         """
         if os.getpid() != self._process:
             raise InferenceError("the classifier was loaded before this process was forked; load it in every process")
+        session = self._session
+        if session is None:
+            raise InferenceError("the classifier is closed; load it again")
+        named = {name: inputs[name] for name in self._inputs}
+        expected = len(named[self._inputs[0]])
         try:
-            (logits,) = self._session.run([OUTPUT], {name: inputs[name] for name in self._inputs})
+            if self.provider == "cpu":
+                (logits,) = session.run([OUTPUT], named)
+            elif self._graphs is not None and expected == 1:
+                logits = self._graphs.run(named)
+            else:
+                logits = run_bound(session, named, OUTPUT, graphs=self._graphs is not None)
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise InferenceError(f"onnxruntime failed on {self.provider}: {_first_line(error)}") from error
-        expected = len(inputs[self._inputs[0]])
         if len(logits) != expected:
             raise InferenceError(f"the model gave {len(logits)} rows of logits for {expected} texts; export it again")
         return np.asarray(logits, np.float32)
+
+    def close(self) -> None:
+        """Gives memory and threads back, once the runs of other threads have ended; a second time does nothing."""
+        session, self._session, self._graphs = self._session, None, None
+        if session is not None and os.getpid() == self._process:
+            ctypes.pythonapi.Py_DecRef(ctypes.py_object(session))
+
+    def __del__(self) -> None:
+        if os.getpid() == getattr(self, "_process", None):
+            self.close()
+
+    def _try(self) -> None:
+        """Runs two tokens: CUDA may start and then lack the kernels for this GPU."""
+        try:
+            self.run({name: np.ones((1, 2), np.int64) for name in INPUTS})
+        except InferenceError as error:
+            self.close()
+            raise ProviderError(
+                f"{self.provider} starts but cannot run the model here; use provider 'cpu'. {error}"
+            ) from error
 
     def _check(self, file: str, labels: int) -> None:
         for node in self._session.get_inputs():
@@ -159,19 +213,24 @@ class Session:
 
 
 def open_session(
-    folder: Path, variants: Sequence[Variant], *, provider: str, name: str | None, threads: int | None, labels: int
+    folder: Path,
+    attempts: Sequence[tuple[str, Variant]],
+    *,
+    labels: int,
+    longest: int,
+    settings: Settings = DEFAULT,
 ) -> Session:
-    """Creates a session on the first provider that really starts, with the variant that is meant for it.
+    """Creates a session on the first provider that really works.
 
-    Args and errors are those of `Session`, and of `providers.choices`.
+    `attempts` are those of `providers.choices`; the other arguments, and the errors, are those of `Session`.
     """
-    *attempts, last = choices(provider, name, variants)
-    for attempt, variant in attempts:
+    *others, last = attempts
+    for provider, variant in others:
         try:
-            return Session(folder, variant, provider=attempt, threads=threads, labels=labels)
+            return Session(folder, variant, provider=provider, labels=labels, longest=longest, settings=settings)
         except ProviderError:
             continue
-    return Session(folder, last[1], provider=last[0], threads=threads, labels=labels)
+    return Session(folder, last[1], provider=last[0], labels=labels, longest=longest, settings=settings)
 
 
 def check_version(minimum: str) -> None:

@@ -1,24 +1,8 @@
-"""How many threads an inference gets: what the caller asks for, or what the operating system grants this process."""
+"""How many threads an inference gets unless it is told: what the operating system grants this process."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
-
-from .errors import SettingError
-
-MAX_THREADS = 256
-
-
-def check_threads(threads: object) -> None:
-    """Refuses a number of threads that onnxruntime would take the machine down with.
-
-    Raises:
-        SettingError: It is neither None nor a whole number from 1 to `MAX_THREADS`.
-    """
-    whole = isinstance(threads, int) and not isinstance(threads, bool)
-    if threads is not None and not (whole and 1 <= cast(int, threads) <= MAX_THREADS):
-        raise SettingError(f"threads: expected a whole number from 1 to {MAX_THREADS}, found {str(threads)[:40]}")
 
 
 def available_cpus(root: Path = Path("/")) -> int:

@@ -21,14 +21,14 @@ from typing import Any, Literal, TextIO, cast
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from . import policy
 from .artifact import FOREIGN_CODE, Artifact, open_artifact
-from .classifier import load
+from .classifier import Classifier
+from .engine import onnxruntime
 from .errors import ArtifactError, LitmusError, ProviderError
 from .exit_status import discard_output, exit_status
-from .manifest import Variant
+from .manifest import Manifest, Variant
 from .onnx_file import mapped_skeleton
 from .providers import PROVIDERS, Provider, choices
 
@@ -195,15 +195,15 @@ def _compared(artifact: Artifact, variant: Variant, name: str) -> Outcome:
     """Runs the golden texts alone and in a batch, and compares them with what is recorded."""
     manifest = artifact.manifest
     provider = next(short for short in PROVIDERS if PROVIDERS[short] == name)
-    classifier = load(artifact.folder, provider=cast(Provider, provider), variant=variant.name)
+    classifier = Classifier(artifact, provider=cast(Provider, provider), variant=variant.name)
     texts = [golden.text for golden in manifest.golden]
     recorded = np.array([golden.scores for golden in manifest.golden] if variant.name == "fp32" else variant.golden)
     alone = np.concatenate([classifier.logits([text]) for text in texts])
     together = classifier.logits(texts)
-    found = policy.scores(alone, manifest)
+    found = _scores(alone, manifest)
     method = (variant.quantization or {}).get("method")
     if method != "dynamic":  # its scales, and so its answers, are those of the whole batch
-        recorded, found = np.tile(recorded, (2, 1)), np.concatenate([found, policy.scores(together, manifest)])
+        recorded, found = np.tile(recorded, (2, 1)), np.concatenate([found, _scores(together, manifest)])
     difference = float(np.abs(found - recorded).max())
     drift = np.abs(_log_odds(found) - _log_odds(recorded))
     rows = list(zip(found.tolist(), recorded.tolist(), strict=True))
@@ -220,6 +220,10 @@ def _compared(artifact: Artifact, variant: Variant, name: str) -> Outcome:
     else:
         return Outcome(variant.name, name, "good", figures, difference)
     return Outcome(variant.name, name, "failed", failure, difference)
+
+
+def _scores(logits: npt.NDArray[np.float32], manifest: Manifest) -> npt.NDArray[np.float64]:
+    return np.array([policy.scores(row, manifest) for row in logits.tolist()])
 
 
 def _log_odds(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -65,7 +65,7 @@ def test_token_ids_are_those_of_transformers(multi_label_checkpoint: Path, multi
     texts = [*TEXTS, "Doctor: hello  there"]
     expected = tokenizer(texts, padding=True, truncation=True, return_tensors="np")
     runtime_tokenizer = load(multi_label_artifact, provider="cpu")._tokenizer
-    found = runtime_tokenizer.pad(runtime_tokenizer.encode(texts))
+    found = runtime_tokenizer.pad(runtime_tokenizer.encode_many(texts))
     np.testing.assert_array_equal(found["input_ids"], expected["input_ids"])
     np.testing.assert_array_equal(found["attention_mask"], expected["attention_mask"])
 

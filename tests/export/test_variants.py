@@ -121,13 +121,13 @@ def test_no_text_is_used_twice(trained: Path) -> None:
     data = training_data(str(trained))
 
     def ids(texts: tuple[str, ...]) -> list[list[int]]:
-        return [encoded.ids for encoded in tokenizer.encode(texts)]
+        return [encoded.ids.tolist() for encoded in tokenizer.encode_many(texts)]
 
     assert len(found.calibration) == 64
-    assert all(text.ids in ids(data.train.texts) for text in found.calibration)
-    assert [text.ids for text in found.selection.texts] == ids(data.validation.texts)
+    assert all(text.ids.tolist() in ids(data.train.texts) for text in found.calibration)
+    assert [text.ids.tolist() for text in found.selection.texts] == ids(data.validation.texts)
     assert found.test is not None
-    assert [text.ids for text in found.test.texts] == ids(data.test.texts)
+    assert [text.ids.tolist() for text in found.test.texts] == ids(data.test.texts)
 
 
 @pytest.fixture
@@ -180,8 +180,8 @@ def test_calibration_file_beside_a_record(trained: Path, tmp_path: Path) -> None
     data, file = training_data(str(trained)), tmp_path / "texts.txt"
     file.write_text("\n".join([*data.test.texts, *data.validation.texts, "of our own", *data.train.texts]))
     found = gather(source, tokenizer, file, 4)
-    expected = tokenizer.encode(["of our own", *data.train.texts[:3]])
-    assert [text.ids for text in found.calibration] == [text.ids for text in expected]
+    expected = tokenizer.encode_many(["of our own", *data.train.texts[:3]])
+    assert [text.ids.tolist() for text in found.calibration] == [text.ids.tolist() for text in expected]
 
 
 def test_empty_calibration_file_beside_a_record(
@@ -249,7 +249,7 @@ def test_seeded_sample(monkeypatch: pytest.MonkeyPatch, trained: Path) -> None:
     """Two exports calibrate on the same rows, so they give the same artifact; another seed takes others."""
     source = open_checkpoint(str(trained))
     take: Callable[[], list[list[int]]] = lambda: [  # noqa: E731
-        text.ids for text in gather(source, command._tokenizer(source), None, 32).calibration
+        text.ids.tolist() for text in gather(source, command._tokenizer(source), None, 32).calibration
     ]
     first = take()
     assert take() == first

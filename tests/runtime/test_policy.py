@@ -1,14 +1,14 @@
 """From logits to labels: the decisions that the manifest stores."""
 
 import dataclasses
+import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from runtime import InferenceError
-from runtime.manifest import Manifest
-from runtime.policy import choose, scores
+from runtime.manifest import Manifest, Task
+from runtime.policy import aggregate, choose, scores
 
 
 @pytest.fixture
@@ -19,17 +19,18 @@ def manifest(artifact: Path) -> Manifest:
 
 def test_softmax_with_temperature(manifest: Manifest) -> None:
     """Logits are divided by the temperature first; the softmax by hand."""
-    logits = np.log(np.array([[1.0, 4.0, 16.0]], np.float32))
-    np.testing.assert_allclose(scores(logits, manifest), [[1 / 21, 4 / 21, 16 / 21]], rtol=1e-6)
+    logits = [math.log(1), math.log(4), math.log(16)]
+    assert scores(logits, manifest) == pytest.approx([1 / 21, 4 / 21, 16 / 21])
     halved = dataclasses.replace(manifest, temperature=2.0)
-    np.testing.assert_allclose(scores(logits, halved), [[1 / 7, 2 / 7, 4 / 7]], rtol=1e-6)
+    assert scores(logits, halved) == pytest.approx([1 / 7, 2 / 7, 4 / 7])
 
 
 def test_sigmoid_with_temperature(manifest: Manifest) -> None:
-    """Each label on its own; huge logits do not overflow."""
+    """Each label on its own; huge logits do not overflow, small ones keep their digits."""
     multi_label = dataclasses.replace(manifest, task="multi_label", thresholds=(0.5,) * 3, temperature=2.0)
-    logits = np.array([[2 * np.log(3.0), 0.0, -1e6]], np.float32)
-    np.testing.assert_allclose(scores(logits, multi_label), [[0.75, 0.5, 0.0]], atol=1e-7)
+    assert scores([2 * math.log(3), 0, -2 * math.log(3)], multi_label) == pytest.approx([0.75, 0.5, 0.25])
+    assert scores([1e38, -1e38, -80], multi_label) == pytest.approx([1, 0, math.exp(-40)], rel=1e-9)
+    assert scores([3e38, -3e38, 0], manifest) == [1, 0, 0]
 
 
 def test_abstains_below_its_level(manifest: Manifest) -> None:
@@ -47,8 +48,17 @@ def test_threshold_per_label(manifest: Manifest) -> None:
     assert choose([0.0, 0.1, 0.4], multi_label) == ()
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_is_no_score(manifest: Manifest, bad: float) -> None:
-    """Not even beside good rows."""
+    """Not even beside good ones."""
     with pytest.raises(InferenceError, match="NaN or infinite"):
-        scores(np.array([[0, 1, 2], [0, bad, 2]], np.float32), manifest)
+        scores([0, bad, 2], manifest)
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_windows_become_one(manifest: Manifest, task: Task) -> None:
+    """Mean of each label, or the highest; the highest of a single-label task are made to sum to one again."""
+    rows = [[0.5, 0.25, 0.25], [0.25, 0.75, 0.0]]
+    assert aggregate(rows, "mean", task) == [0.375, 0.5, 0.125]
+    highest = [1 / 3, 1 / 2, 1 / 6] if task == "single_label" else [0.5, 0.75, 0.25]
+    assert aggregate(rows, "max", task) == pytest.approx(highest)

@@ -2,15 +2,13 @@
 
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
 import pytest
 
-from runtime import Classifier, DependencyError, ProviderError, load
+from runtime import Classifier, DependencyError, ProviderError, load, providers
 from runtime.onnx_file import skeleton
 
 
@@ -53,10 +51,13 @@ def test_auto_falls_back_if_cuda_does_not_start(artifact: Path, monkeypatch: pyt
         load(artifact, provider="cuda")
 
 
-def test_two_onnxruntimes(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_onnxruntimes(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both distributions overwrite each other's files: the message says what to do."""
-    both = [SimpleNamespace(name="onnxruntime"), SimpleNamespace(name="onnxruntime-gpu")]
-    monkeypatch.setattr(metadata, "distributions", lambda: both)
+    for name in ("onnxruntime-1.31.1.dist-info", "onnxruntime_gpu-1.31.1.dist-info"):
+        (tmp_path / name).mkdir()
+    assert Path(onnxruntime.__file__).parents[1] == providers.PACKAGES
+    assert list(providers.PACKAGES.glob("onnxruntime*.dist-info"))
+    monkeypatch.setattr(providers, "PACKAGES", tmp_path)
     with pytest.raises(DependencyError, match=r"overwrite each other.*litmus-onnx\[cpu\]"):
         load(artifact)
 

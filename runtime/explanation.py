@@ -1,0 +1,96 @@
+"""Which words speak for a label: what the model says without each of them.
+
+Occlusion by leaving words out (Li, Monroe and Jurafsky, 2016, "Understanding Neural Networks through Representation
+Erasure"). It needs nothing but the model's answers. Words that say the same hide one another: without one of them the
+other still speaks.
+"""
+
+import bisect
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .manifest import Manifest
+from .tokenizer import Encoded
+
+IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # and kana
+WORD = re.compile(rf"[{IDEOGRAPHS}]|[^\s{IDEOGRAPHS}]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of the text and what it contributes.
+
+    Attributes:
+        start: Where it begins, in characters of the text.
+        end: Where it ends.
+        contribution: Log odds of the label that are lost without the word; negative if it speaks against the label.
+    """
+
+    start: int
+    end: int
+    contribution: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the words of a text contribute to a label's score.
+
+    Attributes:
+        label: The label.
+        score: Its score for the text.
+        words: Those that the model reads, in order.
+        truncated: The text was longer than the model's `max_length`; what was not read has no words here.
+    """
+
+    label: str
+    score: float
+    words: tuple[Word, ...]
+    truncated: bool
+
+
+def words(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int, list[int]]]:
+    """Groups tokens to words: what is between white space, or a single ideograph.
+
+    Args:
+        text: The text.
+        offsets: Start and end of each token in it, in characters; empty for tokens that are not from the text.
+
+    Returns:
+        For each word where its tokens start and end in the text, and their positions.
+    """
+    starts = [match.start() for match in WORD.finditer(text, 0, max(end for _, end in offsets))]
+    tokens: dict[int, list[int]] = {}
+    for position, (start, end) in enumerate(offsets):
+        if start < end:
+            tokens.setdefault(bisect.bisect_right(starts, start), []).append(position)
+    return [
+        (min(offsets[position][0] for position in word), max(offsets[position][1] for position in word), word)
+        for _, word in sorted(tokens.items())
+    ]
+
+
+def without(encoded: Encoded, positions: Sequence[int]) -> Encoded:
+    """Returns a text's tokens without some."""
+    type_ids = None if encoded.type_ids is None else np.delete(encoded.type_ids, positions)
+    return Encoded(np.delete(encoded.ids, positions), type_ids)
+
+
+def log_odds(logits: npt.NDArray[np.float32], label: int, manifest: Manifest) -> npt.NDArray[np.float64]:
+    """Returns log(p / (1 - p)) of a label's score p, without the rounding of scores that are nearly 0 or 1.
+
+    Args:
+        logits: (batch, labels) float32.
+        label: Position of the label.
+        manifest: Gives task and temperature.
+
+    Returns:
+        (batch,) float64.
+    """
+    scaled = logits.astype(np.float64) / manifest.temperature
+    if manifest.task == "multi_label":
+        return np.asarray(scaled[:, label])
+    return np.asarray(scaled[:, label] - np.logaddexp.reduce(np.delete(scaled, label, axis=1), axis=1))
