@@ -50,5 +50,9 @@ class TextTypeError(TextError, TypeError):
     """A text is not a `str`."""
 
 
+class InputError(LitmusError, ValueError):
+    """A file of texts cannot be read, or the file for the results cannot be written."""
+
+
 class InferenceError(LitmusError, RuntimeError):
     """The model cannot run here as it is, or gave something that is not a score."""

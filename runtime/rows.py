@@ -1,0 +1,127 @@
+"""Writes predictions: JSON Lines, CSV, TSV, or a table for people. The text is among them only if it was asked for."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Literal, TextIO
+
+from .errors import TextError
+from .explanation import Explanation
+from .policy import Prediction
+from .records import Record
+
+Format = Literal["table", "jsonl", "csv", "tsv"]
+Row = Mapping[str, Any]
+DIGITS = 6
+ID_WIDTH, MAX_LABEL_WIDTH, MIN_TEXT_WIDTH = 12, 40, 20
+
+
+def row(
+    record: Record,
+    found: Prediction | TextError,
+    *,
+    with_id: bool = False,
+    with_text: bool = False,
+    explanation: Explanation | None = None,
+) -> dict[str, Any]:
+    """Returns what is written of a text.
+
+    Args:
+        record: Where it is from.
+        found: Its prediction, or why there is none.
+        with_id: Give the record's id.
+        with_text: Give the text.
+        explanation: Give what the words contribute, by their places in the text.
+    """
+    fields: dict[str, Any] = {"index": record.index}
+    if with_id:
+        fields["id"] = record.id
+    if isinstance(found, TextError):
+        fields["error"] = record.error or found.reason
+    else:
+        fields["labels"] = list(found.labels)
+        fields["scores"] = _rounded(found.scores)
+        fields |= {"abstained": found.abstained, "truncated": found.truncated, "n_tokens": found.n_tokens}
+    if isinstance(found, Prediction) and found.windows:
+        fields["windows"] = [asdict(window) | {"scores": _rounded(window.scores)} for window in found.windows]
+        for window in fields["windows"]:
+            del window["logits"]
+    if explanation is not None:
+        fields["explained"] = explanation.label
+        fields["words"] = [[word.start, word.end, round(word.contribution, DIGITS)] for word in explanation.words]
+    if with_text:
+        fields["text"] = record.text
+    return fields
+
+
+def writer(
+    form: Format, output: TextIO, labels: Sequence[str], *, with_id: bool, with_text: bool
+) -> Callable[[Row], None]:
+    """Returns what writes a row, as `row` makes it, and begins with the header where there is one.
+
+    Args:
+        form: `jsonl`: everything. `csv`, `tsv`: labels joined by `|`, a column for each label's score, and flags.
+            `table`: for a terminal.
+        output: Receives it.
+        labels: The classifier's.
+        with_id: As for `row`.
+        with_text: As for `row`.
+    """
+    if form == "jsonl":
+        return lambda fields: print(json.dumps(fields, ensure_ascii=False), file=output)
+    if form == "table":
+        return _table(output, labels, with_id=with_id, with_text=with_text)
+    return _delimited(output, "," if form == "csv" else "\t", labels, with_id=with_id, with_text=with_text)
+
+
+def printable(text: str) -> str:
+    """Replaces what a terminal might obey, or break a line at."""
+    return "".join(character if character.isprintable() else "\N{MIDDLE DOT}" for character in text)
+
+
+def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
+    return {label: round(score, DIGITS) for label, score in scores.items()}
+
+
+def _delimited(
+    output: TextIO, delimiter: str, labels: Sequence[str], *, with_id: bool, with_text: bool
+) -> Callable[[Row], None]:
+    lines = csv.writer(output, delimiter=delimiter, lineterminator="\n")
+    flags = ["abstained", "truncated", "n_tokens"]
+    names = ["index", *["id"] * with_id, "labels", *(f"score_{label}" for label in labels), *flags]
+    lines.writerow([*names, *["text"] * with_text, "error"])
+
+    def write(fields: Row) -> None:
+        scores = fields.get("scores", {})
+        cells = [fields["index"], *[fields.get("id")] * with_id, "|".join(fields.get("labels", ()))]
+        cells += [scores.get(label) for label in labels]
+        cells += [str(fields[flag]).lower() if flag in fields else None for flag in flags]
+        lines.writerow([*cells, *[fields.get("text")] * with_text, fields.get("error")])
+
+    return write
+
+
+def _table(output: TextIO, labels: Sequence[str], *, with_id: bool, with_text: bool) -> Callable[[Row], None]:
+    label_width = min(MAX_LABEL_WIDTH, max(len("label"), *map(len, labels)))
+    left = f"{{:>{ID_WIDTH}}}  {{:<{label_width}}}  {{:>6}}  "
+    text_width = max(MIN_TEXT_WIDTH, shutil.get_terminal_size().columns - ID_WIDTH - label_width - 24)
+    head = "id" if with_id else "index"
+    print(left.format(head, "label", "score") + ("flags" if not with_text else "flags      text"), file=output)
+
+    def write(fields: Row) -> None:
+        name = printable(str(fields.get("id") if with_id else fields["index"]))[:ID_WIDTH]
+        scores = fields.get("scores", {})
+        given = fields.get("labels") or ["-"]
+        flags = [flag for flag in ("abstained", "truncated") if fields.get(flag)]
+        last = f"error: {fields['error']}" if "error" in fields else ", ".join(flags)
+        if with_text:
+            last = f"{last:<9}  {printable(fields['text'])[:text_width]}"
+        for position, label in enumerate(given):
+            score = max(scores.values(), default=0.0) if label == "-" else scores[label]
+            cells = (name, printable(label)[:label_width], f"{score:.4f}" if scores else "")
+            print((left.format(*cells) + last).rstrip(), file=output)
+            name = last = "" if position == 0 else last
+
+    return write
