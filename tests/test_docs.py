@@ -1,0 +1,55 @@
+"""docs/runtime.md: its examples run as they stand, in the order they stand."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import runtime
+from runtime.predict import parse_args
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs/runtime.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """Returns the page's code blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def test_library(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the artifact is another."""
+    names: dict[str, Any] = {}
+    for block in blocks("python"):
+        exec(block.replace("build/artifact", str(artifact)), names)
+    assert names["prediction"].windows
+    assert names["explanation"].words
+    assert len(names["predictions"]) == 2
+    assert "text 2: it is empty" in capsys.readouterr().out
+
+
+def test_command_line(artifact: Path, tmp_path: Path) -> None:
+    """Exit status 0, and the files are there."""
+    (tmp_path / "notes.csv").write_text("id,note\n7,late\n8,calm\n")
+    for block in blocks("sh"):
+        for line in block.splitlines():
+            command = line.replace("python -m", f"PYTHONPATH={ROOT} {sys.executable} -m")
+            command = command.replace("build/artifact", str(artifact))
+            subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "found.csv").read_text().count("\n") == 3
+    assert "</article>" in (tmp_path / "page.html").read_text()
+
+
+def test_tables() -> None:
+    """Every argument of `load`, every option of the command line that is named, and every error is there."""
+    rows = re.findall(r"^\| (`.*?`) \|", PAGE, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    arguments = {*inspect.signature(runtime.load).parameters} - {"folder"}
+    errors = {name for name in runtime.__all__ if name.endswith("Error")} - {"LitmusError"}
+    assert named == arguments | errors
+    for option in set(re.findall(r"`(--[a-z-]+)`", PAGE)):
+        assert option.removeprefix("--").replace("-", "_") in vars(parse_args(["--model", "x"]))
