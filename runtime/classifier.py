@@ -14,6 +14,7 @@ from . import policy as policies
 from .artifact import TOKENIZER, Artifact, check_files, read_artifact
 from .background import Task
 from .batches import BATCH_TOKENS, chunks, prepared, run
+from .cuda import BUCKET
 from .errors import SettingError, TextError, TextTypeError
 from .explanation import Explanation, Word
 from .machine import describe
@@ -297,11 +298,15 @@ class Classifier:
         return self._session.run(self._tokenizer.pad(batch)) if batch else np.empty((0, len(self.labels)), np.float32)
 
     def warm_up(self) -> None:
-        """Runs a short text and a batch as large as any, so that no later call pays for what the first one sets up."""
+        """Runs a short text and a batch as large as any, so that no later call pays for what the first one sets up.
+
+        With `cuda_graphs` it records them all.
+        """
         longest = self.manifest.max_length
-        for rows, length in ((1, WARM_UP_TOKENS), (1, longest), (max(1, self._batch_tokens // longest), longest)):
-            blank = Encoded(np.zeros(min(length, longest), np.int64), None)
-            self._session.run(self._tokenizer.pad([blank] * rows))
+        lengths = range(BUCKET, longest, BUCKET) if self._asked["cuda_graphs"] else [min(WARM_UP_TOKENS, longest)]
+        for rows, length in *((1, length) for length in (*lengths, longest)), (self._batch_tokens // longest, longest):
+            blank = Encoded(np.zeros(length, np.int64), None)
+            self._session.run(self._tokenizer.pad([blank] * max(1, rows)))
 
     def info(self) -> dict[str, Any]:
         """Says what a bug report needs, ready for JSON: artifact, variant, provider, settings, versions, machine."""

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -276,6 +277,16 @@ def test_fixed_batch(copy: Path) -> None:
 
     change_model(copy, fix)
     assert "expected int64 of (batch, sequence), any number of both" in refusal(copy)
+
+
+def test_file_that_does_not_run_is_checked_as_well(int8_copy: Path) -> None:
+    """The fp32 model beside int8: another thread looks at it, and loading waits for what it finds."""
+    flip_bit(int8_copy / "onnx/model.onnx")
+    assert "onnx/model.onnx: its sha256 is not the one in the manifest" in refusal(int8_copy)
+    threads = threading.active_count()
+    flip_bit(int8_copy / "onnx/model_int8.onnx")
+    assert "its sha256 is not the one in the manifest" in refusal(int8_copy)
+    assert threading.active_count() == threads
 
 
 def test_tokenizer_that_panics(copy: Path) -> None:

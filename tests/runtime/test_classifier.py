@@ -120,9 +120,10 @@ def test_error_names_the_position_and_not_the_text(classifier: Classifier) -> No
         "漢" * 100_000,
         "a" + "\u0301" * 10_000,
         "\u202eabc",
+        "👩‍👩‍👧‍👦👍🏽 🏳️‍🌈",
         "[CLS][SEP]</s><pad>",
     ],
-    ids=["surrogate", "nul", "long word", "cjk", "combining", "rtl", "special tokens"],
+    ids=["surrogate", "nul", "long word", "cjk", "combining", "rtl", "emoji", "special tokens"],
 )
 def test_odd_texts_have_an_answer(classifier: Classifier, text: str) -> None:
     """None of these crashes, and the next good text gets its usual answer."""

@@ -99,6 +99,12 @@ def test_graphs_serve_single_texts(artifact: Path, pretended: None, monkeypatch:
     assert lengths == [3]
 
 
+def test_warm_up_records_every_graph(artifact: Path, pretended: None) -> None:
+    """One for each bucket, and the last one, which is cut."""
+    found = load(artifact, provider="cuda", cuda_graphs=True, warm_up=True)
+    assert sorted(found._session._graphs._buckets) == [32, 48]
+
+
 def test_cuda_that_starts_and_cannot_run(artifact: Path, pretended: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that is too old starts and has no kernels: an error if it was asked for, the CPU if not."""
 

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import threading
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -132,3 +134,30 @@ def test_batch_tokens_bound_the_batches(artifact: Path, monkeypatch: pytest.Monk
 def test_version_is_one() -> None:
     """The package says the version that the wheel has."""
     assert __version__ == metadata.version("litmus-onnx")
+
+
+def test_close_while_others_classify(artifact: Path) -> None:
+    """Calls under way come to their end, later ones are refused, and nothing else ever comes out."""
+    expected = load(artifact, provider="cpu", threads=1).predict("late again")
+    for _ in range(5):
+        classifier = load(artifact, provider="cpu", threads=1)
+        found: list[object] = []
+
+        def classify(classifier: Classifier = classifier, found: list[object] = found) -> None:
+            try:
+                while True:
+                    found.append(classifier.predict("late again"))
+            except InferenceError as error:
+                found.append(str(error))
+
+        threads = [threading.Thread(target=classify) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        while len(found) < 50:
+            time.sleep(0.001)
+        classifier.close()
+        for thread in threads:
+            thread.join()
+        ends = [item for item in found if isinstance(item, str)]
+        assert ends == ["the classifier is closed; load it again"] * 8
+        assert all(item == expected for item in found if not isinstance(item, str))
