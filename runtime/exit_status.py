@@ -19,7 +19,7 @@ def exit_status(job: Callable[[TextIO], int]) -> int:
     if sys.stdout is None:
         print("error: standard output is closed; there is nowhere to write to", file=sys.stderr)
         return 1
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:
         return 1 if job(sys.stdout) else 0
     except LitmusError as error:

@@ -27,12 +27,17 @@ the pointer shows. Colours are relative to the strongest word of each text.</sma
 END = "</body></html>\n"
 
 
-def coloured(text: str, explanation: Explanation) -> str:
-    """Returns a text with its words coloured for a terminal, bold where they contribute much."""
+def coloured(text: str, explanation: Explanation, *, colours: bool = True) -> str:
+    """Returns a text with its words coloured for a terminal, bold where they contribute much.
+
+    Without colours they are followed by what they contribute.
+    """
     parts = []
-    for piece, strength, _ in _pieces(text, explanation):
+    for piece, strength, contribution in _pieces(text, explanation):
         if abs(strength) < STRONG / 5:
             parts.append(printable(piece))
+        elif not colours:
+            parts.append(f"{printable(piece)}[{contribution:+.1f}]")
         else:
             style = f"{FOR if strength > 0 else AGAINST}" + (";1" if abs(strength) >= STRONG else "")
             parts.append(f"\033[{style}m{printable(piece)}\033[0m")
@@ -55,9 +60,9 @@ def article(name: str, text: str, explanation: Explanation) -> str:
         colour = "0 160 80" if strength > 0 else "220 40 40"
         style = f"background: rgb({colour} / {abs(strength) * 0.6:.2f})"
         parts.append(f'<mark style="{style}" title="{contribution:+.3f}">{html.escape(piece)}</mark>')
-    note = " <small>The end was not read.</small>" if explanation.truncated else ""
-    title = f"{html.escape(name)}: {html.escape(explanation.label)} <small>{explanation.score:.4f}</small>"
-    return f"<article><h2>{title}</h2><p>{''.join(parts)}{note}</p></article>\n"
+    note = " <small>The end was not read for this.</small>" if explanation.truncated else ""
+    title = f"<bdi>{html.escape(name)}</bdi>: {html.escape(explanation.label)} <small>{explanation.score:.4f}</small>"
+    return f'<article><h2>{title}</h2><p dir="auto">{"".join(parts)}{note}</p></article>\n'
 
 
 def _pieces(text: str, explanation: Explanation) -> Iterator[tuple[str, float, float | None]]:

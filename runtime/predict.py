@@ -8,41 +8,59 @@ text itself is never repeated, unless with `--with-text` or `--explain`.
 import argparse
 import contextlib
 import io
+import itertools
 import json
 import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO, cast, get_args
+from typing import NoReturn, TextIO, cast, get_args
 
 from . import highlight, rows
-from .classifier import Classifier, load
+from .classifier import Classifier, Found, load
 from .errors import InputError, SettingError, TextError
 from .exit_status import exit_status
-from .policy import Prediction
 from .progress import Progress
 from .providers import PROVIDERS
-from .records import SUFFIXES, Record, line_record, read_records
+from .records import SUFFIXES, Layout, Record, arriving, read_records, text_record
 from .records import Format as InputFormat
 from .settings import MAX_THREADS, Profile, check_number
 from .target import writing
 
-CHUNK_BYTES = 1 << 20
+OUTPUT_SUFFIXES: dict[str, rows.Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+FLUSHED_ROWS = 256
+Share = float | None
+
+
+class _Parser(argparse.ArgumentParser):
+    """Never repeats a value in its errors: what was meant for a text may stand in the place of an option's value."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(message.partition(": '")[0].partition(" '")[0])
+
+    def wrong(self, message: str) -> NoReturn:
+        """Ends with a message of ours."""
+        super().error(message)
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(prog="python -m runtime.predict", description="Classify texts.")
+    parser = _Parser(prog="python -m runtime.predict", description="Classify texts.", allow_abbrev=False)
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts to classify (default: one per line on stdin)")
     parser.add_argument("--model", required=True, metavar="ARTIFACT", help="folder that `python -m export` wrote")
     parser.add_argument("--input", type=Path, metavar="FILE", help="read texts from a CSV, TSV or JSON Lines file")
-    parser.add_argument("--input-format", choices=get_args(InputFormat), help="default: by the file's suffix")
-    parser.add_argument("--text-column", default="text", metavar="NAME", help="column of the text (default: text)")
+    parser.add_argument("--input-format", choices=get_args(InputFormat), help="default: by the suffix of --input")
+    parser.add_argument("--delimiter", metavar="C", help="what separates the fields of --input (default: , or tab)")
+    parser.add_argument(
+        "--text-column", nargs="+", default=["text"], metavar="NAME", help="of the text, or several to join (text)"
+    )
     parser.add_argument("--id-column", metavar="NAME", help="column that names the rows in the output")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write there, and give it its name when complete")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
-    parser.add_argument("--format", choices=get_args(rows.Format), help="default: table on a terminal, else jsonl")
+    parser.add_argument(
+        "--format", choices=get_args(rows.Format), help="default: by the suffix of --output; table on a terminal, jsonl"
+    )
     parser.add_argument("--with-text", action="store_true", help="repeat the text in the output")
     parser.add_argument("--top-k", type=int, metavar="K", help="give the K best labels and scores at most")
     parser.add_argument("--threshold", type=float, metavar="SCORE", help="give labels from this score on, 0 to 1")
@@ -59,25 +77,9 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--info", action="store_true", help="say what a bug report needs, and do nothing else")
     args, unknown = parser.parse_known_args(argv)
     if unknown:  # argparse's own message would repeat them, and they may be texts
-        parser.error("unknown option; put -- in front of texts that begin with a dash")
-    if args.provider not in ("auto", *PROVIDERS):
-        parser.error(f"unknown provider {args.provider!r}: expected auto, {', '.join(sorted(PROVIDERS))}")
-    if args.texts and (args.input is not None or args.input_format is not None):
-        parser.error("either texts or --input and --input-format, not both")
-    if args.input is not None and args.input_format is None:
-        args.input_format = SUFFIXES.get(args.input.suffix.lower())
-        if args.input_format is None:
-            parser.error(f"--input: unknown suffix; expected {', '.join(SUFFIXES)}, or pass --input-format")
-    if args.explain_label is not None and args.explain is None:
-        parser.error("--explain-label needs --explain")
-    if args.threshold is not None and not 0 <= args.threshold <= 1:
-        parser.error("--threshold: expected a number from 0 to 1")
-    try:
-        check_number("threads", args.threads, MAX_THREADS)
-        check_number("batch-tokens", args.batch_tokens)
-        check_number("top-k", args.top_k)
-    except SettingError as error:
-        parser.error(f"--{error}")
+        parser.wrong("unknown option; put -- in front of texts that begin with a dash")
+    _check_values(parser, args)
+    _check_files(parser, args)
     return args
 
 
@@ -111,14 +113,13 @@ def run(args: argparse.Namespace, stream: io.BufferedReader, output: TextIO) -> 
             return 0
         if args.explain_label not in (None, *classifier.labels):
             raise SettingError(f"--explain-label: expected one of {', '.join(classifier.labels):.400}")
+        groups = _groups(args, file, stack)
         page = None
         if args.explain is not None:
-            page = stack.enter_context(writing(args.explain, overwrite=args.overwrite, source=args.input))
-            page.write(highlight.PAGE)
-            stack.callback(page.write, highlight.END)
+            page = stack.enter_context(writing(args.explain, overwrite=args.overwrite, source=file))
         if args.output is not None:
-            output = stack.enter_context(writing(args.output, overwrite=args.overwrite, source=args.input))
-        return _process(args, classifier, file, output, page)
+            output = stack.enter_context(writing(args.output, overwrite=args.overwrite, source=file))
+        return _process(args, classifier, groups, output, page)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -129,38 +130,89 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_status(lambda output: run(args, stream, output))
 
 
+def _check_values(parser: _Parser, args: argparse.Namespace) -> None:
+    """Refuses values that are out of range."""
+    if args.provider not in ("auto", *PROVIDERS):
+        parser.wrong(f"unknown provider {args.provider!r}: expected auto, {', '.join(sorted(PROVIDERS))}")
+    if args.threshold is not None and not 0 <= args.threshold <= 1:
+        parser.wrong("--threshold: expected a number from 0 to 1")
+    if args.delimiter is not None and (len(args.delimiter) != 1 or args.delimiter in '"\r\n'):
+        parser.wrong("--delimiter: expected one character")
+    try:
+        check_number("threads", args.threads, MAX_THREADS)
+        check_number("batch-tokens", args.batch_tokens)
+        check_number("top-k", args.top_k)
+    except SettingError as error:
+        parser.wrong(f"--{error}")
+
+
+def _check_files(parser: _Parser, args: argparse.Namespace) -> None:
+    """Refuses files that do not go together, and completes their formats."""
+    if args.texts and (args.input is not None or args.input_format is not None):
+        parser.wrong("either texts or --input and --input-format, not both")
+    if args.input is not None and args.input_format is None:
+        args.input_format = SUFFIXES.get(args.input.suffix.lower())
+        if args.input_format is None:
+            parser.wrong(
+                f"--input: expected a file with the suffix {', '.join(SUFFIXES)}, or --input-format; "
+                "without --input standard input is read"
+            )
+    if args.id_column is not None and args.input_format in (None, "lines"):
+        parser.wrong("--id-column: only CSV, TSV and JSON Lines have columns")
+    if args.output is not None and args.format is None:
+        args.format = OUTPUT_SUFFIXES.get(args.output.suffix.lower())
+        if args.format is None:
+            parser.wrong(f"--output: expected a file with the suffix {', '.join(OUTPUT_SUFFIXES)}, or --format")
+    _check_page(parser, args)
+
+
+def _check_page(parser: _Parser, args: argparse.Namespace) -> None:
+    if args.explain is None:
+        if args.explain_label is not None:
+            parser.wrong("--explain-label needs --explain")
+        return
+    if args.explain.suffix.lower() not in (".html", ".htm"):
+        parser.wrong("--explain: expected the name of the page to write, with the suffix .html")
+    if args.output is not None and os.path.realpath(args.explain) == os.path.realpath(args.output):
+        parser.wrong("--explain and --output: expected two files")
+
+
 def _process(
-    args: argparse.Namespace, classifier: Classifier, file: io.BufferedReader, output: TextIO, page: TextIO | None
+    args: argparse.Namespace,
+    classifier: Classifier,
+    groups: Iterable[Iterable[tuple[Record, Share]]],
+    output: TextIO,
+    page: TextIO | None,
 ) -> int:
     """Classifies, explains and writes; returns how many texts could not be classified."""
-    form = args.format or _default_format(args.output, output)
+    terminal = output.isatty()
+    form: rows.Format = args.format or ("table" if terminal else "jsonl")
     with_id, with_text = args.id_column is not None, args.with_text
     write = rows.writer(form, output, classifier.labels, with_id=with_id, with_text=with_text)
-    share = None if args.input is None else _share_read(file)
-    progress = Progress(quiet=args.quiet, shown=not (args.texts or output.isatty()), share=share)
-    for group in _groups(args, file):
-        for record, found in _classified(classifier, args, group):
-            explanation = None
-            if isinstance(found, TextError):
-                progress.fail(record.index, record.error or found.reason)
-            elif page is not None:
-                explanation = classifier.explain(record.text, args.explain_label)
-                name = str(record.index if record.id is None else record.id)
-                page.write(highlight.article(name, record.text, explanation))
-            write(rows.row(record, found, with_id=with_id, with_text=with_text, explanation=explanation))
-            if explanation is not None and form == "table":
-                print(highlight.coloured(record.text, explanation), file=output)
-            progress.count()
-        output.flush()
-    progress.end()
+    colours = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    if page is not None:
+        page.write(highlight.PAGE)
+    with Progress(quiet=args.quiet, shown=not (args.texts or terminal)) as progress:
+        for group in groups:
+            for record, share, found in _classified(classifier, args, group):
+                explanation = None
+                if isinstance(found, TextError):
+                    progress.fail(record.index, record.error or found.reason)
+                elif page is not None:
+                    label = args.explain_label or found.label or max(found.scores, key=found.scores.__getitem__)
+                    explanation = classifier.explain(record.text, label)
+                    name = str(record.index if record.id is None else record.id)
+                    page.write(highlight.article(name, record.text, explanation))
+                write(rows.row(record, found, with_id=with_id, with_text=with_text, explanation=explanation))
+                if explanation is not None and form == "table" and terminal:
+                    print(highlight.coloured(record.text, explanation, colours=colours), file=output)
+                progress.count(share)
+                if progress.texts % FLUSHED_ROWS == 0:
+                    output.flush()
+            output.flush()
+    if page is not None:
+        page.write(highlight.END)
     return progress.failures
-
-
-def _default_format(path: Path | None, output: TextIO) -> rows.Format:
-    """Returns the format that a suffix names, or what suits a terminal or a pipe."""
-    if path is not None and path.suffix.lower() in (".csv", ".tsv"):
-        return "csv" if path.suffix.lower() == ".csv" else "tsv"
-    return "table" if output.isatty() else "jsonl"
 
 
 def _opened(path: Path) -> io.BufferedReader:
@@ -170,49 +222,47 @@ def _opened(path: Path) -> io.BufferedReader:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _share_read(file: io.BufferedReader) -> Callable[[], float]:
+def _groups(
+    args: argparse.Namespace, file: io.BufferedReader, stack: contextlib.ExitStack
+) -> Iterable[Iterable[tuple[Record, Share]]]:
+    """Returns records in groups whose answers are due together, each with the share of the input up to it.
+
+    Of a file the first record is read at once, so that a wrong call is told before anything is written.
+    """
+    if args.texts:
+        return [[(text_record(index, text), None) for index, text in enumerate(args.texts)]]
+    if args.input_format is None:
+        if file.isatty() and not args.quiet:
+            print("reading texts from the terminal, one per line; Ctrl-D ends", file=sys.stderr)
+        return ([(record, None) for record in records] for records in arriving(file))
+    delimiter = args.delimiter or ("\t" if args.input_format == "tsv" else ",")
+    layout = Layout(args.input_format, args.text_column, args.id_column, delimiter)
+    records = stack.enter_context(contextlib.closing(read_records(file, layout)))
+    share = (lambda: None) if args.input is None else _share_read(file)
+    first = next(records, None)
+    return [] if first is None else [((record, share()) for record in itertools.chain([first], records))]
+
+
+def _share_read(file: io.BufferedReader) -> Callable[[], Share]:
     """Returns what tells which share of a file has been read."""
     size_bytes = os.fstat(file.fileno()).st_size
-    return lambda: file.tell() / size_bytes if size_bytes else 0.0
-
-
-def _groups(args: argparse.Namespace, file: io.BufferedReader) -> Iterator[Iterable[Record]]:
-    """Yields records in groups whose answers are due together."""
-    if args.texts:
-        yield [Record(index, text) for index, text in enumerate(args.texts)]
-    elif args.input_format is not None:
-        yield read_records(file, args.input_format, text_column=args.text_column, id_column=args.id_column)
-    else:
-        index = 0
-        for lines in _arriving(file):
-            yield [line_record(index + position, line) for position, line in enumerate(lines)]
-            index += len(lines)
-
-
-def _arriving(stream: io.BufferedReader) -> Iterator[list[bytes]]:
-    """Yields complete lines as they come in, without waiting for more, so that a pipe gets its answers as it asks."""
-    started: list[bytes] = []
-    while chunk := stream.read1(CHUNK_BYTES):
-        *complete, rest = chunk.split(b"\n")
-        if complete:
-            complete[0] = b"".join([*started, complete[0]])
-            started = []
-            yield complete
-        started.append(rest)
-    if any(started):
-        yield [b"".join(started)]
+    return lambda: None if file.closed or not size_bytes else file.tell() / size_bytes
 
 
 def _classified(
-    classifier: Classifier, args: argparse.Namespace, records: Iterable[Record]
-) -> Iterator[tuple[Record, Prediction | TextError]]:
-    """Yields each record with what the classifier says of it."""
-    waiting: deque[Record] = deque()
+    classifier: Classifier, args: argparse.Namespace, records: Iterable[tuple[Record, Share]]
+) -> Iterator[tuple[Record, Share, Found]]:
+    """Yields each record with what the classifier says of it; an input that breaks off is an error after the last."""
+    waiting: deque[tuple[Record, Share]] = deque()
+    broken: list[InputError] = []
 
     def texts() -> Iterator[str]:
-        for record in records:
-            waiting.append(record)
-            yield record.text
+        try:
+            for record, share in records:
+                waiting.append((record, share))
+                yield record.text
+        except InputError as error:
+            broken.append(error)
 
     found = classifier.predict_iter(
         texts(),
@@ -222,7 +272,9 @@ def _classified(
         return_errors=True,
     )
     for prediction in found:
-        yield waiting.popleft(), prediction
+        yield *waiting.popleft(), prediction
+    for error in broken:
+        raise error
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Reads texts to classify, one after the other: CSV, TSV, JSON Lines, or a text per line.
 
 A row that cannot be read gets an error in its place and does not cost the others theirs. Fields stay what the file
-says: `NA`, `null` and `=1+1` are text. Files may be larger than memory. Names of columns are shown in errors only where
-they look like names: the first row of a file without a header is somebody's text.
+says: `NA`, `null` and `=1+1` are text. Files may be larger than memory. No error shows what stands in a file, not even
+its first row: without a header that is somebody's text.
 """
 
 import codecs
@@ -11,16 +11,16 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from .errors import InputError
 
 Format = Literal["csv", "tsv", "jsonl", "lines"]
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "lines"}
-DELIMITERS = {"csv": ",", "tsv": "\t"}
 MAX_FIELD = 1 << 27  # characters; a quote that is never closed takes no more memory than this
+CHUNK_BYTES = 1 << 20
 SNIFFED_BYTES = 1 << 9
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -31,16 +31,36 @@ BYTE_ORDER_MARKS = (
 )
 OTHER_FORMATS = (
     (b"\x1f\x8b", "gzip"),
-    (b"PAR1", "Parquet"),
+    (b"BZh", "bzip2"),
+    (b"PAR1\x15", "Parquet"),
     (b"PK\x03\x04", "zip or Excel"),
+    (b"\xd0\xcf\x11\xe0", "Excel"),
+    (b"%PDF", "PDF"),
     (b"<!doctype", "HTML"),
     (b"<html", "HTML"),
     (b"<?xml", "XML"),
 )
 NOT_UTF8 = "it is not UTF-8; convert the input, for example with iconv"
+TOO_LONG = f"it is longer than {MAX_FIELD} characters"
 UNDECODED = re.compile("[\udc80-\udcff]")  # what Python makes of bytes that are not UTF-8
-NAME = re.compile(r"\s*[\w.:/()#-]{1,24}( [\w.:/()#-]{1,24})?\s*")
 Id = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file is laid out.
+
+    Attributes:
+        form: Its format.
+        text_columns: Columns, or keys of each JSON object, whose texts are joined by a space; unused for `lines`.
+        id_column: The one with the id, if there is one.
+        delimiter: Between the fields of `csv` and `tsv`.
+    """
+
+    form: Format
+    text_columns: Sequence[str] = ("text",)
+    id_column: str | None = None
+    delimiter: str = ","
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +80,12 @@ class Record:
     error: str | None = None
 
 
-def read_records(file: io.BufferedReader, form: Format, *, text_column: str, id_column: str | None) -> Iterator[Record]:
-    """Reads a file.
+def read_records(file: io.BufferedReader, layout: Layout) -> Generator[Record, None, None]:
+    """Reads a file, and closes it at its end.
 
     Args:
         file: Its bytes; UTF-8, or UTF-16 or UTF-32 with a byte order mark.
-        form: How it is laid out.
-        text_column: The column, or the key of each JSON object, with the text; unused for `lines`.
-        id_column: The one with the id, if there is one.
+        layout: What is in them.
 
     Yields:
         A record for every row, those that cannot be read included; blank lines of CSV, TSV and JSON Lines are no rows.
@@ -75,89 +93,169 @@ def read_records(file: io.BufferedReader, form: Format, *, text_column: str, id_
     Raises:
         InputError: It is another kind of file, lacks a column, or cannot be read any further.
     """
-    stream = _decoded(file, newline="" if form in DELIMITERS else "\n")
-    try:
-        if form == "lines":
-            yield from (_line(index, line) for index, line in enumerate(stream))
-        elif form == "jsonl":
-            lines = (line for line in stream if line.strip())
-            yield from (_object(index, line, text_column, id_column) for index, line in enumerate(lines))
-        else:
-            yield from _rows(stream, DELIMITERS[form], text_column, id_column)
-    except UnicodeError as error:
-        raise InputError("the input is not what its byte order mark says; save it as UTF-8") from error
-    except csv.Error as error:
-        raise InputError(f"the input cannot be read any further: {error}; is a quote never closed?") from error
-    finally:
-        stream.detach()  # the file is the caller's to close
-
-
-def line_record(index: int, line: bytes) -> Record:
-    """Makes a record of a line of bytes, which may end with a carriage return; the first may have a byte order mark."""
-    content = line.removeprefix(codecs.BOM_UTF8) if index == 0 else line
-    return _line(index, content.decode("utf-8", "surrogateescape"))
-
-
-def _decoded(file: io.BufferedReader, *, newline: str) -> io.TextIOWrapper:
-    start = file.peek(SNIFFED_BYTES)[:SNIFFED_BYTES]
-    lowered = start.lstrip().lower()
-    for magic, name in OTHER_FORMATS:
-        if lowered.startswith(magic.lower()):
-            raise InputError(f"the input is {name}; expected CSV, TSV, JSON Lines or plain text")
-    encoding = next((name for mark, name in BYTE_ORDER_MARKS if start.startswith(mark)), "utf-8")
+    encoding = _encoding(file.peek(SNIFFED_BYTES)[:SNIFFED_BYTES])
     errors = "surrogateescape" if encoding.startswith("utf-8") else "strict"
-    return io.TextIOWrapper(file, encoding, errors, newline)
+    with io.TextIOWrapper(file, encoding, errors, newline="" if layout.form in ("csv", "tsv") else None) as stream:
+        try:
+            if layout.form == "lines":
+                yield from (text_record(index, line) for index, line in enumerate(_lines(stream)))
+            elif layout.form == "jsonl":
+                lines = (line for line in _lines(stream) if line is None or line.strip())
+                yield from (_object(index, line, layout) for index, line in enumerate(lines))
+            else:
+                yield from _rows(stream, layout)
+        except UnicodeError as error:
+            raise InputError(
+                "the input breaks off, or is not what its byte order mark says; save it as UTF-8"
+            ) from error
 
 
-def _line(index: int, line: str) -> Record:
-    text = line.removesuffix("\n").rstrip("\r")
+def arriving(stream: io.BufferedReader) -> Iterator[list[Record]]:
+    """Yields UTF-8 lines as they come in, without waiting for more, so that a pipe gets its answers as it asks.
+
+    Raises:
+        InputError: It is another kind of file.
+    """
+    started: list[bytes] = []
+    index, size, too_long = 0, 0, False
+
+    def records(lines: Sequence[bytes]) -> list[Record]:
+        found = [text_record(index + position, _decoded(line)) for position, line in enumerate(lines)]
+        return [Record(index, "", error=TOO_LONG), *found[1:]] if too_long else found
+
+    while chunk := stream.read1(CHUNK_BYTES):
+        if index == size == 0 and _encoding(chunk) not in ("utf-8", "utf-8-sig"):
+            raise InputError("standard input is not UTF-8; convert it, for example with iconv")
+        *complete, rest = chunk.split(b"\n")
+        if complete:
+            complete[0] = b"".join([*started, complete[0]])
+            if index == 0:
+                complete[0] = complete[0].removeprefix(codecs.BOM_UTF8)
+            yield records(complete)
+            index += len(complete)
+            started, size, too_long = [], 0, False
+        started.append(rest)
+        size += len(rest)
+        if size > MAX_FIELD:
+            started, too_long = [], True
+    if size:
+        yield records([b"".join(started)])
+
+
+def text_record(index: int, text: str | None) -> Record:
+    """Makes a record of a text that is not UTF-8 if Python keeps some of it in surrogates; None is one too long."""
+    if text is None:
+        return Record(index, "", error=TOO_LONG)
     return Record(index, "", error=NOT_UTF8) if UNDECODED.search(text) else Record(index, text)
 
 
-def _object(index: int, line: str, text_column: str, id_column: str | None) -> Record:
-    if UNDECODED.search(line):
-        return Record(index, "", error=NOT_UTF8)
+def _encoding(start: bytes) -> str:
+    """Returns the encoding that the first bytes of a file tell, or refuses the file for what they tell."""
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS if start.startswith(mark)), "utf-8")
+    lowered = start.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    for magic, name in OTHER_FORMATS:
+        if lowered.startswith(magic.lower()):
+            raise InputError(f"the input is {name}; expected CSV, TSV, JSON Lines or plain text")
+    if encoding == "utf-8" and b"\0" in start[1::2][:4]:
+        raise InputError("the input looks like UTF-16 without a byte order mark; save it as UTF-8")
+    return encoding
+
+
+def _decoded(line: bytes) -> str:
+    return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
+
+
+def _lines(stream: io.TextIOWrapper) -> Iterator[str | None]:
+    """Yields lines without their ends, and None for one that is too long."""
+    while line := stream.readline(MAX_FIELD):
+        if len(line) < MAX_FIELD or line.endswith("\n"):
+            yield line.removesuffix("\n")
+            continue
+        while line and not line.endswith("\n"):
+            line = stream.readline(CHUNK_BYTES)
+        yield None
+
+
+def _object(index: int, line: str | None, layout: Layout) -> Record:
+    """Makes a record of a line with a JSON object."""
+    if line is None or UNDECODED.search(line):
+        return text_record(index, line)
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):
         return Record(index, "", error="the line is not valid JSON; expected one object per line")
     if not isinstance(fields, dict):
         return Record(index, "", error="the line is not a JSON object")
-    identity = fields.get(id_column) if id_column is not None else None
-    if not isinstance(identity, Id) or isinstance(identity, bool) or identity in (math.inf, -math.inf):
-        identity = None  # what is no id in JSON either
-    if text_column not in fields:
-        return Record(index, "", identity, f"it has no {text_column!r}; name the key of the text with --text-column")
-    text = fields[text_column]
-    if not isinstance(text, str):
-        return Record(index, "", identity, f"its {text_column!r} is no string")
-    return Record(index, text, identity)
+    identity = None
+    if layout.id_column is not None:
+        identity = fields.get(layout.id_column)
+        number = isinstance(identity, int | float) and not isinstance(identity, bool) and math.isfinite(identity)
+        if not (number or isinstance(identity, str)):
+            return Record(index, "", error=f"its {layout.id_column!r} is missing, or neither a string nor a number")
+    texts = [fields.get(column) for column in layout.text_columns]
+    for column, text in zip(layout.text_columns, texts, strict=True):
+        if not isinstance(text, str):
+            why = "is no string" if column in fields else "is missing; name the key of the text with --text-column"
+            return Record(index, "", identity, f"its {column!r} {why}")
+    return Record(index, " ".join(filter(None, texts)), identity)
 
 
-def _rows(stream: io.TextIOWrapper, delimiter: str, text_column: str, id_column: str | None) -> Iterator[Record]:
+def _rows(stream: io.TextIOWrapper, layout: Layout) -> Iterator[Record]:
+    """Yields the rows of CSV and TSV below their header."""
     csv.field_size_limit(MAX_FIELD)
-    rows = (row for row in csv.reader(stream, delimiter=delimiter, strict=True) if row)
+    reader = csv.reader(stream, delimiter=layout.delimiter, strict=True)
+    rows = _fields(reader)
     header = next(rows, None)
     if header is None:
         raise InputError("the input is empty; expected a header and rows")
-    text_position = _position(header, text_column, "--text-column")
-    id_position = None if id_column is None else _position(header, id_column, "--id-column")
+    if isinstance(header, str):
+        raise InputError(f"line {reader.line_num}: {header}")
+    texts = [_position(header, column, "--text-column", layout) for column in layout.text_columns]
+    identity = None if layout.id_column is None else _position(header, layout.id_column, "--id-column", layout)
     for index, row in enumerate(rows):
-        if len(row) != len(header):
-            yield Record(index, "", error=f"expected {len(header)} fields as in the header, found {len(row)}")
+        if isinstance(row, str):
+            yield Record(index, "", error=f"line {reader.line_num}: {row}")
             continue
-        identity = None if id_position is None else row[id_position]
-        if UNDECODED.search(row[text_position] + (identity or "")):
-            yield Record(index, "", error=NOT_UTF8)
+        name = row[identity] if identity is not None and identity < len(row) else None
+        if len(row) != len(header):
+            yield Record(index, "", name, f"expected {len(header)} fields as in the header, found {len(row)}")
+            continue
+        found = text_record(index, " ".join(filter(None, [row[position] for position in texts])))
+        yield Record(index, found.text, name, found.error)
+
+
+def _fields(reader: Any) -> Iterator[list[str] | str]:
+    """Yields the rows of a file, and instead of one that is malformed what is wrong with it.
+
+    Raises:
+        InputError: Nobody can tell where the next row begins.
+    """
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "expected after" not in str(error):
+                raise InputError(
+                    f"the input cannot be read beyond line {reader.line_num}: {error}; is a quote never closed?"
+                ) from error
+            yield "something stands behind a closing quote; double the quotes in a quoted field"
         else:
-            yield Record(index, row[text_position], identity)
+            if row:
+                yield row
 
 
-def _position(header: Sequence[str], column: str, option: str) -> int:
+def _position(header: Sequence[str], column: str, option: str, layout: Layout) -> int:
+    """Returns where a column is; shows none of the header but what is nearly the name that was asked for."""
     found = [position for position, name in enumerate(header) if name == column]
     if len(found) == 1:
         return found[0]
     if found:
         raise InputError(f"the input has the column {column!r} {len(found)} times; give each a name of its own")
-    names = [repr(name) if NAME.fullmatch(name) else "(no name)" for name in header[:20]]
-    raise InputError(f"the input has no column {column!r}; choose one with {option}: {', '.join(names)}")
+    near = [name for name in header if name.strip().casefold() == column.strip().casefold()]
+    hint = f"; it has {near[0]!r}" if near else ""
+    for other in ";\t|,":
+        if len(header) == 1 and other != layout.delimiter and other in header[0]:
+            hint = f"; its fields seem to be separated by {other!r}, pass --delimiter {other!r}"
+    raise InputError(f"none of the {len(header)} columns of the input is called {column!r}, see {option}{hint}")

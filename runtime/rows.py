@@ -15,7 +15,7 @@ from .records import Record
 Format = Literal["table", "jsonl", "csv", "tsv"]
 Row = Mapping[str, Any]
 DIGITS = 6
-ID_WIDTH, MAX_LABEL_WIDTH, MIN_TEXT_WIDTH = 12, 40, 20
+ID_WIDTH, MAX_LABEL_WIDTH, MIN_TEXT_WIDTH = 16, 40, 20
 
 
 def row(
@@ -88,7 +88,7 @@ def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
 def _delimited(
     output: TextIO, delimiter: str, labels: Sequence[str], *, with_id: bool, with_text: bool
 ) -> Callable[[Row], None]:
-    lines = csv.writer(output, delimiter=delimiter, lineterminator="\n")
+    lines = csv.writer(output, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     flags = ["abstained", "truncated", "n_tokens"]
     names = ["index", *["id"] * with_id, "labels", *(f"score_{label}" for label in labels), *flags]
     lines.writerow([*names, *["text"] * with_text, "error"])
@@ -111,17 +111,22 @@ def _table(output: TextIO, labels: Sequence[str], *, with_id: bool, with_text: b
     print(left.format(head, "label", "score") + ("flags" if not with_text else "flags      text"), file=output)
 
     def write(fields: Row) -> None:
-        name = printable(str(fields.get("id") if with_id else fields["index"]))[:ID_WIDTH]
-        scores = fields.get("scores", {})
-        given = fields.get("labels") or ["-"]
-        flags = [flag for flag in ("abstained", "truncated") if fields.get(flag)]
-        last = f"error: {fields['error']}" if "error" in fields else ", ".join(flags)
+        name = printable(str(fields.get("id") if with_id else fields["index"]))
+        name = name if len(name) <= ID_WIDTH else name[: ID_WIDTH - 1] + "\N{HORIZONTAL ELLIPSIS}"
+        last = f"error: {fields['error']}" if "error" in fields else ""
+        last = last or ", ".join(flag for flag in ("abstained", "truncated") if fields.get(flag))
         if with_text:
             last = f"{last:<9}  {printable(fields['text'])[:text_width]}"
-        for position, label in enumerate(given):
-            score = max(scores.values(), default=0.0) if label == "-" else scores[label]
-            cells = (name, printable(label)[:label_width], f"{score:.4f}" if scores else "")
+        for label, score in _lines(fields, len(labels)):
+            cells = (name, printable(label)[:label_width], "" if score is None else f"{score:.4f}")
             print((left.format(*cells) + last).rstrip(), file=output)
-            name = last = "" if position == 0 else last
+            name = last = ""
 
     return write
+
+
+def _lines(fields: Row, labels: int) -> list[tuple[str, float | None]]:
+    """Returns what a table shows of a text: labels and scores, those of `top_k`, or the best score of no label."""
+    scores = fields.get("scores", {})
+    given = list(scores) if len(scores) < labels else fields.get("labels", ())
+    return [(label, scores[label]) for label in given] or [("-", max(scores.values(), default=None))]

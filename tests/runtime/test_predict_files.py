@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from runtime import Classifier, InputError, progress
+from runtime import Classifier, Explanation, InputError, progress
 from runtime.predict import main, parse_args, run
 from runtime.progress import Progress
+from runtime.target import writing
 
+ROOT = Path(__file__).parents[2]
 ROWS = ["late again", "calm", "", "the train was late " * 30, "nobody said why"]
 
 
@@ -105,21 +107,135 @@ def test_two_jobs_on_one_output(artifact: Path, tmp_path: Path) -> None:
     """The second is refused while the first writes, and after it broke off."""
     target = tmp_path / "found.jsonl"
     (tmp_path / "found.jsonl.part").write_text("unfinished")
-    with pytest.raises(InputError, match="another job writes it, or left it behind"):
+    with pytest.raises(InputError, match="left behind by a job that broke off; remove it, or pass --overwrite"):
         predict(artifact, "late", "--output", target)
     assert not target.exists()
+    with writing(target, overwrite=True) as first:
+        first.write("first")
+        with pytest.raises(InputError, match="another job is writing"):
+            predict(artifact, "late", "--output", target, "--overwrite")
+    assert target.read_text() == "first"
     predict(artifact, "late", "--output", target, "--overwrite")
     assert [path.name for path in tmp_path.iterdir()] == ["found.jsonl"]
 
 
-def test_job_that_breaks_off(artifact: Path, tmp_path: Path) -> None:
+def test_input_is_never_the_unfinished_output(artifact: Path, notes: Path) -> None:
+    """A job that broke off may be what is read next."""
+    part = notes.rename(notes.with_name("found.jsonl.part"))
+    before = part.read_bytes()
+    options = ["--input-format", "csv", "--text-column", "note", "--overwrite"]
+    with pytest.raises(InputError, match="both input and output"):
+        predict(artifact, "--input", part, *options, "--output", part.with_suffix(""))
+    assert part.read_bytes() == before
+
+
+def test_input_on_stdin_is_never_the_output(artifact: Path, notes: Path) -> None:
+    """It has no name there, but it is the same file."""
+    before = notes.read_bytes()
+    line = f"{sys.executable} -m runtime.predict --model {artifact} --input-format csv --text-column note"
+    line += f" --output {notes} --overwrite < {notes}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, notes.read_bytes()) == (1, before)
+    assert "both input and output" in done.stderr
+
+
+def test_output_that_is_no_file(artifact: Path, tmp_path: Path) -> None:
+    """A pipe or a device is never replaced by a file; a link is followed."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+    with pytest.raises(InputError, match="not a regular file"):
+        predict(artifact, "late", "--output", tmp_path / "pipe.csv", "--overwrite")
+    with pytest.raises(InputError, match="no name of a file"):
+        predict(artifact, "late", "--output", "/", "--format", "csv")
+    predict(artifact, "late", "--output", tmp_path / "link.csv")
+    assert (tmp_path / "real.csv").is_file()
+    assert (tmp_path / "link.csv").is_symlink()
+
+
+def test_file_that_comes_meanwhile(tmp_path: Path) -> None:
+    """Is left alone; the results stay beside it."""
+    target = tmp_path / "found.jsonl"
+    with pytest.raises(InputError, match="has come into being meanwhile"), writing(target, overwrite=False) as file:
+        file.write("results")
+        target.write_text("precious")
+    assert target.read_text() == "precious"
+    assert (tmp_path / "found.jsonl.part").read_text() == "results"
+
+
+def test_a_typo_leaves_nothing_behind(artifact: Path, notes: Path, tmp_path: Path) -> None:
+    """So that the corrected call works."""
+    options = ["--input", notes, "--output", tmp_path / "found.csv", "--explain", tmp_path / "page.html"]
+    with pytest.raises(InputError, match="none of the 2 columns"):
+        predict(artifact, *options)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.csv"]
+    predict(artifact, *options, "--text-column", "note")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("options", [[], ["--format", "csv"], ["--format", "table", "--explain", "page.html"]])
+def test_reader_that_leaves_early(artifact: Path, tmp_path: Path, options: list[str]) -> None:
+    """`| head -1` ends quietly for files as well."""
+    (tmp_path / "notes.csv").write_text("text\n" + "it was late\n" * 3000)
+    line = f"PYTHONPATH={ROOT} {sys.executable} -m runtime.predict --model {artifact} --input notes.csv"
+    line += f" {' '.join(options)} | head -1"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr in ("", f"what was written so far is in {tmp_path}/page.html.part\n")
+
+
+@pytest.mark.parametrize("trouble", ["2> >(true)", "2> /dev/full", "2>&-"])
+def test_nobody_reads_the_errors(artifact: Path, trouble: str) -> None:
+    """The rows come all the same."""
+    line = f"{sys.executable} -m runtime.predict --model {artifact} late '' calm {trouble}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert [("error" in row) for row in rows_of(done.stdout)] == [False, True, False]
+    assert done.returncode == 1
+
+
+def test_half_characters(artifact: Path, tmp_path: Path) -> None:
+    """Lone surrogates in ids and texts are written as escapes; arguments that are not UTF-8 are errors."""
+    file = tmp_path / "notes.jsonl"
+    file.write_text('{"id": "\\ud800", "text": "a \\udfff b"}\n')
+    options = ["--input", file, "--id-column", "id", "--with-text", "--explain", tmp_path / "page.html"]
+    for name in "found.jsonl", "found.csv":
+        assert predict(artifact, *options, "--output", tmp_path / name, "--overwrite")[0] == 0
+    (row,) = rows_of((tmp_path / "found.jsonl").read_text())
+    assert (row["id"], row["text"]) == ("\ud800", "a \udfff b")
+    done = subprocess.run(
+        [sys.executable, "-m", "runtime.predict", "--model", artifact, b"caf\xe9", "late"],
+        capture_output=True,
+        check=False,
+    )
+    first, second = rows_of(done.stdout.decode())
+    assert "not UTF-8" in first["error"]
+    assert second["labels"]
+
+
+def test_explains_what_was_predicted(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what the start of a long text alone would be given; where no label is given, the best one."""
+    asked: list[str | None] = []
+    plain = Classifier.explain
+
+    def record(self: Classifier, text: str, label: str | None = None) -> Explanation:
+        asked.append(label)
+        return plain(self, text, label)
+
+    monkeypatch.setattr(Classifier, "explain", record)
+    for threshold in 0, 1:
+        options = ["--threshold", threshold, "--explain", tmp_path / "page.html", "--overwrite"]
+        (row,) = rows_of(predict(artifact, "late " * 100, "--windows", "mean", *options)[1])
+        assert asked.pop() == row["explained"] == max(row["scores"], key=row["scores"].__getitem__)
+
+
+def test_job_that_breaks_off(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Keeps what it wrote, under a name that says that it is not all."""
     file, target = tmp_path / "notes.csv", tmp_path / "found.jsonl"
     file.write_text("text\n" + "late\n" * 500 + '"never closed')
     with pytest.raises(InputError, match="never closed"):
         predict(artifact, "--input", file, "--output", target)
     assert not target.exists()
-    assert len(rows_of((tmp_path / "found.jsonl.part").read_text())) > 100
+    assert len(rows_of((tmp_path / "found.jsonl.part").read_text())) == 500
+    assert f"what was written so far is in {target}.part" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -187,7 +303,15 @@ def test_label_to_explain(artifact: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["late", "--input", "x.csv"], "either texts or --input"),
-        (["--input", "x.parquet"], "unknown suffix; expected .csv"),
+        (["--input", "x.parquet"], "--input: expected a file with the suffix .csv"),
+        (["--input", "x.txt", "--id-column", "id"], "only CSV, TSV and JSON Lines have columns"),
+        (["late", "--output", "x.xlsx"], "--output: expected a file with the suffix .csv"),
+        (["late", "--explain", "Miller has pain"], "--explain: expected the name of the page"),
+        (["late", "--explain", "x.html", "--output", "./x.html", "--format", "csv"], "expected two files"),
+        (["late", "--delimiter", "ab"], "--delimiter: expected one character"),
+        (["late", "--top-k", "Miller"], "argument --top-k: invalid int value"),
+        (["-hurts, says Miller"], "-h/--help"),
+        (["--t=Miller"], "unknown option"),
         (["late", "--top-k", "0"], "--top-k: expected a whole number of 1 or more"),
         (["late", "--threshold", "nan"], "--threshold: expected a number from 0 to 1"),
         (["late", "--batch-tokens", "-1"], "--batch-tokens: expected a whole number"),
@@ -198,7 +322,9 @@ def test_wrong_calls(arguments: list[str], message: str, capsys: pytest.CaptureF
     """Exit status 2, before anything is loaded."""
     with pytest.raises(SystemExit, match="2"):
         main(["--model", "nowhere", *arguments])
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Miller" not in error
 
 
 def test_quiet(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,46 +361,46 @@ class Terminal(io.StringIO):
 
 def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line that is written over: how many, how fast, how long still; errors come between, nothing is left."""
-    clock = iter([100.0, 100.1, 102.0, 104.0, 104.1])
+    clock = iter([100.0, 100.1, 102.0, 104.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    found = Progress(share=lambda: 0.25)
-    found.count()
-    assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
-    found.count()
-    assert sys.stderr.getvalue().strip() == "2 texts, 1.0 a second, 25%, 0:06 left"  # type: ignore[attr-defined]
-    found.fail(7, "it is empty")
-    found.count()
-    assert "\rerror: text 7: it is empty\n" in sys.stderr.getvalue()  # type: ignore[attr-defined]
-    found.end()
-    assert sys.stderr.getvalue().endswith(f"\r{' ' * 60}\r")  # type: ignore[attr-defined]
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stderr", shown)
+    with Progress() as found:
+        found.count(0.1)
+        assert shown.getvalue() == ""
+        found.count(0.25)
+        assert shown.getvalue() == "2 texts, 1.0 a second, 25%, 0:06 left\r"
+        found.fail(7, "it is empty")
+        assert shown.getvalue().endswith("\r\033[Kerror: text 7: it is empty\n")
+        found.count(0.0001)
+        assert shown.getvalue().endswith("\n3 texts, 0.8 a second, 0%, 11:06:36 left\r")
+    assert shown.getvalue().endswith("left\r\033[K")
 
 
 def test_progress_in_a_log(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A line every half minute, no carriage returns; without a known end no time left."""
     clock = iter([0.0, 29.0, 31.0, 32.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    found = Progress()
-    for _ in range(3):
-        found.count()
-    assert capsys.readouterr().err.rstrip() == "2 texts, 0.1 a second"
+    with Progress() as found:
+        for _ in range(3):
+            found.count()
+    assert capsys.readouterr().err == "2 texts, 0.1 a second\n"
 
 
-def test_share_read(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time left of a file comes from how much of it has been read."""
+def test_share_of_what_is_done(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time left comes from where in the file the text stands, not from how far it has been read ahead."""
     shares: list[float] = []
-    monkeypatch.setattr(progress, "EVERY_LINE_S", 0.0)
-    plain = Progress._line
+    plain = Progress.count
 
-    def record(self: Progress, seconds: float) -> str:
-        assert self._share is not None
-        shares.append(self._share())
-        return plain(self, seconds)
+    def record(self: Progress, share: float | None = None) -> None:
+        assert share is not None
+        shares.append(share)
+        plain(self, share)
 
-    monkeypatch.setattr(Progress, "_line", record)
+    monkeypatch.setattr(Progress, "count", record)
     file = tmp_path / "notes.csv"
-    file.write_text("text\n" + "late again\n" * 20_000)
+    file.write_text("text\n" + "late again\n" * 100_000)
     predict(artifact, "--input", file, "--output", tmp_path / "found.jsonl")
     assert shares == sorted(shares)
-    assert 0 < shares[0] < 0.5
-    assert shares[-1] == 1
+    assert shares[49_999] == pytest.approx(0.5, abs=0.02)
+    assert shares[-1] == pytest.approx(1, abs=0.01)

@@ -2,17 +2,24 @@
 
 import io
 import json
+from typing import Any
 
 import pytest
 
-from runtime import InputError
-from runtime.records import Format, Record, read_records
+from runtime import InputError, records
+from runtime.records import Format, Layout, Record, arriving, read_records
 
 
-def read(content: bytes, form: Format = "csv", text: str = "text", identity: str | None = None) -> list[Record]:
+def stream(content: bytes) -> io.BufferedReader:
+    """Returns a file of these bytes."""
+    return io.BufferedReader(io.BytesIO(content))  # type: ignore[arg-type]
+
+
+def read(content: bytes, form: Format = "csv", identity: str | None = None, **layout: Any) -> list[Record]:
     """Returns all records."""
-    file = io.BufferedReader(io.BytesIO(content))  # type: ignore[arg-type]
-    return list(read_records(file, form, text_column=text, id_column=identity))
+    if form == "tsv":
+        layout["delimiter"] = "\t"
+    return list(read_records(stream(content), Layout(form, id_column=identity, **layout)))
 
 
 def test_columns_by_name() -> None:
@@ -56,11 +63,10 @@ def test_large_fields(size: int) -> None:
 
 def test_quote_never_closed() -> None:
     """Is told apart from a long field, and what was before it has been read."""
-    file = io.BufferedReader(io.BytesIO(b'text\nlate\n"never closed\ncalm\n'))  # type: ignore[arg-type]
-    records = read_records(file, "csv", text_column="text", id_column=None)
-    assert next(records) == Record(0, "late")
-    with pytest.raises(InputError, match="is a quote never closed"):
-        next(records)
+    rows = read_records(stream(b'text\nlate\n"never closed\ncalm\n'), Layout("csv"))
+    assert next(rows) == Record(0, "late")
+    with pytest.raises(InputError, match=r"cannot be read beyond line 4: .* is a quote never closed"):
+        next(rows)
 
 
 def test_ragged_rows() -> None:
@@ -83,20 +89,36 @@ def test_fields_are_text() -> None:
     assert [record.text for record in read(content.encode())] == odd
 
 
+def test_stray_quote() -> None:
+    """A row that is malformed costs only itself."""
+    found = read(b'text,x\nlate,1\n"abc" x,2\ncalm,3\n')
+    assert [record.text for record in found] == ["late", "", "calm"]
+    assert found[1].error == "line 3: something stands behind a closing quote; double the quotes in a quoted field"
+
+
 def test_column_that_is_not_there() -> None:
-    """The message has those that are, as they are written."""
-    with pytest.raises(InputError, match=r"no column 'text'; choose one with --text-column: 'Text ', 'id'"):
+    """The message has what is nearly its name, as it is written."""
+    with pytest.raises(InputError, match=r"none of the 2 columns .* 'text', see --text-column; it has 'Text '"):
         read(b"Text ,id\nlate,1\n")
-    with pytest.raises(InputError, match="no column 'ID'; choose one with --id-column"):
+    with pytest.raises(InputError, match="called 'ID', see --id-column; it has 'id'"):
         read(b"text,id\nlate,1\n", identity="ID")
 
 
 def test_file_without_a_header() -> None:
     """Its first row is somebody's text, which no error repeats."""
     with pytest.raises(InputError) as caught:
-        read(b'"Miller denies any pain, since yesterday",GENHX\n')
-    assert "Miller" not in str(caught.value)
-    assert "(no name), 'GENHX'" in str(caught.value)
+        read(b"John Smith,HIV,He denies pain\n")
+    assert str(caught.value) == "none of the 3 columns of the input is called 'text', see --text-column"
+
+
+def test_other_delimiters() -> None:
+    """Are guessed in the message, and used if they are named."""
+    content = b"title;text\nTrains;late, again\n;calm\n"
+    with pytest.raises(InputError, match="seem to be separated by ';', pass --delimiter ';'"):
+        read(content)
+    assert [record.text for record in read(content, delimiter=";")] == ["late, again", "calm"]
+    both = read(content, delimiter=";", text_columns=["title", "text"])
+    assert [record.text for record in both] == ["Trains late, again", "calm"]
 
 
 def test_column_that_is_there_twice() -> None:
@@ -118,11 +140,19 @@ def test_empty_files(content: bytes, count: int | None) -> None:
 
 @pytest.mark.parametrize(
     ("start", "name"),
-    [(b"\x1f\x8b\x08", "gzip"), (b"PAR1", "Parquet"), (b"PK\x03\x04", "zip"), (b"\n <!DOCTYPE html>", "HTML")],
+    [
+        (b"\x1f\x8b\x08", "gzip"),
+        (b"PAR1\x15\x04", "Parquet"),
+        (b"PK\x03\x04", "zip"),
+        (b"\n <!DOCTYPE html>", "HTML"),
+        (b"\xef\xbb\xbf<html>", "HTML"),
+        (b"\xd0\xcf\x11\xe0", "Excel"),
+        ("text,x\nlate,1\n".encode("utf-16-le"), "UTF-16 without"),
+    ],
 )
 def test_other_kinds_of_file(start: bytes, name: str) -> None:
     """Named for what they are, whatever their suffix says."""
-    with pytest.raises(InputError, match=f"the input is {name}"):
+    with pytest.raises(InputError, match=rf"the input (is|looks like) {name}"):
         read(start + b"text\n")
 
 
@@ -135,19 +165,23 @@ def test_json_lines() -> None:
         '["late"]',
         '{"Text": "late", "id": "a"}',
         '{"text": null, "id": 1.5}',
-        '{"text": "la\\ud800te", "id": {"a": 1}}',
+        '{"text": "la\\ud800te", "id": "b"}',
         "[" * 150_000,
         '{"text": "calm", "id": 1e999}',
+        '{"text": "calm", "id": NaN}',
+        '{"text": "calm"}',
+        '{"text": "calm", "id": [1]}',
     ]
     found = read("\n".join(lines).encode(), "jsonl", identity="id")
-    assert [record.index for record in found] == list(range(8))
-    assert [record.text for record in found] == ["late", "", "", "", "", "la\ud800te", "", "calm"]
-    assert [record.id for record in found] == [7, None, None, "a", 1.5, None, None, None]
+    assert [record.index for record in found] == list(range(11))
+    assert [record.text for record in found] == ["late", "", "", "", "", "la\ud800te", *[""] * 5]
+    assert [record.id for record in found] == [7, None, None, "a", 1.5, "b", *[None] * 5]
     errors = [record.error for record in found]
     assert errors[1] == errors[6] == "the line is not valid JSON; expected one object per line"
     assert errors[2] == "the line is not a JSON object"
-    assert errors[3] == "it has no 'text'; name the key of the text with --text-column"
+    assert errors[3] == "its 'text' is missing; name the key of the text with --text-column"
     assert errors[4] == "its 'text' is no string"
+    assert errors[7:] == ["its 'id' is missing, or neither a string nor a number"] * 4
     json.dumps([record.id for record in found], allow_nan=False)
 
 
@@ -160,3 +194,35 @@ def test_broken_utf16() -> None:
 def test_lines() -> None:
     """Carriage returns are no part of them; an empty one is an empty text."""
     assert [record.text for record in read(b"late\r\n\ncalm", "lines")] == ["late", "", "calm"]
+    assert [record.text for record in read(b"late\rcalm\r", "lines")] == ["late", "calm"]
+
+
+@pytest.mark.parametrize("form", ["lines", "jsonl"])
+def test_endless_line(monkeypatch: pytest.MonkeyPatch, form: Format) -> None:
+    """Takes no more memory than the longest field may, and costs only itself."""
+    monkeypatch.setattr(records, "MAX_FIELD", 100)
+    monkeypatch.setattr(records, "CHUNK_BYTES", 30)
+    lines = ["late", "x" * 100, "x" * 99, "x" * 1000, "calm"]
+    content = lines if form == "lines" else [json.dumps({"text": line}) for line in lines]
+    found = read("\n".join(content).encode(), form)
+    too_long = [1, 3] if form == "lines" else [1, 2, 3]
+    assert [record.index for record in found if "longer than" in str(record.error)] == too_long
+    assert (found[0].text, found[4].text) == ("late", "calm")
+
+
+def test_endless_line_that_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same on standard input."""
+    monkeypatch.setattr(records, "MAX_FIELD", 100)
+    monkeypatch.setattr(records, "CHUNK_BYTES", 30)
+    content = b"\xef\xbb\xbflate\r\n" + b"x" * 500 + b"\ncalm\n" + b"x" * 90 + b"\n\nend"
+    found = [record for group in arriving(stream(content)) for record in group]
+    assert [record.text for record in found] == ["late", "", "calm", "x" * 90, "", "end"]
+    assert [record.index for record in found] == list(range(6))
+    assert ["longer than" in str(record.error) for record in found] == [False, True, *[False] * 4]
+
+
+@pytest.mark.parametrize("content", ["late\ncalm\n".encode("utf-16"), b"\x1f\x8b\x08 late\n"])
+def test_other_kinds_that_arrive(content: bytes) -> None:
+    """Are refused as a whole, not answered line by line."""
+    with pytest.raises(InputError, match=r"is not UTF-8|is gzip"):
+        list(arriving(stream(content)))

@@ -57,7 +57,7 @@ def test_json_lines() -> None:
 def test_delimited(form: Format, delimiter: str) -> None:
     """A column for every score, and empty cells where there is nothing to say."""
     rows = [
-        row(Record(0, 'late, "late"\n\tlate', "=1+1"), GIVEN, with_id=True, with_text=True),
+        row(Record(0, 'late, "late"\n\tlate\r|', "=1+1"), GIVEN, with_id=True, with_text=True),
         row(Record(1, "", None), TextError(1, "it is empty"), with_id=True, with_text=True),
     ]
     content = written(form, *rows, with_id=True, with_text=True)
@@ -72,7 +72,7 @@ def test_delimited(form: Format, delimiter: str) -> None:
         "abstained": "false",
         "truncated": "true",
         "n_tokens": "12",
-        "text": 'late, "late"\n\tlate',
+        "text": 'late, "late"\n\tlate\r|',
         "error": "",
     }
     assert (second["index"], second["labels"], second["error"]) == ("1", "", "it is empty")
@@ -92,6 +92,19 @@ def test_table() -> None:
     assert len({line.index(".") for line in lines if "." in line}) == 1
 
 
+def test_table_of_the_best() -> None:
+    """With `top_k` all that are given scores are shown, also where only one label is given."""
+    best = Prediction(("glad",), {"glad": 0.7, "sad": 0.2}, False, False, 12)
+    lines = written("table", row(Record(0, ""), best)).splitlines()
+    assert [line.split() for line in lines[1:]] == [["0", "glad", "0.7000"], ["sad", "0.2000"]]
+
+
+def test_long_ids_are_seen_to_be_cut() -> None:
+    """Two that begin alike are not taken for the same."""
+    lines = written("table", row(Record(0, "", "CommentId-123456789"), GIVEN, with_id=True), with_id=True)
+    assert "CommentId-12345… " in lines
+
+
 def test_table_obeys_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """Escape sequences and line ends in ids and texts are shown as dots; long texts are cut to the terminal."""
     monkeypatch.setenv("COLUMNS", "80")
@@ -107,6 +120,7 @@ def test_coloured() -> None:
     found = coloured(TEXT + " gone", EXPLAINED)
     assert found == "\033[42;1mit\033[0m \033[41;1m<b>\033[0m is gone"
     assert re.sub(r"\033\[[\d;]*m", "", found) == TEXT + " gone"
+    assert coloured(TEXT, EXPLAINED, colours=False) == "it[+2.0] <b>[-1.0] is"
 
 
 @pytest.mark.parametrize("show", [coloured, lambda text, explanation: article("1", text, explanation)])
@@ -119,7 +133,7 @@ def test_nothing_contributes(show: Callable[[str, Explanation], str]) -> None:
 def test_article() -> None:
     """Names, labels and texts are escaped; what a word contributes is in its title."""
     found = article("<7>", TEXT, EXPLAINED)
-    assert "&lt;7&gt;: sad" in found
+    assert "<bdi>&lt;7&gt;</bdi>: sad" in found
     assert 'title="-1.000">&lt;b&gt;</mark>' in found
     assert "<b>" not in found
     assert "The end was not read" in found
