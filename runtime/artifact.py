@@ -55,6 +55,8 @@ def read_artifact(folder: str | os.PathLike[str]) -> Artifact:
 
     Args and errors are those of `open_artifact`.
     """
+    if not isinstance(folder, str | os.PathLike) or isinstance(os.fspath(folder), bytes):
+        raise ArtifactNotFoundError(f"expected the path of an artifact, found {type(folder).__name__}")
     with _reading():
         return _read(Path(folder))
 

@@ -64,15 +64,23 @@ def run(session: Session, tokenizer: Tokenizer, encoded: Sequence[Encoded], max_
 
 
 def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Cuts a stream into lists, by number and by size: short at first, so that the first answers come soon."""
+    """Cuts a stream into lists, by number and by size: short at first, so that the first answers come soon.
+
+    If the stream raises, what came before makes a last list.
+    """
     chunk: list[str] = []
     size, most = 0, FIRST_CHUNK
-    for text in texts:
-        chunk.append(text)
-        size += len(text) if isinstance(text, str) else 0
-        if len(chunk) >= most or size >= CHUNK_CHARACTERS:
+    try:
+        for text in texts:
+            chunk.append(text)
+            size += len(text) if isinstance(text, str) else 0
+            if len(chunk) >= most or size >= CHUNK_CHARACTERS:
+                yield chunk
+                chunk, size, most = [], 0, min(2 * most, LAST_CHUNK)
+    except Exception:
+        if chunk:
             yield chunk
-            chunk, size, most = [], 0, min(2 * most, LAST_CHUNK)
+        raise
     if chunk:
         yield chunk
 
@@ -85,19 +93,26 @@ def prepared(prepare: Callable[[list[str]], Prepared], parts: Iterable[list[str]
         parts: The chunks, taken in the caller's thread; for a single one no other is started.
 
     Yields:
-        The results, in order.
+        The results, in order; if the chunks end with an error, all that came before it.
     """
-    iterator = iter(parts)
-    first = next(iterator, None)
-    if first is None:
-        return
-    second = next(iterator, None)
-    if second is None:
+    errors: list[Exception] = []
+    iterator = _until_error(parts, errors)
+    first, second = next(iterator, None), next(iterator, None)
+    if first is not None and second is None:
         yield prepare(first)
-        return
-    task = Task(functools.partial(prepare, first))
-    for part in itertools.chain([second], iterator):
-        following = Task(functools.partial(prepare, part))
+    elif first is not None and second is not None:
+        task = Task(functools.partial(prepare, first))
+        for part in itertools.chain([second], iterator):
+            following = Task(functools.partial(prepare, part))
+            yield task.result()
+            task = following
         yield task.result()
-        task = following
-    yield task.result()
+    for error in errors:
+        raise error
+
+
+def _until_error(parts: Iterable[list[str]], errors: list[Exception]) -> Iterator[list[str]]:
+    try:
+        yield from parts
+    except Exception as error:
+        errors.append(error)

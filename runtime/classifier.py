@@ -73,7 +73,8 @@ def load(
         check_files(artifact, used)
         classifier = Classifier(artifact, provider=provider, variant=variant, settings=settings)
     finally:
-        others.result()
+        others.wait()
+    others.result()
     if warm_up:
         classifier.warm_up()
     return classifier
@@ -271,8 +272,8 @@ class Classifier:
             SettingError: The label is unknown.
             InferenceError: As `predict`.
         """
-        if label is not None and label not in self.labels:
-            raise SettingError(f"unknown label {label!r:.80}: expected one of {', '.join(self.labels):.400}")
+        if label is not None and not (isinstance(label, str) and label in self.labels):
+            raise SettingError(f"unknown label, expected one of {', '.join(self.labels):.400}")
         encoded, offsets = self._tokenizer.locate(text)
         words = explanation.words(text, offsets)
         logits = self._run([encoded, *(explanation.without(encoded, tokens) for _, _, tokens in words)])
@@ -321,7 +322,7 @@ class Classifier:
                 "base_model": dict(manifest.base_model),
                 "versions": dict(manifest.versions),
             },
-            "asked_for": self._asked,
+            "asked_for": dict(self._asked),
             "provider": self.provider,
             "variant": self.variant,
             "threads": self.threads,
@@ -375,3 +376,5 @@ def _check_many(texts: object) -> None:
     """One `str` would be taken for the texts that its letters are."""
     if isinstance(texts, str):
         raise TextTypeError(0, "expected several texts, found one str; use predict for one text")
+    if not isinstance(texts, Iterable):
+        raise TextTypeError(0, f"expected several texts, found {type(texts).__name__}")

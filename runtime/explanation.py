@@ -63,13 +63,15 @@ def words(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int,
         For each word where its tokens start and end in the text, and their positions.
     """
     starts = [match.start() for match in WORD.finditer(text, 0, max(end for _, end in offsets))]
-    tokens: dict[int, list[int]] = {}
-    for position, (start, end) in enumerate(offsets):
+    found: dict[int, list[tuple[int, int, int]]] = {}
+    for position, (first, last) in enumerate(offsets):
+        token = text[first:last]  # some tokenizers' begin with the space in front of them, or are nothing else
+        start, end = last - len(token.lstrip()), first + len(token.rstrip())
         if start < end:
-            tokens.setdefault(bisect.bisect_right(starts, start), []).append(position)
+            found.setdefault(bisect.bisect_right(starts, start), []).append((start, end, position))
     return [
-        (min(offsets[position][0] for position in word), max(offsets[position][1] for position in word), word)
-        for _, word in sorted(tokens.items())
+        (min(start for start, _, _ in tokens), max(end for _, end, _ in tokens), [token for _, _, token in tokens])
+        for _, tokens in sorted(found.items())
     ]
 
 

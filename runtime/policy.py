@@ -4,6 +4,8 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -95,7 +97,7 @@ def policy(
             `windows` is neither a bool nor an aggregation.
     """
     check_number("top_k", top_k)
-    if not isinstance(windows, bool) and windows not in ("max", "mean"):
+    if not (isinstance(windows, bool) or (isinstance(windows, str) and windows in get_args(Aggregation))):
         raise SettingError(f"windows: expected True, False, 'max' or 'mean', found {windows!r:.40}")
     aggregation = windows if isinstance(windows, str) else manifest.window.aggregation
     return Policy(
@@ -176,7 +178,8 @@ def aggregate(rows: Sequence[Sequence[float]], aggregation: Aggregation, task: T
     if aggregation == "mean":
         return [sum(column) / len(rows) for column in zip(*rows, strict=True)]
     highest = [max(column) for column in zip(*rows, strict=True)]
-    return [score / sum(highest) for score in highest] if task == "single_label" else highest
+    total = sum(highest) if task == "single_label" else 1
+    return [score / total for score in highest]
 
 
 def prediction(logits: Sequence[Sequence[float]], windows: Sequence[Encoded], policy: Policy) -> Prediction:
@@ -224,12 +227,12 @@ def _with_thresholds(manifest: Manifest, thresholds: float | Mapping[str, float]
     """Returns a manifest with other thresholds, or in a single-label one with another level to abstain below."""
     named = thresholds if isinstance(thresholds, Mapping) else dict.fromkeys(manifest.labels, thresholds)
     for label, level in named.items():
-        number = isinstance(level, int | float) and not isinstance(level, bool)
+        number = isinstance(level, Real) and not isinstance(level, bool)
         if not (number and 0 <= level <= 1):
             raise SettingError(f"thresholds: expected numbers from 0 to 1, found {level!r:.40}")
         if label not in manifest.labels:
             known = ", ".join(manifest.labels)
-            raise SettingError(f"thresholds: unknown label {label!r:.80}: expected some of {known:.400}")
+            raise SettingError(f"thresholds: unknown label, expected some of {known:.400}")
     if manifest.thresholds is not None:
         levels = zip(manifest.labels, manifest.thresholds, strict=True)
         return dataclasses.replace(manifest, thresholds=tuple(named.get(label, level) for label, level in levels))

@@ -1,70 +1,92 @@
 """How little of a very long text has to be tokenized for the same first tokens.
 
 A model reads `max_length` tokens; a text of 20 MB has millions. A prefix is enough if nothing behind it changes the
-tokens in it. That holds for a prefix that ends where a run of spaces begins, if the tokenizer splits at spaces and
-cleans within words: then every word of the prefix is tokenized as in the whole text. The parts of the tokenizer are
-looked at, once; with a part that is not known to be so, whole texts are tokenized.
+tokens in it that are used. The parts of the tokenizer are looked at, once:
+
+- If it cleans and splits looking no further than the word, only the last words of a prefix can come out otherwise.
+- If some cleaning looks at whole words (a speaker's tag), a prefix has to end where white space begins.
+- With a part that is not known to be so, whole texts are tokenized.
 """
 
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenizers import Encoding
 from tokenizers import Tokenizer as FastTokenizer
 
 CHARACTERS_PER_TOKEN = 16
+LAST_WORDS = 16  # and as many as the longest added token has characters: those that are not trusted
 SPACES_BEGIN = re.compile(r"(?<=\S) ")
+WHITE_SPACE_BEGINS = re.compile("(?<=\\S)[ \t\n\r\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 CLEANING = {"BertNormalizer", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled", "Lowercase", "StripAccents", "Strip"}
-SPLITTING = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit", "ByteLevel", "Metaspace"}
-REFINING = {"Punctuation", "Digits", "UnicodeScripts"}
+SPLITTING = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit", "ByteLevel"}
+REFINING = {"Punctuation", "Digits", "UnicodeScripts", "Metaspace"}
 QUANTIFIER = r"([*+?]|\{\d+(,\d*)?\})?"
 WORDS = re.compile(  # regular expressions that match no white space, so that a match is within a word
-    r"(\(\?i\)|\(\?:|[()|]|((?<=\))|\\[bdw.:()\[\]|?*+-]|[\w:;,'\"!@#%&=<>/~-]|\[[\w:;,.-]+\])" + QUANTIFIER + ")*"
+    r"(\(\?i\)|\(\?:|[()|]|((?<=\))|\\[bdw.:()\[\]|?*+-]|[\w:;,'\"`!@#%&=<>/~-]|\[[\w:;,.-]+\])" + QUANTIFIER + ")*"
 )
-SPACES = re.compile(r"(\\s| )" + QUANTIFIER)
+SPACE = r"(\\s| |\[(\\[nrt])+\])" + QUANTIFIER
+SPACES = re.compile(rf"{SPACE}(\|{SPACE})*")
 
 
-def encode_start(tokenizer: FastTokenizer, text: str, max_length: int) -> Encoding:
+class Cut(NamedTuple):
+    """How a tokenizer's texts may be cut.
+
+    Attributes:
+        ends: Where a prefix may end; None for anywhere.
+        last_words: How many words at its end are not trusted.
+    """
+
+    ends: re.Pattern[str] | None
+    last_words: int
+
+
+def encode_start(tokenizer: FastTokenizer, text: str, max_length: int, cut: Cut) -> Encoding:
     """Tokenizes as much of a text as its first `max_length` tokens need.
 
     Args:
-        tokenizer: One that `is_local`, and truncates at `max_length` on the right.
+        tokenizer: Truncates at `max_length` on the right.
         text: Any text.
         max_length: Tokens that are used, special tokens included.
+        cut: What `cut_of` says of the tokenizer.
 
     Returns:
         The encoding of the whole text, but for what overflows: some if the whole text has some, not all of it.
     """
-    for end in _ends(text, max_length * CHARACTERS_PER_TOKEN):
-        encoding = tokenizer.encode(text[:end])
-        if encoding.overflowing:
+    size = max_length * CHARACTERS_PER_TOKEN
+    while size < len(text) // 2:
+        if cut.ends is not None:
+            found = cut.ends.search(text, size)
+            if found is None:
+                break
+            size = found.start()
+        encoding = tokenizer.encode(text[:size])
+        if encoding.overflowing and _last_word(encoding.overflowing[-1]) - _last_word(encoding) >= cut.last_words:
             return encoding
+        size *= 4
     return tokenizer.encode(text)
 
 
-def is_local(tokenizer: FastTokenizer) -> bool:
-    """Tells whether words between spaces are tokenized the same whatever comes after them."""
-    added = "".join(token.content for token in tokenizer.get_added_tokens_decoder().values())
-    cleaning = _parts(tokenizer.normalizer, "normalizers")
+def cut_of(tokenizer: FastTokenizer) -> Cut | None:
+    """Tells how texts may be cut; None if that is not known."""
+    added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+    cleaning = list(_parts(tokenizer.normalizer, "normalizers"))
     splits = list(_parts(tokenizer.pre_tokenizer, "pretokenizers"))
-    return (
-        not re.search(r"\s", added)
-        and all(map(_cleans_words, cleaning))
-        and all(split["type"] in SPLITTING | REFINING for split in splits)
-        and any(split["type"] in SPLITTING and split.get("split", split.get("use_regex", True)) for split in splits)
-    )
+    at_white_space = any(split["type"] in SPLITTING and split.get("use_regex", True) for split in splits)
+    at_spaces = at_white_space or any(split["type"] == "Metaspace" and split.get("split", True) for split in splits)
+    known = all(split["type"] in SPLITTING | REFINING for split in splits)
+    if not (known and at_spaces and all(map(_cleans_words, cleaning))):
+        return None
+    last_words = LAST_WORDS + max(map(len, added), default=0)
+    if all(step["type"] != "Replace" or _squeezes(step) for step in cleaning):
+        return Cut(None, last_words)
+    return Cut(WHITE_SPACE_BEGINS if at_white_space else SPACES_BEGIN, last_words)
 
 
-def _ends(text: str, size: int) -> Iterator[int]:
-    """Yields where prefixes end, each at least four times as long as the one before, as long as they save something."""
-    while size < len(text) // 2:
-        found = SPACES_BEGIN.search(text, size)
-        if found is None:
-            return
-        yield found.start()
-        size = 4 * found.start()
+def _last_word(encoding: Encoding) -> int:
+    return max((word for word in encoding.word_ids if word is not None), default=0)
 
 
 def _parts(component: Any, key: str) -> Iterator[dict[str, Any]]:
@@ -81,8 +103,16 @@ def _parts(component: Any, key: str) -> Iterator[dict[str, Any]]:
 
 
 def _cleans_words(step: dict[str, Any]) -> bool:
-    """Tells whether a cleaning step changes each word for itself, and keeps spaces between words."""
+    """Tells whether a cleaning step changes each word for itself, and keeps white space between words."""
     if step["type"] != "Replace":
         return step["type"] in CLEANING
-    expression = step["pattern"].get("Regex", re.escape(step["pattern"].get("String", "")))
-    return bool(WORDS.fullmatch(expression) or (" " in step["content"] and SPACES.fullmatch(expression)))
+    return _squeezes(step) or bool(WORDS.fullmatch(_expression(step)))
+
+
+def _squeezes(step: dict[str, Any]) -> bool:
+    """Tells whether a replacement turns white space into white space, and nothing else."""
+    return " " in step["content"] and bool(SPACES.fullmatch(_expression(step)))
+
+
+def _expression(step: dict[str, Any]) -> str:
+    return str(step["pattern"].get("Regex", re.escape(step["pattern"].get("String", ""))))

@@ -32,7 +32,7 @@ def choices(provider: str, name: str | None, variants: Sequence[Variant]) -> tup
         ArtifactError: The artifact has no variant of that name.
     """
     _check_onnxruntime()
-    if provider != "auto" and provider not in PROVIDERS:
+    if not isinstance(provider, str) or (provider != "auto" and provider not in PROVIDERS):
         raise ProviderError(f"unknown provider {provider!r}: expected auto, {', '.join(sorted(PROVIDERS))}")
     known = ", ".join(variant.name for variant in variants)
     if name is not None and name not in [variant.name for variant in variants]:

@@ -33,6 +33,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from .background import FORKED
 from .cuda import Graphs, provider_options, run_bound
 from .engine import onnxruntime
 from .errors import ArtifactError, DependencyError, InferenceError, ProviderError
@@ -154,7 +155,7 @@ class Session:
                 one that loaded it.
         """
         if os.getpid() != self._process:
-            raise InferenceError("the classifier was loaded before this process was forked; load it in every process")
+            raise InferenceError(FORKED)
         session = self._session
         if session is None:
             raise InferenceError("the classifier is closed; load it again")

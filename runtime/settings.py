@@ -1,11 +1,13 @@
 """How a classifier uses the machine, as `load` is asked for it; none of it changes a prediction."""
 
+import operator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, SupportsIndex, cast, get_args
 
 from .errors import SettingError
 
 MAX_THREADS = 256
+MAX_BATCH_TOKENS = 1 << 20
 MAX_NUMBER = 1 << 40
 Profile = Literal["latency", "shared"]
 
@@ -35,8 +37,10 @@ class Settings:
             SettingError: One is out of range.
         """
         check_number("threads", self.threads, MAX_THREADS)  # onnxruntime takes the machine down with 100,000
-        check_number("batch_tokens", self.batch_tokens)
+        check_number("batch_tokens", self.batch_tokens, MAX_BATCH_TOKENS)
         check_number("gpu_memory_mb", self.gpu_memory_mb)
+        if not isinstance(self.cuda_graphs, bool):
+            raise SettingError(f"cuda_graphs: expected True or False, found {self.cuda_graphs!r:.40}")
         if self.profile not in get_args(Profile):
             raise SettingError(f"profile: expected {' or '.join(get_args(Profile))}, found {self.profile!r:.40}")
 
@@ -49,7 +53,8 @@ def check_number(name: str, value: object, most: int = MAX_NUMBER) -> None:
     """
     if value is None:
         return
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+    whole = hasattr(value, "__index__") and not isinstance(value, bool)  # NumPy's integers as well
+    if not whole or not 1 <= operator.index(cast(SupportsIndex, value)) <= most:
         expected = f"a whole number from 1 to {most}" if most < MAX_NUMBER else "a whole number of 1 or more"
         raise SettingError(f"{name}: expected {expected}, found {value!r:.40}")
 

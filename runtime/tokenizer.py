@@ -3,6 +3,7 @@
 Text cleaning is part of `tokenizer.json`, so there is none here.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +14,10 @@ from tokenizers import Encoding
 from tokenizers import Tokenizer as FastTokenizer
 
 from .errors import ArtifactError, InferenceError, TextError, TextTypeError
-from .prefix import CHARACTERS_PER_TOKEN, encode_start, is_local
+from .prefix import CHARACTERS_PER_TOKEN, cut_of, encode_start
 
 EMPTY = "it is empty or has no visible character, so there is nothing to classify; leave it out or give it words"
+SURROGATE = re.compile("[\ud800-\udfff]")
 FAILED = "the tokenizer failed; export the artifact again"
 
 
@@ -82,7 +84,7 @@ class Tokenizer:
         self._max_length = max_length
         self._pad_token_id = pad_token_id
         self._ones, self._zeros = np.ones((1, max_length), np.int64), np.zeros((1, max_length), np.int64)
-        self._cuts = is_local(self._fast)
+        self._cut = cut_of(self._fast)
 
     def encode(self, text: str) -> Encoded:
         """Tokenizes the start of a text, as far as the model reads it.
@@ -125,8 +127,8 @@ class Tokenizer:
             error = refusal(index, text)
             if error is not None:
                 results[index] = error
-            elif not windows and self._is_cut(text):
-                results[index] = [self.encode(text)]  # such a long text has tokens
+            elif not windows and self._is_long(text):
+                results[index] = self._try_encode_start(index, text)
             else:
                 clean[index] = _without_lone_surrogates(text)
         try:
@@ -198,8 +200,10 @@ class Tokenizer:
             raise error
         clean = _without_lone_surrogates(text)
         try:
-            cut = self._is_cut(clean)
-            encoding = encode_start(self._fast, clean, self._max_length) if cut else self._fast.encode(clean)
+            if self._cut is not None and self._is_long(clean):
+                encoding = encode_start(self._fast, clean, self._max_length, self._cut)
+            else:
+                encoding = self._fast.encode(clean)
         except BaseException as cause:
             if not failed(cause):
                 raise
@@ -208,8 +212,14 @@ class Tokenizer:
             raise TextError(0, EMPTY)
         return encoding
 
-    def _is_cut(self, text: str) -> bool:
-        return self._cuts and len(text) > 2 * CHARACTERS_PER_TOKEN * self._max_length
+    def _try_encode_start(self, index: int, text: str) -> list[Encoded] | TextError:
+        try:
+            return [self.encode(text)]
+        except TextError as error:
+            return TextError(index, error.reason)
+
+    def _is_long(self, text: str) -> bool:
+        return len(text) > 2 * CHARACTERS_PER_TOKEN * self._max_length
 
     def _ids(self, encoding: Encoding) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
         type_ids = np.array(encoding.type_ids, np.int64) if self._has_segments else None
@@ -222,11 +232,11 @@ def failed(error: BaseException) -> bool:
 
 
 def _without_lone_surrogates(text: str) -> str:
-    """Replaces code points that UTF-8 cannot encode, which the tokenizer would refuse, by U+FFFD."""
+    """Replaces code points that UTF-8 cannot encode, which the tokenizer would refuse, by U+FFFD, one by one."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
     return text
 
 
@@ -239,5 +249,7 @@ def refusal(index: int, text: object) -> TextError | None:
 
 def _span(offsets: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """Returns where the first token begins and the last ends, added special tokens left out."""
-    located = [(start, stop) for start, stop in offsets if stop > start]
+    located = [(start, stop) for start, stop in offsets if stop > start] or [span for span in offsets if any(span)]
+    if not located:  # nothing but special tokens that the tokenizer adds
+        return 0, 0
     return min(start for start, _ in located), max(stop for _, stop in located)

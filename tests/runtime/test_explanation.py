@@ -41,8 +41,8 @@ def test_best_label_unless_asked(classifier: Classifier) -> None:
 
 def test_unknown_label(classifier: Classifier) -> None:
     """The message lists those there are."""
-    with pytest.raises(SettingError, match="unknown label 'loud': expected one of calm, glad, sad"):
-        classifier.explain(TEXT, "loud")
+    with pytest.raises(SettingError, match=r"^unknown label, expected one of calm, glad, sad$"):
+        classifier.explain("calm", TEXT)  # the wrong way round
 
 
 def test_long_text(classifier: Classifier) -> None:
@@ -84,6 +84,18 @@ def test_scripts_without_spaces(classifier: Classifier) -> None:
 def test_token_of_several_words() -> None:
     """It counts as one word, from where it begins to where it ends; tokens from nowhere belong to none."""
     assert words("電車 late", [(0, 0), (0, 2), (3, 5), (5, 7), (0, 0)]) == [(0, 2, [1]), (3, 7, [2, 3])]
+
+
+def test_tokens_that_begin_with_the_space() -> None:
+    """As GPT-2's and SentencePiece's do: the space belongs to no word, nor does a token of nothing else."""
+    offsets = [(0, 0), (0, 3), (3, 8), (8, 9), (9, 15), (15, 16), (16, 16)]
+    assert words("the late  train\n", offsets) == [(0, 3, [1]), (4, 8, [2]), (10, 15, [4])]
+
+
+def test_halves_of_a_pair(classifier: Classifier) -> None:
+    """Each reads as U+FFFD, so that places in the text stay what they are."""
+    text = "x\ud83d\ude00 hello world"
+    assert [text[word.start : word.end] for word in classifier.explain(text).words][-2:] == ["hello", "world"]
 
 
 def test_log_odds_of_a_sure_thing(classifier: Classifier) -> None:

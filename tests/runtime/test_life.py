@@ -71,7 +71,9 @@ def test_info(artifact: Path, classifier: Classifier) -> None:
     ("options", "message"),
     [
         ({"profile": "fast"}, "profile: expected latency or shared, found 'fast'"),
-        ({"batch_tokens": 0}, "batch_tokens: expected a whole number of 1 or more, found 0"),
+        ({"batch_tokens": 0}, "batch_tokens: expected a whole number from 1 to 1048576, found 0"),
+        ({"batch_tokens": 1 << 30}, "batch_tokens: expected a whole number from 1 to 1048576"),
+        ({"cuda_graphs": "no"}, "cuda_graphs: expected True or False, found 'no'"),
         ({"gpu_memory_mb": 1.5}, "gpu_memory_mb: expected a whole number of 1 or more, found 1.5"),
     ],
 )

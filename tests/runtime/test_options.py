@@ -100,7 +100,8 @@ def test_options_are_the_same_for_one_and_many(classifier: Classifier) -> None:
         ({"thresholds": float("nan")}, "thresholds: expected numbers from 0 to 1, found nan"),
         ({"thresholds": "0.5"}, "thresholds: expected numbers from 0 to 1"),
         ({"thresholds": {"calm": 0.5}}, "thresholds: expected one number, below which no label is given"),
-        ({"thresholds": {"loud": 0.5}}, "unknown label 'loud': expected some of calm, glad, sad"),
+        ({"thresholds": {"loud": 0.5}}, "unknown label, expected some of calm, glad, sad"),
+        ({"windows": np.array([1, 2])}, "windows: expected True, False, 'max' or 'mean'"),
         ({"windows": "median"}, "windows: expected True, False, 'max' or 'mean', found 'median'"),
     ],
 )

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from runtime.prefix import encode_start, is_local
+from runtime.prefix import cut_of, encode_start
 
 MAX_LENGTH = 16
 WORDS = [
@@ -92,17 +92,20 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
 @given(text=texts)
 def test_prefix_gives_the_tokens_of_the_whole(tokenizer: Tokenizer, text: str) -> None:
     """Same ids, same places in the text, and the same word on whether something is left."""
-    assert is_local(tokenizer)
-    whole, start = tokenizer.encode(text), encode_start(tokenizer, text, MAX_LENGTH)
+    cut = cut_of(tokenizer)
+    assert cut is not None
+    whole, start = tokenizer.encode(text), encode_start(tokenizer, text, MAX_LENGTH, cut)
     assert (start.ids, start.offsets) == (whole.ids, whole.offsets)
     assert bool(start.overflowing) == bool(whole.overflowing)
 
 
 def test_only_a_prefix_is_tokenized(tokenizer: Tokenizer) -> None:
     """Which is the point: what overflows is a few windows, not the whole text's."""
-    text = "late " * 10_000
-    assert len(encode_start(tokenizer, text, MAX_LENGTH).overflowing) < 50
-    assert len(tokenizer.encode(text).overflowing) > 500
+    cut = cut_of(tokenizer)
+    assert cut is not None
+    for text in "late " * 10_000, "late\n" * 10_000, "late\u00a0" * 10_000:
+        assert len(encode_start(tokenizer, text, MAX_LENGTH, cut).overflowing) < 100
+        assert len(tokenizer.encode(text).overflowing) > 500
 
 
 @pytest.mark.parametrize(
@@ -123,7 +126,7 @@ def test_cleaning_across_words(step: normalizers.Normalizer) -> None:
     """What may join words, or look further than a word, forbids it."""
     made = word_piece()
     made.normalizer = step
-    assert not is_local(made)
+    assert cut_of(made) is None
 
 
 @pytest.mark.parametrize(
@@ -141,11 +144,31 @@ def test_splitting_elsewhere_than_at_spaces(split: pre_tokenizers.PreTokenizer |
     """What does not split at spaces, or is not known to, forbids it."""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = split
-    assert not is_local(made)
+    assert cut_of(made) is None
 
 
-def test_token_with_a_space_in_it() -> None:
-    """An added token may span two words."""
+@pytest.mark.parametrize(
+    "text", ["漢字" * 20_000, ".,;" * 20_000, '{"a":1,' * 8_000, "[SEP]" * 10_000], ids=lambda t: t[:7]
+)
+def test_text_without_white_space(text: str) -> None:
+    """Where cleaning looks at no whole words, a prefix may end anywhere: its last words are not used."""
     made = word_piece()
-    made.add_tokens(["very late"])
-    assert not is_local(made)
+    made.normalizer = normalizers.Sequence([normalizers.Replace(Regex(r"\s+"), " "), normalizers.BertNormalizer()])
+    made.add_tokens(["a very long added token, with spaces and 漢字"])
+    made.enable_truncation(MAX_LENGTH)
+    cut = cut_of(made)
+    assert cut is not None
+    start, whole = encode_start(made, text, MAX_LENGTH, cut), made.encode(text)
+    assert (start.ids, start.offsets) == (whole.ids, whole.offsets)
+    assert len(start.overflowing) < len(whole.overflowing) / 10
+
+
+def test_real_tokenizers_can_be_cut() -> None:
+    """ALBERT's and DeBERTa's cleaning is known as well."""
+    made = unigram()
+    albert = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"'), normalizers.Replace(Regex(" {2,}"), " ")]
+    made.normalizer = normalizers.Sequence(albert)
+    assert cut_of(made) is not None
+    made.normalizer = normalizers.Sequence([normalizers.Strip(), normalizers.Replace(Regex(r"\s{2,}|[\n\r\t]"), " ")])
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    assert cut_of(made) is not None

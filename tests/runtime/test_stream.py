@@ -1,7 +1,10 @@
 """Streams: bounded memory, order kept, nothing lost."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -114,6 +117,63 @@ def test_batches_are_bounded(lengths: list[int], most: int) -> None:
     assert sorted(position for batch in found for position in batch) == list(range(len(lengths)))
     for batch in found:
         assert len(batch) == 1 or len(batch) * max(lengths[position] for position in batch) <= most
+
+
+@pytest.mark.parametrize("kind", ["\u200b", "\u200b ", "\0", "\u0301", "\ud800"])
+def test_long_text_of_nothing(classifier: Classifier, kind: str) -> None:
+    """Is an error in its place, like a short one, or has an answer; it costs the others nothing."""
+    found = list(classifier.predict_iter(["late", kind * 10_000, "late"], return_errors=True))
+    assert found[0] == found[2]
+    assert isinstance(found[0], Prediction)
+    if isinstance(found[1], TextError):
+        assert found[1].position == 1
+
+
+def test_source_that_breaks_off(classifier: Classifier) -> None:
+    """What it gave before is answered first."""
+
+    def source(count: int) -> Iterator[str]:
+        yield from ["late"] * count
+        raise ConnectionError("gone")
+
+    for count in 1, 64, 100, 1000:
+        stream = classifier.predict_iter(source(count))
+        assert len([next(stream) for _ in range(count)]) == count
+        with pytest.raises(ConnectionError):
+            next(stream)
+
+
+@pytest.mark.parametrize("texts", [None, 3])
+def test_what_is_no_stream(classifier: Classifier, texts: Any) -> None:
+    """Is refused at once."""
+    with pytest.raises(TextTypeError, match="expected several texts"):
+        classifier.predict_iter(texts)
+
+
+def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work is done all the same."""
+
+    def fail(self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", fail)
+    assert Task(lambda: 3).result() == 3
+
+
+def test_forked_while_a_task_is_at_work(artifact: Path) -> None:
+    """The child is told so, as it is for the session."""
+    code = (
+        "import os, time, runtime\n"
+        "from runtime.background import Task\n"
+        "task = Task(lambda: time.sleep(1))\n"
+        "if not (child := os.fork()):\n"
+        "    try: task.result()\n"
+        "    except runtime.InferenceError as error: print(error, flush=True)\n"
+        "    os._exit(0)\n"
+        "os.waitpid(child, 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "the classifier was loaded before this process was forked; load it in every process\n"
 
 
 def test_task_raises_what_its_work_raised() -> None:
