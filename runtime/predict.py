@@ -230,7 +230,7 @@ def _groups(
     Of a file the first record is read at once, so that a wrong call is told before anything is written.
     """
     if args.texts:
-        return [[(text_record(index, text), None) for index, text in enumerate(args.texts)]]
+        return [[(text_record(index, _argument(text)), None) for index, text in enumerate(args.texts)]]
     if args.input_format is None:
         if file.isatty() and not args.quiet:
             print("reading texts from the terminal, one per line; Ctrl-D ends", file=sys.stderr)
@@ -241,6 +241,13 @@ def _groups(
     share = (lambda: None) if args.input is None else _share_read(file)
     first = next(records, None)
     return [] if first is None else [((record, share()) for record in itertools.chain([first], records))]
+
+
+def _argument(text: str) -> str:
+    """Reads an argument as UTF-8 whatever the locale is; Python keeps what the locale does not know in surrogates."""
+    with contextlib.suppress(UnicodeEncodeError):  # of surrogates that no command line holds
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    return text
 
 
 def _share_read(file: io.BufferedReader) -> Callable[[], Share]:
