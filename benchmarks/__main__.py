@@ -1,6 +1,13 @@
-"""`python -m benchmarks {latency,quality} --model ARTIFACT --checkpoint CHECKPOINT`: figures to decide on.
+"""`python -m benchmarks {latency,throughput,footprint,quality} --model ARTIFACT ...`: figures to decide on.
 
-`python -m benchmarks demo` puts the reports of both together; `make demo` ends with it.
+- `latency`: how long from text to scores, beside PyTorch, the transformers pipeline, Optimum and OpenVINO; and what
+  `predict` adds to tokenizer and session. On held-out texts, or on those of any file.
+- `throughput`: how many texts per second, beside batches padded in the order of the texts.
+- `footprint`: start, memory and idle CPU of the runtime alone, in fresh processes (Linux). Needs no checkpoint.
+- `quality`: does the artifact decide as well as its checkpoint.
+
+Each prints a Markdown table; `--output FILE.json` writes all figures. `python -m benchmarks demo` puts a latency and a
+quality report together; `make demo` ends with it.
 """
 
 import argparse
@@ -13,8 +20,17 @@ from typing import Any
 from runtime import LitmusError
 from training.errors import DataError, TrainingError
 
-from . import demo, latency, quality
+from . import demo, footprint, latency, quality, throughput
+from .data import TextsFile
+from .errors import BenchmarkError
 from .roster import ROSTER
+
+COMMANDS = {
+    "latency": (latency, "how fast for one text, beside the alternatives"),
+    "throughput": (throughput, "how many texts per second, beside padded batches"),
+    "footprint": (footprint, "start, memory and idle CPU of the runtime alone"),
+    "quality": (quality, "how good, beside PyTorch"),
+}
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -23,29 +39,31 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         prog="python -m benchmarks", description="Compare an artifact with PyTorch and peers."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, help_text in (("latency", "how fast, beside the alternatives"), ("quality", "how good, beside PyTorch")):
-        command = commands.add_parser(name, help=help_text)
+    parsers = {}
+    for name, (_, help_text) in COMMANDS.items():
+        command = parsers[name] = commands.add_parser(name, help=help_text)
         command.add_argument("--model", required=True, metavar="ARTIFACT", help="folder that `python -m export` wrote")
-        command.add_argument("--checkpoint", required=True, help="folder that `python -m training` wrote")
+        if name != "footprint":
+            command.add_argument("--checkpoint", required=True, help="folder that `python -m training` wrote")
         command.add_argument("--output", type=Path, metavar="FILE.json", help="also write the report as JSON")
-        if name == "latency":
-            command.add_argument(
-                "--contenders",
-                nargs="+",
-                default=list(ROSTER),
-                choices=list(ROSTER),
-                metavar="NAME",
-                help=f"default: all of {', '.join(ROSTER)}",
-            )
-            command.add_argument("--rounds", type=_positive, default=7, help="interleaved rounds (default: 7)")
-            command.add_argument("--texts", type=_positive, default=40, help="real texts per round (default: 40)")
-            command.add_argument(
-                "--threads", type=_positive, help="threads per contender (default: the CPUs of this process)"
-            )
+    _add_latency(parsers["latency"])
+    _add_numbers(parsers["throughput"], rounds=5)
+    texts_help = "held-out texts, never more than there are (default: all)"
+    parsers["throughput"].add_argument("--texts", type=_positive, help=texts_help)
+    for option, default, help_text in (
+        ("--calls", 10000, "calls that may make memory grow"),
+        ("--repeats", 9, "processes for each time"),
+    ):
+        parsers["footprint"].add_argument(
+            option, type=_positive, default=default, help=f"{help_text} (default: {default})"
+        )
     summary = commands.add_parser("demo", help="the summary that `make demo` ends with")
     for name in ("latency", "quality"):
         summary.add_argument(f"--{name}", type=Path, required=True, metavar="FILE.json", help=f"report of `{name}`")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.command == "latency" and (args.texts_file is None) != (args.text_column is None):
+        parsers["latency"].error("pass both --texts_file and --text_column, or neither")
+    return args
 
 
 def run(args: argparse.Namespace) -> tuple[str, bool]:
@@ -53,24 +71,60 @@ def run(args: argparse.Namespace) -> tuple[str, bool]:
 
     Raises:
         LitmusError: The artifact cannot be used.
-        TrainingError: The checkpoint's data cannot be read again.
+        TrainingError: The checkpoint's data, or the file of texts, cannot be read.
+        BenchmarkError: Something cannot be measured here.
     """
     if args.command == "demo":
         return demo.summary(_report(args.latency, "latency"), _report(args.quality, "quality")), True
     if args.output is not None:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.touch()  # fails now rather than after the measurement
-    if args.command == "latency":
-        report = latency.measure(
-            args.model, args.checkpoint, args.contenders, rounds=args.rounds, texts=args.texts, threads=args.threads
-        )
-        table = latency.markdown(report)
-    else:
-        report = quality.measure(args.model, args.checkpoint)
-        table = quality.markdown(report)
+    report = _measure(args)
     if args.output is not None:
         args.output.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
-    return table, not report.get("failures")
+    return COMMANDS[args.command][0].markdown(report), not report.get("failures")
+
+
+def _measure(args: argparse.Namespace) -> dict[str, Any]:
+    match args.command:
+        case "latency":
+            file = None
+            if args.texts_file is not None:
+                file = TextsFile(args.texts_file, args.text_column, args.delimiter, args.encoding)
+            numbers = {"rounds": args.rounds, "texts": args.texts, "threads": args.threads}
+            return latency.measure(args.model, args.checkpoint, args.contenders, texts_file=file, **numbers)
+        case "throughput":
+            return throughput.measure(
+                args.model, args.checkpoint, rounds=args.rounds, texts=args.texts, threads=args.threads
+            )
+        case "footprint":
+            return footprint.measure(args.model, calls=args.calls, repeats=args.repeats)
+        case _:
+            return quality.measure(args.model, args.checkpoint)
+
+
+def _add_latency(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--contenders",
+        nargs="+",
+        default=list(ROSTER),
+        choices=list(ROSTER),
+        metavar="NAME",
+        help=f"default: all of {', '.join(ROSTER)}",
+    )
+    _add_numbers(command, rounds=7)
+    command.add_argument("--texts", type=_positive, default=40, help="real texts per round (default: 40)")
+    command.add_argument(
+        "--texts_file", metavar="FILE", help="real texts instead of held-out ones: .csv, .tsv or .jsonl"
+    )
+    command.add_argument("--text_column", metavar="NAME", help="where the file has them")
+    command.add_argument("--delimiter", help="between the file's fields, for example ';' (default: by its suffix)")
+    command.add_argument("--encoding", default="utf-8", help="of the file (default: utf-8)")
+
+
+def _add_numbers(command: argparse.ArgumentParser, *, rounds: int) -> None:
+    command.add_argument("--rounds", type=_positive, default=rounds, help=f"interleaved rounds (default: {rounds})")
+    command.add_argument("--threads", type=_positive, help="threads per contender (default: the CPUs of this process)")
 
 
 def _report(path: Path, kind: str) -> dict[str, Any]:
@@ -95,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         table, complete = run(parse_args(sys.argv[1:] if argv is None else argv))
         print(table, end="")
-    except (LitmusError, TrainingError, OSError) as error:
+    except (LitmusError, TrainingError, BenchmarkError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -138,7 +138,7 @@ def compete(
 
     with contextlib.ExitStack() as stack:
         for name in names:
-            _say(f"loading {name} ...")
+            say(f"loading {name} ...")
             work_dir = stack.enter_context(tempfile.TemporaryDirectory())
             with attempt(name):
                 contender = stack.enter_context(Contender(name, ROSTER[name], threads))
@@ -149,19 +149,20 @@ def compete(
                 measured[name] = Measured(load_s, versions, {key: [] for key in workloads}, contender.score(first))
                 running[name] = contender
         for turn in range(rounds):
-            _say(f"round {turn + 1} of {rounds}")
+            say(f"round {turn + 1} of {rounds}")
             for workload, batches in workloads.items():
-                for name in _rotated(list(running), turn):
+                for name in rotated(list(running), turn):
                     with attempt(name):
                         measured[name].latencies_ms[workload].extend(running[name].time(batches))
     return measured, failures
 
 
-def _rotated(names: list[str], turn: int) -> Iterator[str]:
+def rotated(names: list[str], turn: int) -> Iterator[str]:
     """Lets another contender begin each round."""
     shift = turn % len(names) if names else 0
     yield from names[shift:] + names[:shift]
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Tells on stderr what goes on."""
     print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,12 @@
-"""`python -m benchmarks latency`: how long from text to scores, for Litmus and the alternatives."""
+"""`python -m benchmarks latency`: how long from text to scores, for Litmus and the alternatives.
+
+On texts of the checkpoint's held-out part, or of any file; on fixed lengths; and what `predict` adds to the bare
+minimum (`overhead`).
+
+    python -m benchmarks latency --model build/artifact --checkpoint build/checkpoint --output build/latency.json \
+        --contenders pytorch-fp32 pipeline optimum-int8 optimum-int8-pipeline litmus-fp32 litmus \
+        --texts_file banking77/test.csv --text_column text --texts 200
+"""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -9,10 +17,12 @@ from runtime import Classifier, load
 from runtime.threads import available_cpus
 from training.record import training_data
 
+from . import fresh, overhead
 from .contest import Batch, Measured, compete
-from .data import check_labels
+from .data import TextsFile, check_labels
 from .machine import machine
 from .roster import BASELINE
+from .sized_texts import SizedTexts
 
 LENGTHS = (32, 128, 512)
 BATCH = 8
@@ -20,10 +30,19 @@ BATCH_LENGTH = 128
 REPEATS = 10
 CALIBRATION_TEXTS = 128
 REAL = "real texts"
+LITMUS = "litmus"
+PIPELINES = ("pipeline", "optimum-int8-pipeline")  # what `litmus` is compared with below the table
 
 
 def measure(
-    model: str, checkpoint: str, contenders: Sequence[str], *, rounds: int, texts: int, threads: int | None
+    model: str,
+    checkpoint: str,
+    contenders: Sequence[str],
+    *,
+    rounds: int,
+    texts: int,
+    threads: int | None,
+    texts_file: TextsFile | None = None,
 ) -> dict[str, Any]:
     """Measures the contenders on real texts and on fixed lengths.
 
@@ -32,27 +51,36 @@ def measure(
         checkpoint: The checkpoint it was exported from, made by `python -m training`.
         contenders: Names from the roster.
         rounds: Interleaved rounds.
-        texts: How many texts of the test part make up the real workload.
+        texts: How many texts of the test part, or of the file, make up the real workload; there may be fewer.
         threads: For every contender; None for all CPUs of this process.
+        texts_file: Where to take real texts from instead of the test part; the workload is then named after it.
 
     Returns:
-        The report, ready for JSON: machine, settings, results per contender and workload, agreement, failures.
+        The report, ready for JSON: machine, settings, results per contender and workload, agreement, how many times
+        faster `litmus` is than the pipelines, what `predict` adds to the bare minimum, failures.
 
     Raises:
-        DataError: The checkpoint's data set cannot be read again.
+        DataError: The checkpoint's data set cannot be read again, or the file not at all.
         ArtifactError: The artifact cannot be loaded, or has other labels than the data set.
+        BenchmarkError: The process that measures the overhead failed.
     """
     threads = threads or available_cpus()
     data = training_data(checkpoint)
-    workloads: dict[str, list[Batch]] = {REAL: [[text] for text in data.test.texts[:texts]]}
+    name, real = (
+        (REAL, data.test.texts[:texts])
+        if texts_file is None
+        else (f"{REAL} of {texts_file.name}", texts_file.sample(texts))
+    )
+    workloads: dict[str, list[Batch]] = {name: [[text] for text in real]}
     classifier = load(model, provider="cpu")
     check_labels(classifier, data, model)
     workloads |= _fixed_lengths(classifier)
+    where = str(Path(model).resolve())  # contenders run in another folder
     measured, failures = compete(
         contenders,
         workloads,
         rounds=rounds,
-        model=str(Path(model).resolve()),  # contenders run in another folder
+        model=where,
         checkpoint=str(Path(checkpoint).resolve()),
         threads=threads,
         calibration=data.train.texts[:CALIBRATION_TEXTS],
@@ -60,8 +88,16 @@ def measure(
     return {
         "kind": "latency",
         "machine": machine(threads),
-        "settings": {"model": model, "checkpoint": checkpoint, "rounds": rounds, "texts": len(workloads[REAL])},
+        "settings": {
+            "model": model,
+            "checkpoint": checkpoint,
+            "rounds": rounds,
+            "texts": len(real),
+            "texts_file": None if texts_file is None else texts_file.path,
+        },
         "results": {name: _results(result, measured.get(BASELINE)) for name, result in measured.items()},
+        "litmus_times_faster": {name: _ratios(measured, name) for name in PIPELINES if {name, LITMUS} <= set(measured)},
+        "overhead": fresh.call(overhead.measure, model=where, threads=threads)[0],
         "failures": failures,
     }
 
@@ -85,26 +121,33 @@ def markdown(report: Mapping[str, Any]) -> str:
         agreement = result.get("same_label")
         same = "" if agreement is None else f"{agreement:.1%}"
         lines.append(f"| {name} | {' | '.join(cells)} | {same} | {result['load_s']:.1f} |")
+    for name, ratios in report["litmus_times_faster"].items():
+        cells = "; ".join(f"{workload} {ratio:.2f}" for workload, ratio in ratios.items())
+        lines.append(f"\nHow many times faster `{LITMUS}` is than {name}: {cells}.")
+    extra = report["overhead"]
+    lines.append(
+        f"\n`predict` adds {extra['overhead_us']:.0f} us to tokenizer, NumPy and session alone, the same objects: "
+        f"{extra['predict_us']:.0f} against {extra['bare_us']:.0f} us for {extra['tokens']} tokens, medians of "
+        f"{extra['calls']} calls each, in random order, in one process."
+    )
     lines += [f"\n{reason}" for reason in report["failures"].values()]
     return "\n".join(lines) + "\n"
 
 
 def _fixed_lengths(classifier: Classifier) -> dict[str, list[Batch]]:
-    """Makes texts of exactly so many tokens, as far as the model reads them, from a word that is one token."""
-    longest = classifier.manifest.max_length
-    lengths = sorted({min(length, longest) for length in LENGTHS})
-    per_word = classifier.predict("the the").n_tokens - classifier.predict("the").n_tokens
-    if per_word < 1:  # the model reads too few tokens to tell
-        return {}
-    special = classifier.predict("the").n_tokens - per_word
-
-    def text(length: int) -> str:
-        return " ".join(["the"] * ((length - special) // per_word))
-
-    workloads: dict[str, list[Batch]] = {f"{length} tokens": [[text(length)]] * REPEATS for length in lengths}
-    batch_length = min(BATCH_LENGTH, longest)
-    workloads[f"{BATCH} x {batch_length}"] = [[text(batch_length)] * BATCH] * REPEATS
+    """Makes texts of exactly so many tokens, as far as the model reads them."""
+    sized = SizedTexts.of(classifier)
+    lengths = sorted({min(length, sized.longest) for length in LENGTHS})
+    workloads: dict[str, list[Batch]] = {f"{length} tokens": [[sized.text(length)]] * REPEATS for length in lengths}
+    batch_length = min(BATCH_LENGTH, sized.longest)
+    workloads[f"{BATCH} x {batch_length}"] = [[sized.text(batch_length)] * BATCH] * REPEATS
     return workloads
+
+
+def _ratios(measured: Mapping[str, Measured], name: str) -> dict[str, float]:
+    """Returns how many times faster Litmus is than another contender, by workload."""
+    ours, others = measured[LITMUS].latencies_ms, measured[name].latencies_ms
+    return {workload: statistics.median(others[workload]) / statistics.median(ours[workload]) for workload in ours}
 
 
 def _results(measured: Measured, baseline: Measured | None) -> dict[str, Any]:

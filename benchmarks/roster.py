@@ -33,6 +33,7 @@ ROSTER = {
     "pipeline": Entry("benchmarks.contenders.pipeline"),
     "optimum-fp32": Entry("benchmarks.peers.optimum.contender", "fp32", "optimum"),
     "optimum-int8": Entry("benchmarks.peers.optimum.contender", "int8", "optimum"),
+    "optimum-int8-pipeline": Entry("benchmarks.peers.optimum.pipeline", "int8", "optimum"),
     "openvino-int8": Entry("benchmarks.peers.openvino.contender", peer="openvino"),
 }
 BASELINE = "pytorch-fp32"

@@ -1,7 +1,7 @@
 """The transformers pipeline: what most services start with."""
 
 import torch
-from transformers import pipeline
+from transformers import Pipeline, pipeline
 
 from benchmarks.job import Job, Scorer
 
@@ -9,11 +9,16 @@ from benchmarks.job import Job, Scorer
 def load(job: Job) -> Scorer:
     """Loads the checkpoint into a text-classification pipeline."""
     torch.set_num_threads(job.threads)
-    classify = pipeline("text-classification", model=job.checkpoint, device="cpu", top_k=None, truncation=True)
+    return scorer(pipeline("text-classification", model=job.checkpoint, device="cpu"))
+
+
+def scorer(classify: Pipeline) -> Scorer:
+    """Returns a function from texts to all scores of a text-classification pipeline."""
     labels = [classify.model.config.id2label[index] for index in range(classify.model.config.num_labels)]
 
     def scores(texts: list[str]) -> list[list[float]]:
-        rows = [{item["label"]: item["score"] for item in row} for row in classify(texts, batch_size=len(texts))]
+        found = classify(texts, batch_size=len(texts), top_k=None, truncation=True)
+        rows = [{item["label"]: item["score"] for item in row} for row in found]
         return [[row[label] for label in labels] for row in rows]
 
     return scores

@@ -1,1 +1,1 @@
-"""Tests of `benchmarks`."""
+"""Tests of `benchmarks`: small random models, real processes; figures fit together, none is asserted to be fast."""

@@ -1,4 +1,4 @@
-"""The benchmark commands: real processes, honest tables."""
+"""`latency`, `quality`, `demo` and the contest: real processes, honest tables."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import transformers
 
@@ -15,23 +16,8 @@ from benchmarks.contest import Contender, Measured, compete
 from benchmarks.job import scores_from
 from benchmarks.latency import _fixed_lengths
 from benchmarks.roster import PEERS, ROOT, ROSTER
-from export.__main__ import main as export
 from runtime import load
-from tests.models import MAX_LENGTH, bert, write_checkpoint
-from training.__main__ import main as train
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A checkpoint trained for one epoch on the embedded data set with a small encoder, and its artifact."""
-    folder = tmp_path_factory.mktemp("benchmarks")
-    encoder = write_checkpoint(folder / "encoder", bert("single_label"))
-    arguments = ["--dataset", "wisconsin", "--model_name_or_path", str(encoder), "--max_length", "48"]
-    checkpoint, artifact = str(folder / "checkpoint"), str(folder / "artifact")
-    options = ["--num_train_epochs", "1", "--disable_tqdm", "true", "--learning_rate", "1e-2"]
-    assert train([*arguments, *options, "--output_dir", checkpoint]) == 0
-    assert export([checkpoint, artifact, "--min-agreement", "0", "--max-metric-drop", "1"]) == 0
-    return checkpoint, artifact
+from tests.models import MAX_LENGTH
 
 
 def test_latency(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,6 +47,13 @@ def test_latency(trained: tuple[str, str], tmp_path: Path, capsys: pytest.Captur
     assert report["results"]["litmus-fp32"]["max_score_difference"] < 1e-4
     assert report["results"]["litmus"]["max_score_difference"] < 0.1
     assert report["results"]["litmus"]["same_label"] == 1
+    rival, litmus = (report["results"][name]["workloads"]["real texts"] for name in ("pipeline", "litmus"))
+    ratio = report["litmus_times_faster"]["pipeline"]["real texts"]
+    assert ratio == pytest.approx(rival["median_ms"] / litmus["median_ms"])
+    assert list(report["litmus_times_faster"]) == ["pipeline"]
+    assert f"How many times faster `litmus` is than pipeline: real texts {ratio:.2f}; 32 tokens " in table
+    assert report["overhead"]["calls"] >= 1000
+    assert f"`predict` adds {report['overhead']['overhead_us']:.0f} us to tokenizer, NumPy and session alone" in table
 
 
 def test_quality(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,6 +89,42 @@ def test_demo_summary(trained: tuple[str, str], tmp_path: Path, capsys: pytest.C
     for expected in ("| PyTorch |", "| Litmus int8 |", "| logistic regression on the raw measurements | 0.9", artifact):
         assert expected in table
     assert f"python -m runtime.predict --model {artifact}" in table
+    reports[0].write_text(reports[0].read_text().replace('"real texts"', '"real texts of a/b.csv"'))
+    assert main(["demo", "--latency", str(reports[0]), "--quality", str(reports[1])]) == 0
+    assert capsys.readouterr().out == table
+
+
+def test_latency_on_a_file(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its texts take the place of the held-out ones, and table and report say which file."""
+    checkpoint, artifact = trained
+    path, output = tmp_path / "other" / "texts.jsonl", tmp_path / "latency.json"
+    path.parent.mkdir()
+    path.write_text('{"id": 1, "words": "late again"}\n{"id": 2, "words": "never late"}\n')
+    where = ["--model", artifact, "--checkpoint", checkpoint, "--output", str(output)]
+    arguments = ["--contenders", "litmus", "--rounds", "2", "--texts", "5"]
+    assert main(["latency", *where, *arguments, "--texts_file", str(path), "--text_column", "words"]) == 0
+    report = json.loads(output.read_text())
+    assert report["settings"] | {"texts": 2, "texts_file": str(path)} == report["settings"]
+    assert report["results"]["litmus"]["workloads"]["real texts of other/texts.jsonl"]["runs"] == 2 * 2
+    assert report["litmus_times_faster"] == {}
+    assert "| real texts of other/texts.jsonl |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("option", "value"), [("--texts_file", "texts.csv"), ("--text_column", "text")])
+def test_a_file_needs_its_column(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong call."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["latency", "--model", "x", "--checkpoint", "x", option, value])
+    assert "pass both --texts_file and --text_column, or neither" in capsys.readouterr().err
+
+
+@pytest.mark.registry
+def test_optimums_pipeline(trained: tuple[str, str]) -> None:
+    """It gives the scores that Optimum's model gives without it."""
+    measured, failures = contest(trained, ["optimum-int8", "optimum-int8-pipeline"], rounds=1)
+    assert failures == {}
+    plain, pipeline = (np.array(result.scores) for result in measured.values())
+    np.testing.assert_allclose(pipeline, plain, atol=1e-6)
 
 
 def contest(trained: tuple[str, str], names: list[str], *, rounds: int) -> tuple[dict[str, Measured], dict[str, str]]:
@@ -142,7 +171,7 @@ def test_a_contender_that_dies_midway(trained: tuple[str, str], monkeypatch: pyt
 
 def test_other_labels(trained: tuple[str, str], artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Figures of an artifact on another checkpoint's data would mean nothing."""
-    for command in ("quality", "latency"):
+    for command in ("quality", "latency", "throughput"):
         assert main([command, "--model", str(artifact), "--checkpoint", trained[0]]) == 1
         assert "has other labels than the checkpoint's data set" in capsys.readouterr().err
 
@@ -177,11 +206,21 @@ def test_summary_of_what_is_no_report(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "is not a report" in (error := capsys.readouterr().err) or "report of another kind" in error
 
 
-@pytest.mark.parametrize("option", ["--rounds", "--texts", "--threads"])
-def test_numbers_below_one(option: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("latency", ["--rounds", "--texts", "--threads"]),
+        ("throughput", ["--rounds", "--texts", "--threads"]),
+        ("footprint", ["--calls", "--repeats"]),
+    ],
+)
+def test_numbers_below_one(command: str, options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong call."""
-    with pytest.raises(SystemExit, match="2"):
-        main(["latency", "--model", "x", "--checkpoint", "x", option, "0"])
+    where = ["--model", "x"] if command == "footprint" else ["--model", "x", "--checkpoint", "x"]
+    for option in options:
+        with pytest.raises(SystemExit, match="2"):
+            main([command, *where, option, "0"])
+        assert f"{option}: expected a whole number of 1 or more" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "no json", '{"arguments": {"unknown": 1}, "data": {"sha256": ""}}'])
