@@ -75,7 +75,8 @@ def measure(
     classifier = load(model, provider="cpu")
     check_labels(classifier, data, model)
     workloads |= _fixed_lengths(classifier)
-    where = str(Path(model).resolve())  # contenders run in another folder
+    where = str(Path(model).resolve())  # other processes run in another folder
+    extra, _ = fresh.call(overhead.measure, model=where, threads=threads)
     measured, failures = compete(
         contenders,
         workloads,
@@ -97,7 +98,7 @@ def measure(
         },
         "results": {name: _results(result, measured.get(BASELINE)) for name, result in measured.items()},
         "litmus_times_faster": {name: _ratios(measured, name) for name in PIPELINES if {name, LITMUS} <= set(measured)},
-        "overhead": fresh.call(overhead.measure, model=where, threads=threads)[0],
+        "overhead": extra,
         "failures": failures,
     }
 

@@ -68,10 +68,13 @@ def test_time_since_start_is_of_the_whole_life() -> None:
 
 
 @linux
-def test_start_prints_the_label(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The clock is read after the first label, not before it."""
-    probe.start(str(artifact))
-    assert capsys.readouterr().out.strip() == load(artifact, provider="cpu").predict(probe.FIRST_TEXT).label
+def test_start_ends_with_the_label(
+    artifact: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock is read when the label has been printed."""
+    monkeypatch.setattr(probe, "since_start_s", lambda: capsys.readouterr().out)
+    expected = load(artifact, provider="cpu").predict(probe.FIRST_TEXT).label
+    assert probe.start(str(artifact))["inside_s"] == f"{expected}\n"
 
 
 @linux
