@@ -29,6 +29,7 @@ from .tokenizer import Encoded, Tokenizer, refusal
 Thresholds = float | Mapping[str, float]
 Found = Prediction | TextError
 WARM_UP_TOKENS = 8
+EXPLAINED_WORDS = 256
 
 
 def load(
@@ -276,7 +277,11 @@ class Classifier:
             raise SettingError(f"unknown label, expected one of {', '.join(self.labels):.400}")
         encoded, offsets = self._tokenizer.locate(text)
         words = explanation.words(text, offsets)
-        logits = self._run([encoded, *(explanation.without(encoded, tokens) for _, _, tokens in words)])
+        parts = [self._run([encoded])]
+        for start in range(0, len(words), EXPLAINED_WORDS):  # all of them at once would be a copy of the text for each
+            group = words[start : start + EXPLAINED_WORDS]
+            parts.append(self._run([explanation.without(encoded, tokens) for _, _, tokens in group]))
+        logits = np.concatenate(parts)
         scores = policies.scores(logits[0].tolist(), self.manifest)
         index = scores.index(max(scores)) if label is None else self.labels.index(label)
         whole, *rest = explanation.log_odds(logits, index, self.manifest).tolist()

@@ -52,6 +52,14 @@ def test_long_text(classifier: Classifier) -> None:
     assert len(explanation.words) == MAX_LENGTH - 2
 
 
+def test_groups_of_words(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many words are left out in groups, to the same effect."""
+    whole = classifier.explain(TEXT)
+    monkeypatch.setattr("runtime.classifier.EXPLAINED_WORDS", 3)
+    for word, expected in zip(classifier.explain(TEXT).words, whole.words, strict=True):
+        assert word.contribution == pytest.approx(expected.contribution, abs=1e-4)
+
+
 def test_one_word(classifier: Classifier) -> None:
     """What is left is a text of special tokens alone; the model still has an answer for that."""
     (word,) = classifier.explain("  late ").words
