@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import os
+import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,8 +26,8 @@ from .progress import Progress
 from .providers import PROVIDERS
 from .records import SUFFIXES, Layout, Record, arriving, read_records, text_record
 from .records import Format as InputFormat
-from .settings import MAX_THREADS, Profile, check_number
-from .target import writing
+from .settings import MAX_BATCH_TOKENS, MAX_THREADS, Profile, check_number
+from .target import PART, writing
 
 OUTPUT_SUFFIXES: dict[str, rows.Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 FLUSHED_ROWS = 256
@@ -37,7 +38,7 @@ class _Parser(argparse.ArgumentParser):
     """Never repeats a value in its errors: what was meant for a text may stand in the place of an option's value."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(message.partition(": '")[0].partition(" '")[0])
+        super().error(re.split(r":? ['\"]", message, maxsplit=1)[0])
 
     def wrong(self, message: str) -> NoReturn:
         """Ends with a message of ours."""
@@ -133,14 +134,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check_values(parser: _Parser, args: argparse.Namespace) -> None:
     """Refuses values that are out of range."""
     if args.provider not in ("auto", *PROVIDERS):
-        parser.wrong(f"unknown provider {args.provider!r}: expected auto, {', '.join(sorted(PROVIDERS))}")
+        parser.wrong(f"--provider: expected auto, {', '.join(sorted(PROVIDERS))}")
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         parser.wrong("--threshold: expected a number from 0 to 1")
+    if args.delimiter == r"\t":
+        args.delimiter = "\t"
     if args.delimiter is not None and (len(args.delimiter) != 1 or args.delimiter in '"\r\n'):
         parser.wrong("--delimiter: expected one character")
     try:
         check_number("threads", args.threads, MAX_THREADS)
-        check_number("batch-tokens", args.batch_tokens)
+        check_number("batch-tokens", args.batch_tokens, MAX_BATCH_TOKENS)
         check_number("top-k", args.top_k)
     except SettingError as error:
         parser.wrong(f"--{error}")
@@ -173,8 +176,10 @@ def _check_page(parser: _Parser, args: argparse.Namespace) -> None:
         return
     if args.explain.suffix.lower() not in (".html", ".htm"):
         parser.wrong("--explain: expected the name of the page to write, with the suffix .html")
-    if args.output is not None and os.path.realpath(args.explain) == os.path.realpath(args.output):
-        parser.wrong("--explain and --output: expected two files")
+    if args.output is not None:
+        page, output = os.path.realpath(args.explain), os.path.realpath(args.output)
+        if page in (output, output + PART) or output == page + PART:
+            parser.wrong("--explain and --output: expected two files")
 
 
 def _process(

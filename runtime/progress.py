@@ -27,6 +27,7 @@ class Progress:
         self._terminal = sys.stderr.isatty()
         self._start = self._said = time.monotonic()
         self._line_is_used = False
+        self._latest = (0, 0.0, self._start)  # texts, share and time of the last one: they come in bursts
 
     def count(self, share: float | None = None) -> None:
         """One more text is done.
@@ -36,15 +37,16 @@ class Progress:
         """
         self.texts += 1
         now = time.monotonic()
-        if self._shown and now - self._said >= (EVERY_S if self._terminal else EVERY_LINE_S):
+        if self._shown and now - self._said >= (EVERY_S if self._terminal else EVERY_LINE_S) and self.texts > 1:
             self._said = now
-            line = self._line(now - self._start, share)
+            line = self._line(now)
             if not self._terminal:
                 self._print(line + "\n")
             elif not self._quiet:
                 self._clear()
                 self._print(line + "\r")
                 self._line_is_used = True
+        self._latest = (self.texts, share or 0.0, now)
 
     def fail(self, index: int, reason: str) -> None:
         """A text could not be classified; the first reasons are shown."""
@@ -78,11 +80,14 @@ class Progress:
             self._line_is_used = False
             self._print(CLEAR)
 
-    def _line(self, seconds: float, share: float | None) -> str:
-        line = f"{self.texts:,} text{'s' * (self.texts != 1)}, {self.texts / seconds:,.1f} a second"
+    def _line(self, now: float) -> str:
+        """Says how far the job had come with the text before this one, which is the first of a burst."""
+        texts, share, then = self._latest
+        elapsed_s = max(then - self._start, 1e-3)
+        line = f"{texts:,} text{'s' * (texts != 1)}, {texts / elapsed_s:,.1f} a second"
         if not share:
             return line
         share = min(share, 1)
-        left_s = round(seconds / share * (1 - share))
+        left_s = max(0, round(elapsed_s / share * (1 - share) - (now - then)))
         hours = f"{left_s // 3600}:{left_s // 60 % 60:02}" if left_s >= 3600 else f"{left_s // 60}"
         return f"{line}, {share:.0%}, {hours}:{left_s % 60:02} left"

@@ -23,7 +23,6 @@ MAX_FIELD = 1 << 27  # characters; a quote that is never closed takes no more me
 CHUNK_BYTES = 1 << 20
 SNIFFED_BYTES = 1 << 9
 BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -31,7 +30,7 @@ BYTE_ORDER_MARKS = (
 )
 OTHER_FORMATS = (
     (b"\x1f\x8b", "gzip"),
-    (b"BZh", "bzip2"),
+    (b"BZh91AY&SY", "bzip2"),
     (b"PAR1\x15", "Parquet"),
     (b"PK\x03\x04", "zip or Excel"),
     (b"\xd0\xcf\x11\xe0", "Excel"),
@@ -40,6 +39,7 @@ OTHER_FORMATS = (
     (b"<html", "HTML"),
     (b"<?xml", "XML"),
 )
+MARKUP = (b"<!doctype", b"<html", b"<?xml")  # in any case, behind white space
 NOT_UTF8 = "it is not UTF-8; convert the input, for example with iconv"
 TOO_LONG = f"it is longer than {MAX_FIELD} characters"
 UNDECODED = re.compile("[\udc80-\udcff]")  # what Python makes of bytes that are not UTF-8
@@ -118,19 +118,21 @@ def arriving(stream: io.BufferedReader) -> Iterator[list[Record]]:
     """
     started: list[bytes] = []
     index, size, too_long = 0, 0, False
+    beginning, unjudged = b"", True
 
     def records(lines: Sequence[bytes]) -> list[Record]:
-        found = [text_record(index + position, _decoded(line)) for position, line in enumerate(lines)]
+        found = [text_record(index + position, _decoded(line, index + position)) for position, line in enumerate(lines)]
         return [Record(index, "", error=TOO_LONG), *found[1:]] if too_long else found
 
     while chunk := stream.read1(CHUNK_BYTES):
-        if index == size == 0 and _encoding(chunk) not in ("utf-8", "utf-8-sig"):
-            raise InputError("standard input is not UTF-8; convert it, for example with iconv")
+        if unjudged:
+            beginning += chunk
+            unjudged = len(beginning) < 4 and b"\n" not in beginning
+            if _encoding(beginning) != "utf-8-sig":
+                raise InputError("standard input is not UTF-8; convert it, for example with iconv")
         *complete, rest = chunk.split(b"\n")
         if complete:
             complete[0] = b"".join([*started, complete[0]])
-            if index == 0:
-                complete[0] = complete[0].removeprefix(codecs.BOM_UTF8)
             yield records(complete)
             index += len(complete)
             started, size, too_long = [], 0, False
@@ -151,18 +153,19 @@ def text_record(index: int, text: str | None) -> Record:
 
 def _encoding(start: bytes) -> str:
     """Returns the encoding that the first bytes of a file tell, or refuses the file for what they tell."""
-    encoding = next((name for mark, name in BYTE_ORDER_MARKS if start.startswith(mark)), "utf-8")
-    lowered = start.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS if start.startswith(mark)), "utf-8-sig")
+    markup = start.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     for magic, name in OTHER_FORMATS:
-        if lowered.startswith(magic.lower()):
+        if start.startswith(magic) or (magic in MARKUP and markup.startswith(magic)):
             raise InputError(f"the input is {name}; expected CSV, TSV, JSON Lines or plain text")
-    if encoding == "utf-8" and b"\0" in start[1::2][:4]:
+    if encoding == "utf-8-sig" and max(start[0:8:2].count(0), start[1:8:2].count(0)) >= 2:
         raise InputError("the input looks like UTF-16 without a byte order mark; save it as UTF-8")
     return encoding
 
 
-def _decoded(line: bytes) -> str:
-    return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
+def _decoded(line: bytes, index: int) -> str:
+    content = line if index else line.removeprefix(codecs.BOM_UTF8)
+    return content.removesuffix(b"\r").decode("utf-8", "surrogateescape")
 
 
 def _lines(stream: io.TextIOWrapper) -> Iterator[str | None]:
@@ -189,8 +192,8 @@ def _object(index: int, line: str | None, layout: Layout) -> Record:
     identity = None
     if layout.id_column is not None:
         identity = fields.get(layout.id_column)
-        number = isinstance(identity, int | float) and not isinstance(identity, bool) and math.isfinite(identity)
-        if not (number or isinstance(identity, str)):
+        finite = not isinstance(identity, float) or math.isfinite(identity)
+        if not (isinstance(identity, str | int | float) and finite) or isinstance(identity, bool):
             return Record(index, "", error=f"its {layout.id_column!r} is missing, or neither a string nor a number")
     texts = [fields.get(column) for column in layout.text_columns]
     for column, text in zip(layout.text_columns, texts, strict=True):

@@ -126,7 +126,12 @@ def _table(output: TextIO, labels: Sequence[str], *, with_id: bool, with_text: b
 
 
 def _lines(fields: Row, labels: int) -> list[tuple[str, float | None]]:
-    """Returns what a table shows of a text: labels and scores, those of `top_k`, or the best score of no label."""
+    """Returns what a table shows of a text: its labels and scores, or the best score of no label.
+
+    With `top_k` also the scores of labels that are not given, in parentheses.
+    """
     scores = fields.get("scores", {})
-    given = list(scores) if len(scores) < labels else fields.get("labels", ())
+    given = fields.get("labels", ())
+    if 0 < len(scores) < labels:
+        return [(label if label in given else f"({label})", score) for label, score in scores.items()]
     return [(label, scores[label]) for label in given] or [("-", max(scores.values(), default=None))]

@@ -24,7 +24,7 @@ def writing(path: Path, *, overwrite: bool, source: IO[bytes] | None = None) -> 
     """Opens a file to write results to, in UTF-8; lone surrogates are written as escapes.
 
     If the body fails or is interrupted, what it wrote stays in a file of the same name with `.part` behind it, and a
-    line on stderr says so.
+    line on stderr says so; a signal that ends the process at once leaves the file without a word.
 
     Args:
         path: The file. A symbolic link is followed.
@@ -41,6 +41,7 @@ def writing(path: Path, *, overwrite: bool, source: IO[bytes] | None = None) -> 
     _check(path, part, overwrite=overwrite, source=source)
     file = _locked(part)
     with file:
+        _check(path, part, overwrite=overwrite, source=source)  # again: another job may just have come to its end
         if os.fstat(file.fileno()).st_size and not overwrite:
             raise InputError(f"{part} was left behind by a job that broke off; remove it, or pass --overwrite")
         file.truncate(0)
@@ -85,18 +86,23 @@ def _check(path: Path, part: Path, *, overwrite: bool, source: IO[bytes] | None)
 
 def _locked(part: Path) -> TextIO:
     """Opens the file, which stays as it is, for one job at a time."""
-    try:
-        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
-    except OSError as error:
-        raise InputError(f"cannot write {part}: {error.strerror}; choose another output") from error
-    file = open(descriptor, "r+", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: PTH123, SIM115
-    try:
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise InputError(f"another job is writing {part}; wait for it, or choose another output") from error
-    return file
+    while True:
+        try:
+            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        except OSError as error:
+            raise InputError(f"cannot write {part}: {error.strerror}; choose another output") from error
+        file = open(descriptor, "r+", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: PTH123, SIM115
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise InputError(f"another job is writing {part}; wait for it, or choose another output") from error
+        except OSError:  # a file system without locks: there two jobs are not told apart
+            pass
+        if part.exists() and os.path.samestat(os.fstat(descriptor), part.stat()):
+            return file
+        file.close()  # another job has published it in between: it is that job's result now
 
 
 def _publish(part: Path, path: Path, *, overwrite: bool) -> None:

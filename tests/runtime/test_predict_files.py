@@ -1,6 +1,8 @@
 """`python -m runtime.predict` for people: files in and out, options, explanations, progress."""
 
 import csv
+import errno
+import fcntl
 import io
 import json
 import os
@@ -162,6 +164,39 @@ def test_file_that_comes_meanwhile(tmp_path: Path) -> None:
     assert (tmp_path / "found.jsonl.part").read_text() == "results"
 
 
+def test_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Can be written to all the same."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with writing(tmp_path / "found.jsonl", overwrite=False) as file:
+        file.write("results")
+    assert (tmp_path / "found.jsonl").read_text() == "results"
+
+
+def test_job_that_comes_to_its_end_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the opening of a file and its locking: the other job's result is not taken for one's own."""
+    target = tmp_path / "found.jsonl"
+    first = writing(target, overwrite=True)
+    first.__enter__().write("first")
+    plain = fcntl.flock
+    ends = [first]
+
+    def lock(descriptor: int, operation: int) -> None:
+        if ends:
+            ends.pop().__exit__(None, None, None)
+        plain(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    with writing(target, overwrite=True) as second:
+        assert target.read_text() == "first"
+        second.write("second")
+    assert target.read_text() == "second"
+    assert [path.name for path in tmp_path.iterdir()] == ["found.jsonl"]
+
+
 def test_a_typo_leaves_nothing_behind(artifact: Path, notes: Path, tmp_path: Path) -> None:
     """So that the corrected call works."""
     options = ["--input", notes, "--output", tmp_path / "found.csv", "--explain", tmp_path / "page.html"]
@@ -309,6 +344,10 @@ def test_label_to_explain(artifact: Path, tmp_path: Path) -> None:
         (["late", "--explain", "Miller has pain"], "--explain: expected the name of the page"),
         (["late", "--explain", "x.html", "--output", "./x.html", "--format", "csv"], "expected two files"),
         (["late", "--delimiter", "ab"], "--delimiter: expected one character"),
+        (["late", "--top-k", "it's Miller"], "argument --top-k: invalid int value"),
+        (["late", "--provider", "it's Miller"], "--provider: expected auto, cpu, cuda"),
+        (["late", "--explain", "x.html", "--output", "x.html.part", "--format", "csv"], "expected two files"),
+        (["late", "--batch-tokens", "99999999"], "--batch-tokens: expected a whole number from 1 to 1048576"),
         (["late", "--top-k", "Miller"], "argument --top-k: invalid int value"),
         (["-hurts, says Miller"], "-h/--help"),
         (["--t=Miller"], "unknown option"),
@@ -361,30 +400,32 @@ class Terminal(io.StringIO):
 
 def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line that is written over: how many, how fast, how long still; errors come between, nothing is left."""
-    clock = iter([100.0, 100.1, 102.0, 104.0])
+    clock = iter([100.0, 100.4, 100.4, 102.0, 102.1, 112.1])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     shown = Terminal()
     monkeypatch.setattr(sys, "stderr", shown)
     with Progress() as found:
-        found.count(0.1)
+        found.count(0.0125)
+        found.count(0.025)
         assert shown.getvalue() == ""
-        found.count(0.25)
-        assert shown.getvalue() == "2 texts, 1.0 a second, 25%, 0:06 left\r"
+        found.count(0.04)  # the first of the next burst: the rate and the rest are those of the last of the one before
+        assert shown.getvalue() == "2 texts, 5.0 a second, 2%, 0:14 left\r"
         found.fail(7, "it is empty")
         assert shown.getvalue().endswith("\r\033[Kerror: text 7: it is empty\n")
         found.count(0.0001)
-        assert shown.getvalue().endswith("\n3 texts, 0.8 a second, 0%, 11:06:36 left\r")
+        found.count(0.0002)
+        assert shown.getvalue().endswith("\n4 texts, 1.9 a second, 0%, 5:49:48 left\r")
     assert shown.getvalue().endswith("left\r\033[K")
 
 
 def test_progress_in_a_log(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A line every half minute, no carriage returns; without a known end no time left."""
-    clock = iter([0.0, 29.0, 31.0, 32.0])
+    clock = iter([0.0, 20.0, 31.0, 32.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     with Progress() as found:
         for _ in range(3):
             found.count()
-    assert capsys.readouterr().err == "2 texts, 0.1 a second\n"
+    assert capsys.readouterr().err == "1 text, 0.1 a second\n"
 
 
 def test_share_of_what_is_done(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,6 +148,7 @@ def test_empty_files(content: bytes, count: int | None) -> None:
         (b"\xef\xbb\xbf<html>", "HTML"),
         (b"\xd0\xcf\x11\xe0", "Excel"),
         ("text,x\nlate,1\n".encode("utf-16-le"), "UTF-16 without"),
+        ("text,x\nlate,1\n".encode("utf-16-be"), "UTF-16 without"),
     ],
 )
 def test_other_kinds_of_file(start: bytes, name: str) -> None:
@@ -169,19 +170,21 @@ def test_json_lines() -> None:
         "[" * 150_000,
         '{"text": "calm", "id": 1e999}',
         '{"text": "calm", "id": NaN}',
+        '{"text": "calm", "id": true}',
+        '{"text": "calm", "id": 1' + "0" * 400 + "}",
         '{"text": "calm"}',
         '{"text": "calm", "id": [1]}',
     ]
     found = read("\n".join(lines).encode(), "jsonl", identity="id")
-    assert [record.index for record in found] == list(range(11))
-    assert [record.text for record in found] == ["late", "", "", "", "", "la\ud800te", *[""] * 5]
-    assert [record.id for record in found] == [7, None, None, "a", 1.5, "b", *[None] * 5]
+    assert [record.index for record in found] == list(range(13))
+    assert [record.text for record in found] == ["late", "", "", "", "", "la\ud800te", *[""] * 4, "calm", "", ""]
+    assert [record.id for record in found] == [7, None, None, "a", 1.5, "b", *[None] * 4, 10**400, None, None]
     errors = [record.error for record in found]
     assert errors[1] == errors[6] == "the line is not valid JSON; expected one object per line"
     assert errors[2] == "the line is not a JSON object"
     assert errors[3] == "its 'text' is missing; name the key of the text with --text-column"
     assert errors[4] == "its 'text' is no string"
-    assert errors[7:] == ["its 'id' is missing, or neither a string nor a number"] * 4
+    assert errors[7:10] == [*errors[11:], errors[7]] == ["its 'id' is missing, or neither a string nor a number"] * 3
     json.dumps([record.id for record in found], allow_nan=False)
 
 
@@ -219,6 +222,40 @@ def test_endless_line_that_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [record.text for record in found] == ["late", "", "calm", "x" * 90, "", "end"]
     assert [record.index for record in found] == list(range(6))
     assert ["longer than" in str(record.error) for record in found] == [False, True, *[False] * 4]
+
+
+def test_what_only_looks_like_other_kinds() -> None:
+    """Names may begin with what archives begin with, and a NUL may stand anywhere."""
+    assert read(b"Bzhania has pain\n", "lines")[0].text == "Bzhania has pain"
+    assert read(b"i\0d,text\n1,late\n")[0].text == "late"
+
+
+def test_mark_in_pieces() -> None:
+    """A byte order mark may arrive byte by byte, and be all that comes before a line without an end."""
+    source = io.BufferedReader(Slow(b"\xef\xbb\xbflate"))
+    assert [record.text for group in arriving(source) for record in group] == ["late"]
+    with pytest.raises(InputError, match="is not UTF-8"):
+        list(arriving(io.BufferedReader(Slow("late\n".encode("utf-16")))))
+    rows = read_records(io.BufferedReader(Slow(b"\xef\xbb\xbftext\nlate\n")), Layout("csv"))
+    assert [record.text for record in rows] == ["late"]
+
+
+class Slow(io.RawIOBase):
+    """Gives a byte at a time."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = list(content)
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fills in the next byte."""
+        if not self._left:
+            return 0
+        buffer[0] = self._left.pop(0)
+        return 1
 
 
 @pytest.mark.parametrize("content", ["late\ncalm\n".encode("utf-16"), b"\x1f\x8b\x08 late\n"])

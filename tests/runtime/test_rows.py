@@ -96,7 +96,7 @@ def test_table_of_the_best() -> None:
     """With `top_k` all that are given scores are shown, also where only one label is given."""
     best = Prediction(("glad",), {"glad": 0.7, "sad": 0.2}, False, False, 12)
     lines = written("table", row(Record(0, ""), best)).splitlines()
-    assert [line.split() for line in lines[1:]] == [["0", "glad", "0.7000"], ["sad", "0.2000"]]
+    assert [line.split() for line in lines[1:]] == [["0", "glad", "0.7000"], ["(sad)", "0.2000"]]
 
 
 def test_long_ids_are_seen_to_be_cut() -> None:
