@@ -172,3 +172,17 @@ def test_real_tokenizers_can_be_cut() -> None:
     made.normalizer = normalizers.Sequence([normalizers.Strip(), normalizers.Replace(Regex(r"\s{2,}|[\n\r\t]"), " ")])
     made.pre_tokenizer = pre_tokenizers.Metaspace()
     assert cut_of(made) is not None
+
+
+def test_added_token_across_the_end() -> None:
+    """Its first words are taken for themselves where a prefix ends in it; so many words at the end are not trusted."""
+    made = word_piece()
+    made.normalizer = normalizers.BertNormalizer()
+    added = " ".join(map(str, range(1, 21)))
+    made.add_tokens([added])
+    made.enable_truncation(MAX_LENGTH)
+    cut = cut_of(made)
+    assert cut is not None
+    for shift in range(190, 256):
+        text = "x" * shift + " " + added + " late" * 1000
+        assert encode_start(made, text, MAX_LENGTH, cut).ids == made.encode(text).ids
