@@ -54,13 +54,15 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--input-format", choices=get_args(InputFormat), help="default: by the suffix of --input")
     parser.add_argument("--delimiter", metavar="C", help="what separates the fields of --input (default: , or tab)")
     parser.add_argument(
-        "--text-column", nargs="+", default=["text"], metavar="NAME", help="of the text, or several to join (text)"
+        "--text-column", nargs="+", default=["text"], metavar="NAME", help="column of the text, or several to join"
     )
     parser.add_argument("--id-column", metavar="NAME", help="column that names the rows in the output")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write there, and give it its name when complete")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument(
-        "--format", choices=get_args(rows.Format), help="default: by the suffix of --output; table on a terminal, jsonl"
+        "--format",
+        choices=get_args(rows.Format),
+        help="default: by the suffix of --output; else a table on a terminal, jsonl in a pipe",
     )
     parser.add_argument("--with-text", action="store_true", help="repeat the text in the output")
     parser.add_argument("--top-k", type=int, metavar="K", help="give the K best labels and scores at most")
