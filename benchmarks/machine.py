@@ -7,18 +7,8 @@ from typing import Any
 
 import cpuinfo
 
-FLAGS = (
-    "avx2",
-    "avx512f",
-    "avx512_vnni",
-    "avx_vnni",
-    "avx512_bf16",
-    "amx_tile",
-    "amx_int8",
-    "amx_bf16",
-    "asimd",
-    "sve",
-)
+from runtime.machine import FLAGS
+
 PACKAGES = ("litmus-onnx", "numpy", "onnxruntime", "tokenizers", "torch", "transformers")
 
 

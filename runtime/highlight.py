@@ -18,7 +18,7 @@ article { border-top: 1px solid #8884; padding: 1rem 0; }
 h2 { font-size: 1rem; margin: 0 0 .5rem; }
 article p { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 mark { color: inherit; border-radius: .2em; padding: .1em 0; }
-small, footer { opacity: .7; }
+small { opacity: .7; }
 </style></head><body>
 <h1>What the words contribute</h1>
 <p><small>Green words speak for the label, red ones against it: the log odds that are lost without the word, which

@@ -268,15 +268,11 @@ def _classified(
 ) -> Iterator[tuple[Record, Share, Found]]:
     """Yields each record with what the classifier says of it; an input that breaks off is an error after the last."""
     waiting: deque[tuple[Record, Share]] = deque()
-    broken: list[InputError] = []
 
     def texts() -> Iterator[str]:
-        try:
-            for record, share in records:
-                waiting.append((record, share))
-                yield record.text
-        except InputError as error:
-            broken.append(error)
+        for record, share in records:
+            waiting.append((record, share))
+            yield record.text
 
     found = classifier.predict_iter(
         texts(),
@@ -287,8 +283,6 @@ def _classified(
     )
     for prediction in found:
         yield *waiting.popleft(), prediction
-    for error in broken:
-        raise error
 
 
 if __name__ == "__main__":

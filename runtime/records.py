@@ -35,11 +35,8 @@ OTHER_FORMATS = (
     (b"PK\x03\x04", "zip or Excel"),
     (b"\xd0\xcf\x11\xe0", "Excel"),
     (b"%PDF", "PDF"),
-    (b"<!doctype", "HTML"),
-    (b"<html", "HTML"),
-    (b"<?xml", "XML"),
 )
-MARKUP = (b"<!doctype", b"<html", b"<?xml")  # in any case, behind white space
+MARKUP = ((b"<!doctype", "HTML"), (b"<html", "HTML"), (b"<?xml", "XML"))  # in any case, behind white space
 NOT_UTF8 = "it is not UTF-8; convert the input, for example with iconv"
 TOO_LONG = f"it is longer than {MAX_FIELD} characters"
 UNDECODED = re.compile("[\udc80-\udcff]")  # what Python makes of bytes that are not UTF-8
@@ -155,8 +152,8 @@ def _encoding(start: bytes) -> str:
     """Returns the encoding that the first bytes of a file tell, or refuses the file for what they tell."""
     encoding = next((name for mark, name in BYTE_ORDER_MARKS if start.startswith(mark)), "utf-8-sig")
     markup = start.removeprefix(codecs.BOM_UTF8).lstrip().lower()
-    for magic, name in OTHER_FORMATS:
-        if start.startswith(magic) or (magic in MARKUP and markup.startswith(magic)):
+    for content, kinds in (start, OTHER_FORMATS), (markup, MARKUP):
+        for name in (name for magic, name in kinds if content.startswith(magic)):
             raise InputError(f"the input is {name}; expected CSV, TSV, JSON Lines or plain text")
     if encoding == "utf-8-sig" and max(start[0:8:2].count(0), start[1:8:2].count(0)) >= 2:
         raise InputError("the input looks like UTF-16 without a byte order mark; save it as UTF-8")

@@ -4,7 +4,6 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Literal, TextIO
 
 from .errors import TextError
@@ -45,9 +44,9 @@ def row(
         fields["scores"] = _rounded(found.scores)
         fields |= {"abstained": found.abstained, "truncated": found.truncated, "n_tokens": found.n_tokens}
     if isinstance(found, Prediction) and found.windows:
-        fields["windows"] = [asdict(window) | {"scores": _rounded(window.scores)} for window in found.windows]
-        for window in fields["windows"]:
-            del window["logits"]
+        fields["windows"] = [
+            {"start": window.start, "end": window.end, "scores": _rounded(window.scores)} for window in found.windows
+        ]
     if explanation is not None:
         fields["explained"] = explanation.label
         fields["words"] = [[word.start, word.end, round(word.contribution, DIGITS)] for word in explanation.words]

@@ -130,7 +130,6 @@ class Session:
         self.provider = provider
         self.variant = variant.name
         self.labels = labels
-        self.settings = settings
         self.threads: int = options.intra_op_num_threads
         self._check(variant.file, labels)
         self._graphs: Graphs | None = None

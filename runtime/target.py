@@ -115,6 +115,8 @@ def _publish(part: Path, path: Path, *, overwrite: bool) -> None:
     except FileExistsError as error:
         raise InputError(f"{path} has come into being meanwhile; it was left alone") from error
     except OSError:  # a file system without hard links
+        if path.exists():
+            raise InputError(f"{path} has come into being meanwhile; it was left alone") from None
         part.rename(path)
     else:
         part.unlink()

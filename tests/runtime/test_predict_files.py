@@ -197,6 +197,24 @@ def test_job_that_comes_to_its_end_meanwhile(tmp_path: Path, monkeypatch: pytest
     assert [path.name for path in tmp_path.iterdir()] == ["found.jsonl"]
 
 
+def test_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results get their name all the same, and a file that came meanwhile is left alone there, too."""
+
+    def fail(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", fail)
+    target = tmp_path / "found.jsonl"
+    with writing(target, overwrite=False) as file:
+        file.write("results")
+    assert [path.name for path in tmp_path.iterdir()] == ["found.jsonl"]
+    target.unlink()
+    with pytest.raises(InputError, match="has come into being meanwhile"), writing(target, overwrite=False) as file:
+        file.write("results")
+        target.write_text("precious")
+    assert target.read_text() == "precious"
+
+
 def test_a_typo_leaves_nothing_behind(artifact: Path, notes: Path, tmp_path: Path) -> None:
     """So that the corrected call works."""
     options = ["--input", notes, "--output", tmp_path / "found.csv", "--explain", tmp_path / "page.html"]
