@@ -19,7 +19,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: setup
 	rm -rf $(DEMO)
 	@echo '--- 1/5 fine-tune'
-	$(BIN)/python -m training training/recipes/wisconsin.json --output_dir $(DEMO)/checkpoint
+	$(BIN)/python -m training training/recipes/breast_cancer.json --output_dir $(DEMO)/checkpoint
 	@echo '--- 2/5 export'
 	$(BIN)/python -m export $(DEMO)/checkpoint $(DEMO)/artifact || [ $$? -eq 3 ]  # 3: int8 withheld, the rest is there
 	@echo '--- 3/5 predict'

@@ -1,10 +1,11 @@
-"""`python -m benchmarks {latency,throughput,footprint,quality} --model ARTIFACT ...`: figures to decide on.
+"""`python -m benchmarks {latency,throughput,footprint,quality,training} ...`: figures to decide on.
 
 - `latency`: how long from text to scores, beside PyTorch, the transformers pipeline, Optimum and OpenVINO; and what
   `predict` adds to tokenizer and session. On held-out texts, or on those of any file.
 - `throughput`: how many texts per second, beside batches padded in the order of the texts.
 - `footprint`: start, memory and idle CPU of the runtime alone, in fresh processes (Linux). Needs no checkpoint.
 - `quality`: does the artifact decide as well as its checkpoint.
+- `training`: how fast training itself is, beside padding every text as notebooks do. Needs no artifact.
 
 Each prints a Markdown table; `--output FILE.json` writes all figures. `python -m benchmarks demo` puts a latency and a
 quality report together; `make demo` ends with it.
@@ -20,7 +21,7 @@ from typing import Any
 from runtime import LitmusError
 from training.errors import DataError, TrainingError
 
-from . import demo, footprint, latency, quality, throughput
+from . import demo, footprint, latency, quality, throughput, training
 from .data import TextsFile
 from .errors import BenchmarkError
 from .roster import ROSTER
@@ -30,6 +31,7 @@ COMMANDS = {
     "throughput": (throughput, "how many texts per second, beside padded batches"),
     "footprint": (footprint, "start, memory and idle CPU of the runtime alone"),
     "quality": (quality, "how good, beside PyTorch"),
+    "training": (training, "how fast training is, beside padding every text"),
 }
 
 
@@ -42,7 +44,9 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parsers = {}
     for name, (_, help_text) in COMMANDS.items():
         command = parsers[name] = commands.add_parser(name, help=help_text)
-        command.add_argument("--model", required=True, metavar="ARTIFACT", help="folder that `python -m export` wrote")
+        if name != "training":
+            help_model = "folder that `python -m export` wrote"
+            command.add_argument("--model", required=True, metavar="ARTIFACT", help=help_model)
         if name != "footprint":
             command.add_argument("--checkpoint", required=True, help="folder that `python -m training` wrote")
         command.add_argument("--output", type=Path, metavar="FILE.json", help="also write the report as JSON")
@@ -55,6 +59,10 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         ("--repeats", 9, "processes for each time"),
     ):
         parsers["footprint"].add_argument(
+            option, type=_positive, default=default, help=f"{help_text} (default: {default})"
+        )
+    for option, default, help_text in (("--rows", 128, "rows of the epoch"), ("--rounds", 3, "interleaved rounds")):
+        parsers["training"].add_argument(
             option, type=_positive, default=default, help=f"{help_text} (default: {default})"
         )
     summary = commands.add_parser("demo", help="the summary that `make demo` ends with")
@@ -97,6 +105,8 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
             return throughput.measure(
                 args.model, args.checkpoint, rounds=args.rounds, texts=args.texts, threads=args.threads
             )
+        case "training":
+            return training.measure(args.checkpoint, rows=args.rows, rounds=args.rounds)
         case "footprint":
             return footprint.measure(args.model, calls=args.calls, repeats=args.repeats)
         case _:

@@ -8,12 +8,16 @@ minimum (`overhead`).
         --texts_file banking77/test.csv --text_column text --texts 200
 """
 
+import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from runtime import Classifier, load
+from runtime.manifest import Manifest
 from runtime.threads import available_cpus
 from training.record import training_data
 
@@ -86,6 +90,12 @@ def measure(
         threads=threads,
         calibration=data.train.texts[:CALIBRATION_TEXTS],
     )
+    measured = {
+        name: dataclasses.replace(result, scores=_without_temperature(result.scores, classifier.manifest))
+        if name.startswith(LITMUS)
+        else result
+        for name, result in measured.items()
+    }
     return {
         "kind": "latency",
         "machine": machine(threads),
@@ -149,6 +159,14 @@ def _ratios(measured: Mapping[str, Measured], name: str) -> dict[str, float]:
     """Returns how many times faster Litmus is than another contender, by workload."""
     ours, others = measured[LITMUS].latencies_ms, measured[name].latencies_ms
     return {workload: statistics.median(others[workload]) / statistics.median(ours[workload]) for workload in ours}
+
+
+def _without_temperature(scores: Sequence[Sequence[float]], manifest: Manifest) -> list[list[float]]:
+    """Takes the artifact's temperature out of scores, because PyTorch and the peers know none."""
+    found = np.array(scores, np.float64)
+    powers, rest = found**manifest.temperature, (1 - found) ** manifest.temperature
+    whole = powers.sum(axis=1, keepdims=True) if manifest.task == "single_label" else powers + rest
+    return [[float(score) for score in row] for row in powers / whole]
 
 
 def _results(measured: Measured, baseline: Measured | None) -> dict[str, Any]:

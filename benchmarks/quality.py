@@ -9,9 +9,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from runtime import Classifier, load
 from training.data import LabelledData
-from training.fine_tuning import TEXTS_PER_BATCH, predict_logits
-from training.metrics import decide, quality
-from training.record import training_data
+from training.decisions import Decisions, decide
+from training.metrics import quality
+from training.prediction import TEXTS_PER_BATCH, predict_logits
+from training.record import read_record, training_data
 
 from .data import check_labels
 
@@ -27,12 +28,13 @@ def measure(model: str, checkpoint: str) -> dict[str, Any]:
         ArtifactError: The artifact has other labels than the checkpoint's data set.
     """
     data = training_data(checkpoint)
+    decisions = Decisions.from_record(read_record(checkpoint))
     expected = _torch_logits(checkpoint, data)
-    expected_decided = decide(expected, data.task)
+    expected_decided = decide(expected, data.task, decisions)
     results = {"pytorch-fp32": {"figures": quality(expected_decided, data.test.targets, data.task)}}
     for name, variant in _variants(load(model, provider="cpu")).items():
         found = _artifact_logits(model, variant, data)
-        decided = decide(found, data.task)
+        decided = decide(found, data.task, decisions)
         same = decided == expected_decided
         results[name] = {
             "variant": variant,

@@ -6,7 +6,7 @@ Runs no code that comes with a checkpoint, and reads no pickle.
 import inspect
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from runtime.artifact import FOREIGN_CODE, check_path
 from runtime.manifest import MIN_LENGTH, Task
 from runtime.session import INPUTS
+from training.decisions import DEFAULT_THRESHOLD, Decisions
 
 from .errors import CheckpointError
 
@@ -44,6 +45,7 @@ class Source:
         labels: From the config's `id2label`.
         max_length: Tokens per text.
         pad_token_id: From the config.
+        decisions: Thresholds, temperature and abstaining, as training learned them; without a record the usual ones.
         record: The content of `training.json`, or nothing if another tool made it.
     """
 
@@ -54,6 +56,7 @@ class Source:
     labels: tuple[str, ...]
     max_length: int
     pad_token_id: int
+    decisions: Decisions
     record: dict[str, Any]
 
     def recorded(self, section: str) -> dict[str, Any]:
@@ -143,7 +146,8 @@ def open_source(path: str, *, weights: str) -> Source:
     _check_metrics(folder, record)
     labels = _labels(folder, config.id2label, task)
     max_length = _max_length(config, _tokenizer_config(folder), record)
-    return Source(folder, config, tokenizer, task, labels, max_length, pad_token_id, record)
+    decisions = _decisions(folder, record, task, labels)
+    return Source(folder, config, tokenizer, task, labels, max_length, pad_token_id, decisions, record)
 
 
 def _tokenizer_config(folder: Path) -> dict[str, Any]:
@@ -175,6 +179,19 @@ def _check_metrics(folder: Path, record: dict[str, Any]) -> None:
         isinstance(figure, int | float) and math.isfinite(figure) for figure in figures.values()
     ):
         raise CheckpointError(f"{folder}/{RECORD}: metrics: test: expected numbers by name; train again")
+
+
+def _decisions(folder: Path, record: dict[str, Any], task: Task, labels: tuple[str, ...]) -> Decisions:
+    """Reads what training decided; a multi-label checkpoint of another tool gives a label from a score of 0.5 on."""
+    try:
+        found = Decisions.from_record(record)
+    except ValueError as error:
+        raise CheckpointError(f"{folder}/{RECORD}: decisions: {error}; train again") from error
+    if task == "multi_label" and found.thresholds is None:
+        found = replace(found, thresholds=(DEFAULT_THRESHOLD,) * len(labels))
+    if len(found.thresholds or ()) != (len(labels) if task == "multi_label" else 0):
+        raise CheckpointError(f"{folder}/{RECORD}: decisions: expected a threshold for each label; train again")
+    return found
 
 
 def _model(folder: Path) -> PreTrainedModel:

@@ -1,7 +1,7 @@
 """The texts an export goes by: some to calibrate on, some to choose on, and some to judge on that nothing else sees.
 
-They are found again where training found them, from the checkpoint's `training.json`; this module and the metrics in
-`quality` are all that export takes from `training`, because the split must be the very same.
+They are found again where training found them, from the checkpoint's `training.json`. Split, metrics and decisions are
+all that export takes from `training`, because they must be the very same.
 """
 
 import itertools
@@ -67,7 +67,7 @@ def gather(source: Source, tokenizer: Tokenizer, file: Path | None, count: int) 
     Raises:
         ExportError: There are none, or too few.
     """
-    if "arguments" not in source.record:
+    if "data_arguments" not in source.record:
         if file is None:
             raise ExportError(
                 f"{source.folder} has no record of its training data, and int8 and fp16 need texts: pass "

@@ -11,7 +11,8 @@ from runtime.batches import BATCH_TOKENS, run
 from runtime.manifest import Task
 from runtime.session import Session
 from runtime.tokenizer import Tokenizer
-from training.metrics import decide, quality
+from training.decisions import Decisions, decide
+from training.metrics import quality
 
 from .evidence import Rows
 from .layers import Floats
@@ -46,21 +47,24 @@ def logits_of(session: Session, tokenizer: Tokenizer, rows: Rows) -> Floats:
     return run(session, tokenizer, rows.texts, BATCH_TOKENS["cpu"])
 
 
-def compare(reference: Floats, found: Floats, rows: Rows, task: Task, labels: tuple[str, ...]) -> dict[str, Any]:
+def compare(
+    reference: Floats, found: Floats, rows: Rows, *, task: Task, labels: tuple[str, ...], decisions: Decisions
+) -> dict[str, Any]:
     """Compares a variant's logits with fp32's.
 
     Args:
         reference: (rows, labels) float32, of the fp32 graph.
         found: As `reference`, of the variant.
         rows: What they are of.
-        task: How to decide.
+        task: Of the classifier.
         labels: Their names.
+        decisions: How it decides.
 
     Returns:
         Figures ready for JSON: rows, agreement, differences of the logits; with targets also the task's metrics of
         both, the drop of the main one, and each label's F1 and its change.
     """
-    expected, decided = decide(reference, task), decide(found, task)
+    expected, decided = decide(reference, task, decisions), decide(found, task, decisions)
     same = decided == expected
     difference = np.abs(found - reference)
     figures: dict[str, Any] = {

@@ -61,13 +61,20 @@ class Workshop:
 
     def judge(self, precision: Precision, rows: Rows) -> Callable[[], dict[str, Any]]:
         """Returns what compares the variant's file, as it is at the moment, with fp32 on some rows."""
-        labels = self.source.labels
+        source = self.source
 
         def logits(name: Precision) -> Any:
-            return logits_of(open_variant(self.folder, name, labels=len(labels)), self.tokenizer, rows)
+            return logits_of(open_variant(self.folder, name, labels=len(source.labels)), self.tokenizer, rows)
 
         reference = functools.cache(lambda: logits("fp32"))
-        return lambda: compare(reference(), logits(precision), rows, self.source.task, labels)
+        return lambda: compare(
+            reference(),
+            logits(precision),
+            rows,
+            task=source.task,
+            labels=source.labels,
+            decisions=source.decisions,
+        )
 
 
 def open_variant(folder: Path, precision: Precision, *, labels: int) -> Session:

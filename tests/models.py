@@ -20,7 +20,7 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from training.arguments import DataArguments
+from training.arguments import EncoderArguments
 from training.checkpoint import name_tokenizer_class
 from training.encoder import load_tokenizer, resolve
 
@@ -84,7 +84,7 @@ def write_checkpoint(
         for parameter in list(model.classifier.parameters())[-2:]:  # the usual head makes every score alike
             parameter.normal_(std=2.0)
     model.save_pretrained(folder)
-    tokenizer = load_tokenizer(DataArguments(max_length=MAX_LENGTH, cleaning=list(cleaning)))
+    tokenizer = load_tokenizer(EncoderArguments(max_length=MAX_LENGTH, cleaning=list(cleaning)))
     tokenizer.save_pretrained(folder)
     name_tokenizer_class(folder / "tokenizer_config.json")
     _move_padding(folder / "tokenizer.json", config.pad_token_id)
@@ -98,7 +98,7 @@ def write_minilm(folder: Path) -> Path:
     model = AutoModelForSequenceClassification.from_pretrained(resolve("packaged:minilm"), num_labels=3)
     torch.nn.init.normal_(model.classifier.weight)
     model.save_pretrained(folder)
-    load_tokenizer(DataArguments(max_length=MAX_LENGTH)).save_pretrained(folder)
+    load_tokenizer(EncoderArguments(max_length=MAX_LENGTH)).save_pretrained(folder)
     return folder
 
 

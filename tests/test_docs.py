@@ -1,7 +1,8 @@
-"""docs/runtime.md: its examples run as they stand, in the order they stand."""
+"""docs/runtime.md: its examples run as they stand, in the order they stand. docs/training.md: its options exist."""
 
 import inspect
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import runtime
 from runtime.predict import parse_args
+from training.arguments import parse_args as parse_training
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/runtime.md").read_text("utf-8")
@@ -53,3 +55,19 @@ def test_tables() -> None:
     assert named == arguments | errors
     for option in set(re.findall(r"`(--[a-z-]+)`", PAGE)):
         assert option.removeprefix("--").replace("-", "_") in vars(parse_args(["--model", "x"]))
+
+
+def test_training_commands(tmp_path: Path) -> None:
+    """Every command of docs/training.md parses, and every option of its tables; the recipes are those there are."""
+    page = (ROOT / "docs/training.md").read_text("utf-8")
+    commands = re.findall(r"^python -m training (.*(?:\\\n.*)*)", page, re.MULTILINE)
+    assert len(commands) >= 2
+    for command in commands:
+        argv = shlex.split(command.replace("\\\n", " "))
+        parse_training([str(ROOT / argv[0]), *argv[1:]])
+    for options in re.findall(r"`(--[^`]*)`", page):
+        argv = [word for word in shlex.split(options) if not word[0].isupper()]
+        if len(argv) > 1 and "nproc" not in options:
+            parse_training([*argv, "--output_dir", str(tmp_path / "out"), "--teacher", "x"])
+    recipes = set(re.findall(r"^\| `([a-z0-9_]+)` \|", page, re.MULTILINE))
+    assert recipes == {path.stem for path in (ROOT / "training/recipes").glob("*.json")}

@@ -41,18 +41,18 @@ def test_commands(tmp_path: Path) -> None:
 def test_own_file_arguments(tmp_path: Path) -> None:
     """The arguments in the table of label layouts parse and read a file of that layout."""
     files = {
-        "notes.csv": "dialogue,section\n" + "hello,a\nbye,b\n" * 20,
-        "papers.csv": "title;abstract;group\n" + "t;x;a|b\nt;y;b\n" * 20,
-        "comments.csv": "Text,IsToxic,IsThreat\n" + "x,TRUE,FALSE\ny,0,1\n" * 20,
+        "notes.csv": "dialogue,section\n" + "".join(f"hello {n},a\nbye {n},b\n" for n in range(20)),
+        "papers.csv": "title;abstract;group\n" + "".join(f"t;x {n};a|b\nt;y {n};b\n" for n in range(20)),
+        "comments.csv": "Text,IsToxic,IsThreat\n" + "".join(f"x {n},TRUE,FALSE\ny {n},0,1\n" for n in range(20)),
     }
     found = set()
-    for arguments in re.findall(r"`(--train_file .*?)` \|", README):
-        argv = shlex.split(arguments.replace("\\|", "|"))
+    for command in re.findall(r"`(--train_file .*?)` \|", README):
+        argv = shlex.split(command.replace("\\|", "|"))
         name = argv[1]
         argv[1] = str(tmp_path / name)
         Path(argv[1]).write_text(files[name])
-        data, _ = parse_args([*argv, "--output_dir", str(tmp_path / "out")])
-        assert len(load_data(data).labels) == 2
+        arguments = parse_args([*argv, "--output_dir", str(tmp_path / "out")])
+        assert len(load_data(arguments.data).labels) == 2
         found.add(name)
     assert found == set(files)
 

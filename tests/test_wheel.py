@@ -11,8 +11,7 @@ import pytest
 
 from export.__main__ import main as export
 from tests.models import FP32
-from training.arguments import DataArguments
-from training.data import load_data
+from training.arguments import EncoderArguments
 from training.encoder import load_model, load_tokenizer
 
 pytestmark = pytest.mark.registry
@@ -47,8 +46,8 @@ def lean_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The packaged encoder with a new head, exported: MiniLM-L6 in fp32, 91 MB."""
     folder = tmp_path_factory.mktemp("minilm")
-    arguments = DataArguments(dataset="wisconsin")
-    load_model(arguments, load_data(arguments)).save_pretrained(folder / "checkpoint")
+    arguments = EncoderArguments()
+    load_model(arguments, ("benign", "malignant"), "single_label").model.save_pretrained(folder / "checkpoint")
     load_tokenizer(arguments).save_pretrained(folder / "checkpoint")
     assert export([str(folder / "checkpoint"), str(folder / "artifact"), *FP32]) == 0
     return folder / "artifact"

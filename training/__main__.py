@@ -1,41 +1,98 @@
 """`python -m training [RECIPE.json] [--train_file FILE ...] --output_dir CHECKPOINT`: fine-tune a text classifier."""
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from .arguments import DataArguments, FineTuningArguments, parse_args
-from .checkpoint import check_output_dir, save_checkpoint
-from .data import load_data
+import transformers
+
+from .arguments import Arguments, parse_args
+from .baselines import judge_baselines
+from .checkpoint import run_settings, save_checkpoint
+from .data import LabelledData, load_data
+from .decisions import Decisions, learn
 from .errors import TrainingError
-from .fine_tuning import fine_tune
+from .evaluation import Evaluation, evaluate
+from .fine_tuning import FineTuned, fine_tune
+from .folder import claimed
+from .model_card import write_model_card
+from .report import verdict, write_report
 
 logger = logging.getLogger("training")
 
 
-def run(arguments: DataArguments, training: FineTuningArguments) -> None:
-    """Reads the data, fine-tunes, and writes the checkpoint.
+def run(arguments: Arguments) -> None:
+    """Reads the data, fine-tunes, learns to decide, judges, and writes checkpoint and reports.
+
+    Of several processes (torchrun, accelerate) all train, and the first alone judges and writes.
 
     Raises:
         TrainingError: One line on what is wrong and what to do.
     """
-    data = load_data(arguments)
-    check_output_dir(training)
-    sizes = ", ".join(f"{len(part.texts)} {name}" for name, part in data.parts.items())
-    logger.info("%s, %d labels, rows: %s", data.task, len(data.labels), sizes)
-    tuned = fine_tune(data, arguments, training)
-    folder = save_checkpoint(tuned, data, arguments, training)
-    figures = ", ".join(f"{name} {value:.4f}" for name, value in tuned.metrics["test"].items())
-    logger.info("test part, seen by nothing else: %s", figures)
+    data = load_data(arguments.data)
+    if arguments.training.process_index:
+        fine_tune(data, arguments)
+        return
+    with claimed(arguments.training, run_settings(data, arguments)) as folder:
+        sizes = ", ".join(f"{len(part.texts)} {name}" for name, part in data.parts.items())
+        logger.info("%s, %d labels, rows: %s", data.task, len(data.labels), sizes)
+        tuned = fine_tune(data, arguments)
+        _judge_and_save(folder, data, tuned, arguments)
+
+
+def _judge_and_save(folder: Path, data: LabelledData, tuned: FineTuned, arguments: Arguments) -> None:
+    decisions = learn(
+        tuned.logits["validation"],
+        data.validation.targets,
+        data.task,
+        target_precision=arguments.method.target_precision,
+    )
+    evaluation = evaluate(data, tuned, decisions, show_text=arguments.method.show_text)
+    baselines = {}
+    if arguments.method.baselines:
+        normalizer = tuned.tokenizer.backend_tokenizer.normalizer
+        clean = str if normalizer is None else normalizer.normalize_str
+        baselines = judge_baselines(data, clean, seed=arguments.training.seed)
+    facts = _facts(tuned, evaluation, decisions, arguments)
+    write_report(folder, data, tuned, decisions, evaluation, baselines, facts, arguments)
+    write_model_card(folder, data, evaluation, arguments)
+    save_checkpoint(folder, tuned, data, decisions, evaluation, baselines, arguments)
+    for warning in evaluation.warnings:
+        logger.warning("%s", warning)
+    logger.info("%s", verdict(evaluation, baselines, data))
     logger.info("checkpoint: %s", folder)
+    logger.info("report:     %s", folder / "report.html")
+
+
+def _facts(tuned: FineTuned, evaluation: Evaluation, decisions: Decisions, arguments: Arguments) -> dict[str, str]:
+    """Says in words what was used."""
+    test, training = evaluation.metrics["test"], arguments.training
+    model = tuned.model
+    return {
+        "encoder": arguments.encoder.teacher or arguments.encoder.model_name_or_path,
+        "parameters": f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f} million",
+        "layers": str(model.config.num_hidden_layers),
+        "epochs, learning rate, rows per step": (
+            f"{training.num_train_epochs:g}, {training.learning_rate:g}, "
+            f"{training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size}"
+        ),
+        "seed": str(training.seed),
+        "training": f"{tuned.train_seconds / 60:.1f} minutes, {os.cpu_count()} CPUs, {training.device}",
+        "temperature": f"{decisions.temperature:.3f}: calibration error {test['ece_uncalibrated']:.4f} before, "
+        f"{test['ece']:.4f} after",
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, or 1 for a failed job (argparse exits with 2)."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    if not sys.stderr.isatty():
+        transformers.utils.logging.disable_progress_bar()
     try:
-        run(*parse_args(sys.argv[1:] if argv is None else argv))
+        run(parse_args(sys.argv[1:] if argv is None else argv))
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""The training command's arguments: one dataclass of ours, and transformers' own with defaults that suit fine-tuning.
+"""The training command's arguments: three dataclasses of ours, and transformers' own with defaults for fine-tuning.
 
 A JSON recipe holds the same names; what the command line says comes after it and wins.
 """
@@ -6,20 +6,25 @@ A JSON recipe holds the same names; what the command line says comes after it an
 import json
 import math
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import HfArgumentParser, TrainingArguments
 
 from .errors import TrainingError
 
+LATEST = "latest"
+LOSSES = ("cross_entropy", "focal")
+CLASS_WEIGHTS = ("none", "balanced")
+
 
 @dataclass
 class DataArguments:
-    """What to train on, and which encoder to start from."""
+    """What to train on."""
 
     dataset: str | None = field(default=None, metadata={"help": "An embedded data set: wisconsin."})
     train_file: str | None = field(default=None, metadata={"help": "Labelled file: CSV, TSV or JSON Lines."})
@@ -29,6 +34,9 @@ class DataArguments:
     test_file: str | None = field(
         default=None, metadata={"help": "Labelled file of the same layout; default: cut from --train_file."}
     )
+    column_names: list[str] = field(
+        default_factory=list, metadata={"help": "Names of all columns, for files without a header."}
+    )
     text_columns: list[str] = field(default_factory=list, metadata={"help": "Columns joined by a space to one text."})
     label_columns: list[str] = field(
         default_factory=list, metadata={"help": "One column of labels, or several of 0/1 or TRUE/FALSE."}
@@ -36,20 +44,73 @@ class DataArguments:
     label_separator: str | None = field(
         default=None, metadata={"help": "Stands between the labels of one column; makes the task multi-label."}
     )
+    label_names_file: str | None = field(
+        default=None, metadata={"help": "Names of labels that the files give as numbers from 0; one per line."}
+    )
     delimiter: str | None = field(default=None, metadata={"help": "Between the fields; default: by the file's suffix."})
+    quoting: bool = field(default=True, metadata={"help": "A field may stand between double quotes."})
     encoding: str = field(default="utf-8", metadata={"help": "Of the files; a byte order mark wins."})
     test_size: float = field(default=0.2, metadata={"help": "Share of the rows that judges the result."})
-    validation_size: float = field(default=0.1, metadata={"help": "Share of the rows that picks the best checkpoint."})
+    validation_size: float = field(
+        default=0.1, metadata={"help": "Share of the rows that every decision is made on: epoch, thresholds, int8."}
+    )
     split_seed: int = field(default=42, metadata={"help": "Seed of the split; independent of --seed."})
+
+
+@dataclass
+class EncoderArguments:
+    """Which encoder to start from, and what it reads."""
+
+    model_name_or_path: str = field(
+        default="packaged:minilm", metadata={"help": "A folder, a hub id, or packaged:minilm."}
+    )
+    revision: str = field(default="main", metadata={"help": "Branch, tag or commit of a hub id."})
+    trust_remote_code: bool = field(
+        default=False, metadata={"help": "Run code that comes with the encoder. Read it first."}
+    )
+    max_length: int = field(default=256, metadata={"help": "Tokens per text; longer texts are cut."})
     cleaning: list[str] = field(
         default_factory=list,
         metadata={"help": "Steps in order, kept in tokenizer.json: nfkc, squeeze_spaces, drop:REGEX."},
     )
-    model_name_or_path: str = field(
-        default="packaged:minilm", metadata={"help": "A folder, a hub id, or packaged:minilm."}
+    attention_dropout: float | None = field(
+        default=0.0, metadata={"help": "On a CPU, more than 0 doubles the time; the encoder's own is 0.1 as a rule."}
     )
-    model_revision: str = field(default="main", metadata={"help": "Branch, tag or commit of a hub id."})
-    max_length: int = field(default=256, metadata={"help": "Tokens per text; longer texts are cut."})
+    teacher: str | None = field(
+        default=None, metadata={"help": "Checkpoint of the same labels whose scores the model learns, too."}
+    )
+    student_layers: int | None = field(
+        default=None, metadata={"help": "Start from this many of the teacher's layers, not from --model_name_or_path."}
+    )
+
+
+@dataclass
+class MethodArguments:
+    """How it learns, what it decides, and what the report tells."""
+
+    head_start: bool = field(
+        default=True, metadata={"help": "Start the classification layer from a regression on the untrained encoder."}
+    )
+    loss: str = field(default="cross_entropy", metadata={"help": "cross_entropy, or focal for uneven labels."})
+    focal_gamma: float = field(default=2.0, metadata={"help": "Of the focal loss: how little easy rows count."})
+    class_weights: str = field(default="none", metadata={"help": "none, or balanced: rare labels count more."})
+    early_stopping_patience: int | None = field(
+        default=None, metadata={"help": "Stop after so many evaluations without a better one."}
+    )
+    distillation_weight: float = field(
+        default=0.5, metadata={"help": "Share of the teacher's scores in the loss, 0 to 1; the rest are the labels."}
+    )
+    distillation_temperature: float = field(
+        default=2.0, metadata={"help": "Softens the scores of teacher and student before they are compared."}
+    )
+    target_precision: float | None = field(
+        default=None,
+        metadata={"help": "Single-label: abstain where the score is too low for this share of right answers."},
+    )
+    baselines: bool = field(default=False, metadata={"help": "Also fit TF-IDF with four linear models, same rows."})
+    show_text: bool = field(
+        default=False, metadata={"help": "Put texts of mistakes into the report; by default row numbers only."}
+    )
 
 
 @dataclass
@@ -70,9 +131,25 @@ class FineTuningArguments(TrainingArguments):
         default="auto", metadata={"help": "auto: macro_f1 for single-label, micro_f1 for multi-label."}
     )
     logging_steps: float = field(default=20, metadata={"help": "Steps between two lines of progress."})
+    restore_callback_states_from_checkpoint: bool = field(
+        default=True, metadata={"help": "Early stopping counts on after a resume."}
+    )
+    resume_from_checkpoint: str | None = field(
+        default=None,
+        metadata={"help": "latest: go on in --output_dir after a kill, or start there; or a checkpoint-* folder."},
+    )
 
 
-def parse_args(argv: Sequence[str]) -> tuple[DataArguments, FineTuningArguments]:
+class Arguments(NamedTuple):
+    """A whole command line."""
+
+    data: DataArguments
+    encoder: EncoderArguments
+    method: MethodArguments
+    training: FineTuningArguments
+
+
+def parse_args(argv: Sequence[str]) -> Arguments:
     """Parses the command line; a first argument that ends in `.json` is a recipe.
 
     Without a GPU, bf16 is on by default where the CPU has it: it trains about 1.5 times faster than fp32.
@@ -82,22 +159,26 @@ def parse_args(argv: Sequence[str]) -> tuple[DataArguments, FineTuningArguments]
         SystemExit: The command line is wrong (status 2).
     """
     parser = HfArgumentParser(
-        (DataArguments, FineTuningArguments), prog="python -m training [RECIPE.json]", allow_abbrev=False
+        (DataArguments, EncoderArguments, MethodArguments, FineTuningArguments),
+        prog="python -m training [RECIPE.json]",
+        allow_abbrev=False,
     )
+    parser.set_defaults(disable_tqdm=not sys.stderr.isatty())
     if not torch.cuda.is_available():
         parser.set_defaults(use_cpu=True, bf16=_cpu_has_bf16())
-    arguments = list(argv)
-    if arguments and arguments[0].endswith(".json"):
-        arguments[:1] = _recipe(arguments[0])
+    given = list(argv)
+    if given and given[0].endswith(".json"):
+        given[:1] = _recipe(given[0])
     try:
-        data, training = parser.parse_args_into_dataclasses(arguments, look_for_args_file=False)
+        arguments = Arguments(*parser.parse_args_into_dataclasses(given, look_for_args_file=False))
     except (ValueError, ImportError, RuntimeError) as error:
         raise TrainingError(f"{' '.join(str(error).split())}; see python -m training --help") from error
-    _check(training)
-    return data, training
+    _check_training(arguments.training)
+    _check_method(arguments)
+    return arguments
 
 
-def _check(training: FineTuningArguments) -> None:
+def _check_training(training: FineTuningArguments) -> None:
     """Refuses numbers that would end in a stack trace, or in a model of NaN, much later."""
     at_least_one = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
     for name in at_least_one:
@@ -105,11 +186,37 @@ def _check(training: FineTuningArguments) -> None:
             raise TrainingError(f"--{name}: expected 1 or more, found {getattr(training, name)}")
     if not 0 < training.learning_rate < math.inf:
         raise TrainingError(f"--learning_rate: expected a number above 0, found {training.learning_rate}")
+    if not 0 <= training.label_smoothing_factor < 1:
+        raise TrainingError(
+            f"--label_smoothing_factor: expected 0 up to, not including 1, found {training.label_smoothing_factor}"
+        )
     if training.seed < 0:
         raise TrainingError(f"--seed: expected 0 or more, found {training.seed}")
     resume = training.resume_from_checkpoint
-    if resume is not None and not Path(resume).is_dir():
-        raise TrainingError(f"--resume_from_checkpoint: expected a checkpoint-* folder, found {resume!r}")
+    if resume not in (None, LATEST) and not Path(resume).is_dir():
+        raise TrainingError(f"--resume_from_checkpoint: expected {LATEST!r} or a checkpoint-* folder, found {resume!r}")
+
+
+def _check_method(arguments: Arguments) -> None:
+    """Refuses methods that do not exist, and arguments that do not go together."""
+    encoder, method = arguments.encoder, arguments.method
+    for name, known in (("loss", LOSSES), ("class_weights", CLASS_WEIGHTS)):
+        if getattr(method, name) not in known:
+            raise TrainingError(f"--{name}: expected {' or '.join(known)}, found {getattr(method, name)!r}")
+    ranges = {
+        "attention_dropout": (encoder.attention_dropout, lambda value: 0 <= value < 1),
+        "focal_gamma": (method.focal_gamma, lambda value: 0 <= value < math.inf),
+        "distillation_weight": (method.distillation_weight, lambda value: 0 <= value <= 1),
+        "distillation_temperature": (method.distillation_temperature, lambda value: 0 < value < math.inf),
+        "target_precision": (method.target_precision, lambda value: 0 < value <= 1),
+        "early_stopping_patience": (method.early_stopping_patience, lambda value: value >= 1),
+        "student_layers": (encoder.student_layers, lambda value: value >= 1),
+    }
+    for name, (value, inside) in ranges.items():
+        if value is not None and not inside(value):
+            raise TrainingError(f"--{name}: {value} is out of range; see python -m training --help")
+    if encoder.student_layers is not None and encoder.teacher is None:
+        raise TrainingError("--student_layers goes with --teacher, whose layers they are")
 
 
 def _cpu_has_bf16() -> bool:

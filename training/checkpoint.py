@@ -3,62 +3,92 @@
 import json
 import platform
 import shutil
-import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .arguments import DataArguments, FineTuningArguments
+from .arguments import Arguments, DataArguments, FineTuningArguments
 from .data import LabelledData
+from .decisions import Decisions
 from .encoder import base_model
-from .errors import TrainingError
+from .evaluation import Evaluation
 from .fine_tuning import FineTuned
+from .folder import RUN
 from .record import RECORD
 
 SCHEMA_VERSION = "1.0"
 TOOLS = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn", "numpy")
-
-
-def check_output_dir(training: FineTuningArguments) -> None:
-    """Makes the output folder; refuses one that holds something, unless training resumes there.
-
-    Raises:
-        TrainingError: It cannot be written to, or is in use; nothing is deleted or overwritten.
-    """
-    folder = Path(training.output_dir)
-    if folder.exists() and not folder.is_dir():
-        raise TrainingError(f"--output_dir {folder} is a file; choose a new folder")
-    if folder.is_dir() and any(folder.iterdir()) and not training.resume_from_checkpoint:
-        raise TrainingError(f"--output_dir {folder} is not empty; choose a new folder, or remove this one")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise TrainingError(f"cannot write to --output_dir {folder}: {reason}; choose another folder") from error
+FILES = ("train_file", "validation_file", "test_file", "label_names_file")
+# What does not change the model that comes out, so that a resumed training may have it otherwise.
+INCIDENTAL = {
+    "output_dir",
+    "resume_from_checkpoint",
+    "disable_tqdm",
+    "report_to",
+    "run_name",
+    "logging_steps",
+    "logging_first_step",
+    "log_level",
+    "save_total_limit",
+    "dataloader_num_workers",
+    "local_rank",
+}
 
 
 def save_checkpoint(
-    tuned: FineTuned, data: LabelledData, arguments: DataArguments, training: FineTuningArguments
-) -> Path:
-    """Writes model, tokenizer and record, and removes the Trainer's intermediate states, which are pickles.
-
-    Returns:
-        The folder.
-    """
-    folder = Path(training.output_dir)
+    folder: Path,
+    tuned: FineTuned,
+    data: LabelledData,
+    decisions: Decisions,
+    evaluation: Evaluation,
+    baselines: Mapping[str, Mapping[str, float]],
+    arguments: Arguments,
+) -> None:
+    """Writes model, tokenizer and record, and removes the Trainer's intermediate states, which are pickles."""
     tuned.model.save_pretrained(folder)
     tuned.tokenizer.backend_tokenizer.no_padding()
     tuned.tokenizer.backend_tokenizer.no_truncation()
     tuned.tokenizer.save_pretrained(folder)
     name_tokenizer_class(folder / "tokenizer_config.json")
-    record = _record(tuned, data, arguments, training)
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "task": data.task,
+        "labels": data.labels,
+        "max_length": arguments.encoder.max_length,
+        "base_model": base_model(arguments.encoder, tuned.model),
+        "data": {
+            "sha256": data.sha256,
+            "rows": sum(len(part.texts) for part in data.parts.values()),
+            "split_seed": arguments.data.split_seed,
+            "parts": {name: len(part.texts) for name, part in data.parts.items()},
+            "removed": data.removed,
+            "cut": tuned.cut,
+        },
+        "decisions": asdict(decisions),
+        "metrics": evaluation.metrics,
+        "teacher_metrics": evaluation.teacher,
+        "baselines": baselines,
+        "train_seconds": round(tuned.train_seconds, 1),
+        "data_arguments": data_arguments(arguments.data),
+        "encoder_arguments": asdict(arguments.encoder),
+        "method_arguments": asdict(arguments.method),
+        "training_arguments": _changed(arguments.training),
+        "versions": {"python": platform.python_version()} | {tool: metadata.version(tool) for tool in TOOLS},
+    }
     (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
     for state in folder.glob("checkpoint-*"):
         shutil.rmtree(state)
-    return folder
+    (folder / RUN).unlink()
+
+
+def run_settings(data: LabelledData, arguments: Arguments) -> dict[str, Any]:
+    """Returns what decides the outcome of a training, ready for JSON: a resumed one must have the same."""
+    changed = {name: value for name, value in _changed(arguments.training).items() if name not in INCIDENTAL}
+    method = {name: value for name, value in asdict(arguments.method).items() if name not in {"baselines", "show_text"}}
+    split = {name: getattr(arguments.data, name) for name in ("split_seed", "test_size", "validation_size")}
+    return {"data_sha256": data.sha256, **split, **asdict(arguments.encoder), **method, **changed}
 
 
 def name_tokenizer_class(path: Path) -> None:
@@ -68,31 +98,10 @@ def name_tokenizer_class(path: Path) -> None:
     path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def _record(
-    tuned: FineTuned, data: LabelledData, arguments: DataArguments, training: FineTuningArguments
-) -> dict[str, Any]:
-    paths = {
-        name: str(Path(value).resolve())
-        for name in ("train_file", "validation_file", "test_file")
-        if (value := getattr(arguments, name)) is not None
-    }
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "task": data.task,
-        "labels": data.labels,
-        "max_length": arguments.max_length,
-        "base_model": base_model(arguments, tuned.model),
-        "data": {
-            "sha256": data.sha256,
-            "rows": sum(len(part.texts) for part in data.parts.values()),
-            "split_seed": arguments.split_seed,
-            "parts": {name: len(part.texts) for name, part in data.parts.items()},
-        },
-        "metrics": tuned.metrics,
-        "arguments": {**asdict(arguments), **paths},
-        "training_arguments": _changed(training),
-        "versions": {"python": platform.python_version()} | {tool: metadata.version(tool) for tool in TOOLS},
-    }
+def data_arguments(arguments: DataArguments) -> dict[str, Any]:
+    """Returns the arguments as they find the data from any folder."""
+    paths = {name: str(Path(path).resolve()) for name in FILES if (path := getattr(arguments, name)) is not None}
+    return {**asdict(arguments), **paths}
 
 
 def _changed(training: FineTuningArguments) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from sklearn.model_selection import train_test_split
 from . import wisconsin
 from .arguments import DataArguments
 from .errors import DataError, shown
-from .labels import Targets, Task, encode, known_labels, label_sets
+from .labels import Targets, Task, encode, known_labels, label_sets, named
 from .table import Table, read_table
 
 DATASETS = ("wisconsin",)
@@ -53,6 +54,7 @@ class LabelledData:
         train: Fitted on.
         validation: Chooses the best checkpoint.
         test: Judges the result once.
+        removed: How many rows of train and validation were left out because a part further on has their text, too.
     """
 
     task: Task
@@ -61,6 +63,7 @@ class LabelledData:
     train: Part
     validation: Part
     test: Part
+    removed: Mapping[str, int]
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -87,20 +90,48 @@ def load_data(arguments: DataArguments) -> LabelledData:
     for part, path in (("validation", arguments.validation_file), ("test", arguments.test_file)):
         if path is not None:
             tables[part] = _read(path, arguments)
-    task, sets = label_sets(tables["train"], arguments.label_columns, arguments.label_separator)
-    labels = known_labels(sets, arguments.label_columns, tables["train"].name)
+    names, names_sha256 = _label_names(arguments.label_names_file)
+    task, sets = _label_sets(tables["train"], arguments, names)
+    labels = known_labels(sets, arguments.label_columns, names, tables["train"].name)
     parts = {}
     for name, table in tables.items():
-        _, sets = label_sets(table, arguments.label_columns, arguments.label_separator)
+        _, sets = _label_sets(table, arguments, names)
         texts = _texts(table, arguments.text_columns)
         parts[name] = Part(texts, encode(sets, labels, task, table.name), np.arange(len(texts)))
-    fingerprint = hashlib.sha256("".join(table.sha256 for table in tables.values()).encode()).hexdigest()
-    sha256 = tables["train"].sha256 if len(tables) == 1 else fingerprint
+    hashes = [table.sha256 for table in tables.values()] + names_sha256
+    sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
     return _split(parts, task, labels, sha256, arguments)
 
 
+def _label_sets(table: Table, arguments: DataArguments, names: tuple[str, ...]) -> tuple[Task, list[tuple[str, ...]]]:
+    task, sets = label_sets(table, arguments.label_columns, arguments.label_separator)
+    return task, named(sets, names, table.name) if names else sets
+
+
+def _label_names(path: str | None) -> tuple[tuple[str, ...], list[str]]:
+    """Reads the names of numbered labels: the names, and the file's hash as a list of one; nothing without a file."""
+    if path is None:
+        return (), []
+    try:
+        content = Path(path).read_bytes()
+        names = tuple(line.strip() for line in content.decode("utf-8-sig").splitlines())
+    except OSError as error:
+        raise DataError(f"cannot read --label_names_file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"--label_names_file {path} is not UTF-8; save it as UTF-8, one name per line") from error
+    if not all(names) or len(set(names)) < len(names):
+        raise DataError(f"--label_names_file {path}: expected one name per line, none empty and none twice")
+    return names, [hashlib.sha256(content).hexdigest()]
+
+
 def _read(path: str, arguments: DataArguments) -> Table:
-    return read_table(path, delimiter=arguments.delimiter, encoding=arguments.encoding)
+    return read_table(
+        path,
+        delimiter=arguments.delimiter,
+        encoding=arguments.encoding,
+        quoting=arguments.quoting,
+        column_names=arguments.column_names,
+    )
 
 
 def _embedded(arguments: DataArguments) -> LabelledData:
@@ -149,18 +180,33 @@ def _split(
         train, cut = _cut(train, whole.targets, task, math.ceil(share * rows), arguments.split_seed, name)
         parts[name] = _rows(whole, cut)
     parts["train"] = _rows(whole, train)
-    _warn_of_duplicates(parts)
-    return LabelledData(task, labels, sha256, **parts)
+    removed = _remove_duplicates(parts)
+    return LabelledData(task, labels, sha256, **parts, removed=removed)
 
 
-def _warn_of_duplicates(parts: Mapping[str, Part]) -> None:
-    """Says how many texts of the test part the training has seen, too: they flatter the figures."""
-    seen = set(parts["train"].texts) | set(parts["validation"].texts)
-    known = sum(text in seen for text in parts["test"].texts)
-    if known:
-        logger.warning(
-            "%d of %d test texts stand in the other parts, too; figures flatter", known, len(parts["test"].texts)
-        )
+def _remove_duplicates(parts: dict[str, Part]) -> dict[str, int]:
+    """Takes out of train and validation what the parts behind them have, too: it would flatter their figures.
+
+    The test part stays as it is, so that figures compare with those of others. Texts are the same if they differ in
+    nothing but case and white space.
+
+    Returns:
+        How many rows were taken out of which part.
+    """
+    seen: set[str] = set()
+    removed = {}
+    for name in ("test", "validation", "train"):
+        keys = [" ".join(text.split()).casefold() for text in parts[name].texts]
+        if name != "test":
+            kept = np.array([row for row, key in enumerate(keys) if key not in seen], np.int64)
+            removed[name] = len(keys) - len(kept)
+            if not len(kept):
+                raise DataError(f"every text of the {name} part stands in the parts behind it; check the files")
+            if removed[name]:
+                logger.warning("%d texts of the %s part stand in a part behind it: removed", removed[name], name)
+                parts[name] = _rows(parts[name], kept)
+        seen.update(keys)
+    return removed
 
 
 def _cut(
@@ -184,4 +230,4 @@ def _cut(
 
 
 def _rows(whole: Part, rows: npt.NDArray[np.int64]) -> Part:
-    return Part(tuple(whole.texts[row] for row in rows), whole.targets[rows], rows)
+    return Part(tuple(whole.texts[row] for row in rows), whole.targets[rows], whole.rows[rows])

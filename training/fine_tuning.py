@@ -1,17 +1,19 @@
-"""Fine-tunes an encoder on a data set with transformers' Trainer and judges it once on the test part."""
+"""Fine-tunes an encoder on a data set with transformers' Trainer; its logits are judged elsewhere."""
 
 import copy
+import inspect
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from datasets import Dataset
 from transformers import (
     DataCollatorWithPadding,
+    EarlyStoppingCallback,
     EvalPrediction,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -19,102 +21,192 @@ from transformers import (
     set_seed,
 )
 
-from .arguments import DataArguments, FineTuningArguments
+from .arguments import Arguments, FineTuningArguments
 from .data import LabelledData, Part
-from .encoder import load_model, load_tokenizer
+from .decisions import Decisions, best_threshold, decide
+from .distillation import Teacher, load_teacher, start
 from .errors import TrainingError
+from .folder import last_state
+from .head_start import warm_up_head
 from .labels import Task
-from .metrics import METRICS, decide, quality
+from .loss import Objective, balanced_weights
+from .metrics import METRICS, quality
+from .prediction import Floats, predict_logits
 
-TEXTS_PER_BATCH = 16
+TEACHER_LOGITS = "teacher_logits"
+TRAIN_SAMPLE = 1000
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class FineTuned:
-    """A fine-tuned model, its tokenizer, and its figures on the validation and test parts."""
+    """A fine-tuned model, and what it says.
+
+    Attributes:
+        model: The best on the validation part, in fp32.
+        tokenizer: Its tokenizer.
+        logits: (rows, labels) float32 of the parts by name; of the training part only the rows of `sample`.
+        teacher_logits: The teacher's on validation and test; nothing without one.
+        sample: Row numbers within the training part, at most `TRAIN_SAMPLE`, drawn at random.
+        cut: How many texts of each part are longer than `max_length`.
+        history: What the Trainer logged.
+        train_seconds: Of training alone, evaluations on the way included; after a resume those since then.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
-    metrics: dict[str, dict[str, float]]
+    logits: dict[str, Floats]
+    teacher_logits: dict[str, Floats]
+    sample: np.ndarray
+    cut: dict[str, int]
+    history: list[dict[str, Any]]
+    train_seconds: float
 
 
-def fine_tune(data: LabelledData, arguments: DataArguments, training: FineTuningArguments) -> FineTuned:
-    """Trains, keeps the checkpoint that is best on the validation part, and measures it on validation and test.
+class ClassifierTrainer(Trainer):
+    """A Trainer that minimises an `Objective`."""
+
+    loss_is_scaled_for_ga = False  # a mean over the batch, which the Trainer divides by the accumulated batches
+
+    def __init__(self, objective: Objective, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.objective = objective
+        self.model_accepts_loss_kwargs = False
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: Mapping[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,  # noqa: ARG002 - the mean of the batch is enough
+    ) -> Any:
+        """Runs the model without its own loss, and computes ours."""
+        features = {name: value for name, value in inputs.items() if name not in ("labels", TEACHER_LOGITS)}
+        outputs = model(**features)
+        loss = self.objective(outputs.logits, inputs["labels"], inputs.get(TEACHER_LOGITS))
+        return (loss, outputs) if return_outputs else loss
+
+
+def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned:
+    """Trains, keeps the checkpoint that is best on the validation part, and runs it on all parts.
 
     Raises:
-        EncoderError: The encoder cannot be used.
+        EncoderError: The encoder or the teacher cannot be used.
         TrainingError: An argument is not usable, or the training diverged.
     """
+    training = _adjusted(arguments.training, data.task)
     set_seed(training.seed)
-    tokenizer = load_tokenizer(arguments)
-    model = load_model(arguments, data)
-    training = copy.copy(training)
-    training.metric_for_best_model = _metric(training.metric_for_best_model, data.task)
-    datasets = {name: _tokenized(part, tokenizer, arguments.max_length) for name, part in data.parts.items()}
-    cut = sum(length == arguments.max_length for length in datasets["train"]["length"])
-    if cut:
-        logger.warning(
-            "%d of %d training texts fill all %d tokens; their ends may be cut",
-            cut,
-            len(datasets["train"]),
-            arguments.max_length,
-        )
-
-    def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
-        # The label ids of the prediction, not the part's: grouping by length reorders evaluation, too.
-        return quality(decide(prediction.predictions, data.task), prediction.label_ids, data.task)
-
+    teacher = None
+    if arguments.encoder.teacher is not None:
+        teacher = load_teacher(arguments.encoder.teacher, data, arguments.data)
+        teacher.model.to(training.device)
+    encoder, tokenizer = start(arguments.encoder, data, teacher)
+    encoder.model.to(training.device)
+    state = last_state(training)
+    if arguments.method.head_start and encoder.new_head and state is None:
+        warm_up_head(encoder.model, tokenizer, data.train, data.task, seed=training.seed, bf16=training.bf16)
+    datasets, cut = {}, {}
+    for name, part in data.parts.items():
+        datasets[name], cut[name] = tokenized(part, tokenizer, encoder.model)
+    if teacher is not None:
+        soft = predict_logits(teacher.model, teacher.tokenizer, data.train.texts, bf16=training.bf16)
+        datasets["train"] = datasets["train"].add_column(TEACHER_LOGITS, list(soft))
     trainer = _trainer(
-        model=model,
+        objective=_objective(data, arguments),
+        model=encoder.model,
         args=training,
         train_dataset=datasets["train"],
         eval_dataset=datasets["validation"],
         data_collator=DataCollatorWithPadding(tokenizer),
         processing_class=tokenizer,
-        compute_metrics=compute_metrics,
+        compute_metrics=lambda prediction: _epoch_quality(prediction, data.task),
+        callbacks=_callbacks(arguments),
     )
-    trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
-    tuned = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    metrics = {}
-    for name in ("validation", "test"):
-        part = data.parts[name]
-        logits = predict_logits(tuned, tokenizer, part.texts)
-        if not np.isfinite(logits).all():
-            raise TrainingError("the training diverged: logits are not numbers; lower --learning_rate")
-        metrics[name] = quality(decide(logits, data.task), part.targets, data.task)
-    return FineTuned(tuned, tokenizer, metrics)
+    started = time.monotonic()
+    trainer.train(resume_from_checkpoint=state)
+    train_seconds = time.monotonic() - started
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    sample = np.sort(np.random.default_rng(training.seed).permutation(len(data.train.texts))[:TRAIN_SAMPLE])
+    logits = {
+        "train": predict_logits(model, tokenizer, [data.train.texts[row] for row in sample], bf16=training.bf16),
+        "validation": predict_logits(model, tokenizer, data.validation.texts),
+        "test": predict_logits(model, tokenizer, data.test.texts),
+    }
+    if not all(np.isfinite(found).all() for found in logits.values()):
+        raise TrainingError("the training diverged: logits are not numbers; lower --learning_rate")
+    return FineTuned(
+        model,
+        tokenizer,
+        logits,
+        _teacher_logits(teacher, data),
+        sample,
+        cut,
+        trainer.state.log_history,
+        train_seconds,
+    )
 
 
-def _trainer(**settings: Any) -> Trainer:
+def _adjusted(training: FineTuningArguments, task: Task) -> FineTuningArguments:
+    """Names the metric, and has the Trainer hand our own columns through."""
+    metric = _metric(training.metric_for_best_model, task)
+    changed = copy.copy(training)
+    changed.metric_for_best_model, changed.remove_unused_columns = metric, False
+    changed.greater_is_better = not metric.endswith("loss")
+    return changed
+
+
+def _objective(data: LabelledData, arguments: Arguments) -> Objective:
+    method, smoothing = arguments.method, arguments.training.label_smoothing_factor
+    if smoothing and data.task == "multi_label":
+        raise TrainingError("--label_smoothing_factor is for single-label data; leave it out")
+    balanced = method.class_weights == "balanced"
+    return Objective(
+        data.task,
+        balanced_weights(data.train.targets, data.task, len(data.labels)) if balanced else None,
+        method.focal_gamma if method.loss == "focal" else 0.0,
+        smoothing,
+        method.distillation_weight if arguments.encoder.teacher is not None else 0.0,
+        method.distillation_temperature,
+    )
+
+
+def _callbacks(arguments: Arguments) -> list[EarlyStoppingCallback]:
+    patience = arguments.method.early_stopping_patience
+    if patience is None:
+        return []
+    if not arguments.training.load_best_model_at_end:
+        raise TrainingError("--early_stopping_patience goes by the best checkpoint; pass --load_best_model_at_end true")
+    return [EarlyStoppingCallback(patience)]
+
+
+def _trainer(**settings: Any) -> ClassifierTrainer:
     try:
-        return Trainer(**settings)
+        return ClassifierTrainer(**settings)
     except (ValueError, ImportError, RuntimeError) as error:
         raise TrainingError(f"{' '.join(str(error).split())}; see python -m training --help") from error
 
 
-def predict_logits(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]
-) -> npt.NDArray[np.float32]:
-    """Runs a model in its own precision, whatever precision it was trained in.
+def _epoch_quality(prediction: EvalPrediction, task: Task) -> dict[str, float]:
+    """Judges an epoch on the validation part; multi-label with the one threshold that suits all labels best.
 
-    Args:
-        model: A classifier.
-        tokenizer: Its tokenizer, which knows the length to cut at.
-        texts: In any number.
-
-    Returns:
-        (texts, labels) float32, in the order of the texts.
+    The label ids are those of the prediction, not the part's: grouping by length reorders evaluation, too.
     """
-    model.eval()
-    rows = []
-    for start in range(0, len(texts), TEXTS_PER_BATCH):
-        batch = list(texts[start : start + TEXTS_PER_BATCH])
-        inputs = tokenizer(batch, padding=True, truncation=True, return_tensors="pt").to(model.device)
-        with torch.inference_mode():
-            rows.append(model(**inputs).logits.float().cpu().numpy())
-    return np.concatenate(rows)
+    logits, targets = prediction.predictions, prediction.label_ids
+    decisions = Decisions()
+    if task == "multi_label":
+        found = 1 / (1 + np.exp(-logits.astype(np.float64)))
+        decisions = Decisions(thresholds=(best_threshold(found.ravel(), targets.ravel()),) * logits.shape[1])
+    return quality(decide(logits, task, decisions), targets, task)
+
+
+def _teacher_logits(teacher: Teacher | None, data: LabelledData) -> dict[str, Floats]:
+    if teacher is None:
+        return {}
+    return {
+        name: predict_logits(teacher.model, teacher.tokenizer, data.parts[name].texts)
+        for name in ("validation", "test")
+    }
 
 
 def _metric(asked: str | None, task: Task) -> str:
@@ -127,8 +219,14 @@ def _metric(asked: str | None, task: Task) -> str:
     return asked
 
 
-def _tokenized(part: Part, tokenizer: PreTrainedTokenizerFast, max_length: int) -> Dataset:
-    """Tokenizes a part once, in memory, without padding: texts do not go to a cache on disk."""
-    columns = dict(tokenizer(list(part.texts), truncation=True, max_length=max_length))
-    length = [len(ids) for ids in columns["input_ids"]]
-    return Dataset.from_dict({**columns, "length": length, "labels": list(part.targets)})
+def tokenized(part: Part, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> tuple[Dataset, int]:
+    """Tokenizes a part once, in memory, without padding: texts do not go to a cache on disk.
+
+    Returns:
+        The columns that the model reads, and how many texts were cut.
+    """
+    encoded = tokenizer(list(part.texts), truncation=True)
+    known = inspect.signature(model.forward).parameters
+    columns = {name: column for name, column in encoded.items() if name in known}
+    cut = sum(bool(encoding.overflowing) for encoding in encoded.encodings)
+    return Dataset.from_dict({**columns, "labels": list(part.targets)}), cut

@@ -54,19 +54,39 @@ def label_sets(table: Table, columns: Sequence[str], separator: str | None) -> t
     return "single_label", [(name,) for name in names]
 
 
-def known_labels(sets: Sequence[Sequence[str]], columns: Sequence[str], name: str) -> tuple[str, ...]:
-    """Returns the label names in a fixed order: the flag columns', else the alphabet's.
+def known_labels(
+    sets: Sequence[Sequence[str]], columns: Sequence[str], names: Sequence[str], name: str
+) -> tuple[str, ...]:
+    """Returns the label names in a fixed order: the names file's, the flag columns', or the alphabet's.
 
     Raises:
         DataError: There is one label only, or none.
     """
     found = {label for labels in sets for label in labels}
-    labels = tuple(columns) if len(columns) > 1 else tuple(sorted(found))
+    labels = tuple(names) or (tuple(columns) if len(columns) > 1 else tuple(sorted(found)))
     if len(labels) < 2:
         raise DataError(f"{name} has {len(labels)} label in {', '.join(columns)}; a classifier needs two or more")
     if not found:
         raise DataError(f"{name} has no positive row in any of {', '.join(columns)}")
     return labels
+
+
+def named(sets: Sequence[Sequence[str]], names: Sequence[str], file: str) -> list[tuple[str, ...]]:
+    """Puts names in the place of label numbers.
+
+    Args:
+        sets: As `label_sets` gives them, of whole numbers from 0.
+        names: By number.
+        file: Where the numbers stand, for messages.
+
+    Raises:
+        DataError: A label is not one of the numbers.
+    """
+    known = {str(number): name for number, name in enumerate(names)}
+    for row, labels in enumerate(sets, start=1):
+        if not all(label in known for label in labels):
+            raise DataError(f"{file}: row {row} has a label that is not a number from 0 to {len(names) - 1}")
+    return [tuple(known[label] for label in labels) for labels in sets]
 
 
 def encode(sets: Sequence[Sequence[str]], labels: Sequence[str], task: Task, name: str) -> Targets:

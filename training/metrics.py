@@ -1,4 +1,4 @@
-"""Quality figures of a classifier: pure functions of logits and targets."""
+"""Quality figures of a classifier: pure functions of decisions and targets."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +12,11 @@ METRICS = {
 }
 
 
-def decide(logits: npt.NDArray[np.float32], task: Task) -> npt.NDArray[np.int64]:
-    """Returns the label index of each row, or for multi-label (rows, labels) of 0 and 1 where the score reaches 0.5."""
-    decided = logits.argmax(axis=1) if task == "single_label" else logits >= 0
-    return decided.astype(np.int64)
-
-
 def quality(decided: npt.NDArray[np.int64], targets: Targets, task: Task) -> dict[str, float]:
     """Compares decisions with targets.
 
     Args:
-        decided: As `decide` gives them.
+        decided: As `decisions.decide` gives them.
         targets: As `labels.encode` gives them.
         task: Single-label: accuracy and macro-F1. Multi-label: micro-F1, macro-F1, micro precision and recall, and the
             share of rows whose label set is exactly right.

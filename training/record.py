@@ -1,7 +1,8 @@
-"""Finds the texts a checkpoint was trained and tested on again, from what its record says."""
+"""`training.json`: reads what a checkpoint was trained on, and finds those texts again."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 from .arguments import DataArguments
 from .data import LabelledData, load_data
@@ -10,24 +11,36 @@ from .errors import DataError
 RECORD = "training.json"
 
 
-def training_data(checkpoint: str) -> LabelledData:
-    """Reads the checkpoint's data set again and splits it the same way.
+def read_record(checkpoint: str) -> dict[str, Any]:
+    """Reads a checkpoint's record.
 
     Raises:
-        DataError: The checkpoint has no record, or the data set is gone or has changed.
+        DataError: There is none, or it is not one of training's.
     """
     path = Path(checkpoint) / RECORD
     if not path.is_file():
         raise DataError(f"{checkpoint} has no {RECORD}; expected a checkpoint folder that `python -m training` wrote")
     try:
         record = json.loads(path.read_text("utf-8"))
-        arguments, sha256 = DataArguments(**record["arguments"]), record["data"]["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
+        DataArguments(**record["data_arguments"]), record["data"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a record that `python -m training` wrote; train again") from error
+    return dict(record)
+
+
+def training_data(checkpoint: str) -> LabelledData:
+    """Reads the checkpoint's data set again and splits it the same way.
+
+    Raises:
+        DataError: The checkpoint has no record, or the data set is gone or has changed.
+    """
+    record = read_record(checkpoint)
     try:
-        data = load_data(arguments)
+        data = load_data(DataArguments(**record["data_arguments"]))
     except TypeError as error:  # a number where a name belongs, or the like
-        raise DataError(f"{path} is not a record that `python -m training` wrote; train again") from error
-    if data.sha256 != sha256:
+        raise DataError(
+            f"{checkpoint}/{RECORD} is not a record that `python -m training` wrote; train again"
+        ) from error
+    if data.sha256 != record["data"]["sha256"]:
         raise DataError(f"the data set of {checkpoint} has changed since the training; train again")
     return data

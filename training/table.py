@@ -66,13 +66,22 @@ class Table:
         return [tuple(row[index] for index in indices) for row in self.rows]
 
 
-def read_table(path: str, *, delimiter: str | None = None, encoding: str = "utf-8") -> Table:
+def read_table(
+    path: str,
+    *,
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+    quoting: bool = True,
+    column_names: Sequence[str] = (),
+) -> Table:
     """Reads a labelled file.
 
     Args:
         path: A `.csv`, `.tsv` or `.jsonl` file; another suffix is fine if `delimiter` is given.
         delimiter: One character between the fields; by default the suffix decides.
         encoding: Used unless the file starts with a byte order mark, which wins.
+        quoting: A field may stand between double quotes; if not, a double quote is a character like others.
+        column_names: Of a file without a header; by default the first row has them.
 
     Raises:
         DataError: The file is missing, empty, in another format or encoding, or its rows do not fit its header.
@@ -92,9 +101,12 @@ def read_table(path: str, *, delimiter: str | None = None, encoding: str = "utf-
     if not text.strip():
         raise DataError(f"{file.name} is empty; it needs a header and at least one row")
     if suffix in JSON_LINES and delimiter is None:
+        if column_names:
+            raise DataError("--column_names is for tables without a header; JSON Lines name their fields themselves")
         columns, rows = _json_lines(text, file.name)
     else:
-        columns, rows = _delimited(text, file.name, DELIMITERS.get(suffix) if delimiter is None else delimiter)
+        between = DELIMITERS.get(suffix) if delimiter is None else delimiter
+        columns, rows = _delimited(text, file.name, between, quoting=quoting, names=tuple(column_names))
     if not rows:
         raise DataError(f"{file.name} has a header and no rows")
     return Table(file.name, hashlib.sha256(content).hexdigest(), columns, rows)
@@ -112,22 +124,26 @@ def _decode(content: bytes, name: str, encoding: str) -> str:
         raise DataError(f"unknown encoding {encoding!r}; for example utf-8, utf-16, cp1252") from error
 
 
-def _delimited(text: str, name: str, delimiter: str | None) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+def _delimited(
+    text: str, name: str, delimiter: str | None, *, quoting: bool, names: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     if delimiter is None:
         raise DataError(f"{name}: expected .csv, .tsv or .jsonl; for another suffix pass --delimiter")
     delimiter = "\t" if delimiter == "\\t" else delimiter
     if len(delimiter) != 1 or delimiter in "\r\n\0":
         raise DataError(f"--delimiter: expected one character, for example ';' or '\\t', found {len(delimiter)}")
     limit = csv.field_size_limit(sys.maxsize)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    quotes = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quotes, strict=True)
     try:
-        columns = tuple(next(reader))
+        columns = names or tuple(next(reader))
         rows = []
         for row in filter(None, reader):
             if len(row) != len(columns):
                 raise DataError(
-                    f"{name}: row {len(rows) + 1} (line {reader.line_num}) has {len(row)} fields, the header "
-                    f"{len(columns)}; check --delimiter {delimiter!r} and the quotes"
+                    f"{name}: row {len(rows) + 1} (line {reader.line_num}) has {len(row)} fields, "
+                    f"{'--column_names' if names else 'the header'} {len(columns)}; "
+                    f"check --delimiter {delimiter!r} and the quotes"
                 )
             rows.append(tuple(row))
     except csv.Error as error:

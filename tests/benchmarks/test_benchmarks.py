@@ -190,7 +190,7 @@ def test_fixed_lengths_are_exact(trained: tuple[str, str]) -> None:
 
 def test_changed_data_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Figures on other rows than training's test part would be worthless."""
-    record = {"arguments": {"dataset": "wisconsin"}, "data": {"sha256": "0"}}
+    record = {"data_arguments": {"dataset": "wisconsin"}, "data": {"sha256": "0"}}
     (tmp_path / "training.json").write_text(json.dumps(record))
     assert main(["quality", "--model", str(tmp_path), "--checkpoint", str(tmp_path)]) == 1
     assert "has changed since the training" in capsys.readouterr().err
@@ -223,7 +223,9 @@ def test_numbers_below_one(command: str, options: list[str], capsys: pytest.Capt
         assert f"{option}: expected a whole number of 1 or more" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", "no json", '{"arguments": {"unknown": 1}, "data": {"sha256": ""}}'])
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", "no json", '{"data_arguments": {"unknown": 1}, "data": {"sha256": ""}}']
+)
 def test_damaged_record(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str) -> None:
     """One line, exit status 1."""
     (tmp_path / "training.json").write_text(content)

@@ -29,7 +29,7 @@ from export.texts import GOLDEN
 from runtime import ArtifactError, load
 from runtime.manifest import Manifest
 from tests.models import FP32, LABELS, MAX_LENGTH, bert, distilbert, write_checkpoint
-from training.arguments import DataArguments
+from training.arguments import EncoderArguments
 from training.encoder import load_tokenizer
 
 TEXTS = ("late", "The train was late again, by 12.5 minutes.", "Das Café. 次の電車 🙂", "so it goes " * 40)
@@ -363,7 +363,7 @@ def test_model_that_torch_cannot_export(tmp_path: Path, capsys: pytest.CaptureFi
     config = GPT2Config(n_embd=32, n_layer=1, n_head=4, n_positions=64, num_labels=3, pad_token_id=0, vocab_size=30522)
     checkpoint = tmp_path / "checkpoint"
     AutoModelForSequenceClassification.from_config(config).save_pretrained(checkpoint)
-    load_tokenizer(DataArguments()).save_pretrained(checkpoint)
+    load_tokenizer(EncoderArguments()).save_pretrained(checkpoint)
     assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1
     assert "error: torch cannot export this gpt2 model; use another encoder\n" in capsys.readouterr().err
 

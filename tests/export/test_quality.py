@@ -9,6 +9,7 @@ from export.evidence import Rows
 from export.int8 import Scheme
 from export.quality import Budget, compare
 from export.search import blame, search
+from training.decisions import Decisions
 
 LABELS = ("calm", "glad", "sad")
 
@@ -21,7 +22,9 @@ def logits(decided: list[int]) -> np.ndarray:
 def test_single_label_figures() -> None:
     """Agreement is of decisions, the drop of accuracy against the truth, and each label has its change."""
     rows = Rows((), np.array([0, 0, 1, 2]))
-    figures = compare(logits([0, 0, 1, 2]), logits([0, 1, 1, 2]), rows, "single_label", LABELS)
+    figures = compare(
+        logits([0, 0, 1, 2]), logits([0, 1, 1, 2]), rows, task="single_label", labels=LABELS, decisions=Decisions()
+    )
     assert figures["rows"] == 4
     assert figures["agreement"] == 0.75
     assert figures["metric"] == "accuracy"
@@ -38,7 +41,7 @@ def test_multi_label_figures() -> None:
     reference = np.array([[1, -1, 1], [1, 1, -1]], np.float32)
     found = np.array([[1, -1, -1], [1, 1, -1]], np.float32)
     rows = Rows((), np.array([[1, 0, 1], [1, 1, 0]]))
-    figures = compare(reference, found, rows, "multi_label", LABELS)
+    figures = compare(reference, found, rows, task="multi_label", labels=LABELS, decisions=Decisions())
     assert figures["agreement"] == 0.5
     assert figures["metric"] == "micro_f1"
     assert figures["metric_drop"] == pytest.approx(1 - 6 / 7)
@@ -47,7 +50,9 @@ def test_multi_label_figures() -> None:
 
 def test_without_targets_there_is_agreement_alone() -> None:
     """Texts without labels still say whether decisions change."""
-    figures = compare(logits([0, 1]), logits([0, 1]), Rows((), None), "single_label", LABELS)
+    figures = compare(
+        logits([0, 1]), logits([0, 1]), Rows((), None), task="single_label", labels=LABELS, decisions=Decisions()
+    )
     assert figures["agreement"] == 1
     assert "metric" not in figures
     assert Budget().breaches(figures) == []

@@ -202,7 +202,7 @@ def test_record_with_other_types(
     record = json.loads((copy / "training.json").read_text())
     if "train_file" not in change:
         change |= {"train_file": str(write_table(tmp_path / "rows.csv"))}
-    record["arguments"] |= {"dataset": None, "text_columns": ["text"], "label_columns": ["label"]} | change
+    record["data_arguments"] |= {"dataset": None, "text_columns": ["text"], "label_columns": ["label"]} | change
     (copy / "training.json").write_text(json.dumps(record))
     assert main([str(copy), str(tmp_path / "artifact")]) == 1
     assert "training.json is not a record that `python -m training` wrote" in capsys.readouterr().err

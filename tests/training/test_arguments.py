@@ -25,9 +25,10 @@ def test_command_line_overrides_the_recipe(tmp_path: Path) -> None:
         tmp_path,
         {"train_file": "a.csv", "label_columns": ["x", "y"], "delimiter": ";", "learning_rate": 1e-3, "max_length": 99},
     )
-    data, training = parse_args([path, "--max_length", "64", "--output_dir", str(tmp_path / "out")])
-    assert (data.train_file, data.label_columns, data.delimiter, data.max_length) == ("a.csv", ["x", "y"], ";", 64)
-    assert training.learning_rate == 1e-3
+    found = parse_args([path, "--max_length", "64", "--output_dir", str(tmp_path / "out")])
+    assert (found.data.train_file, found.data.label_columns, found.data.delimiter) == ("a.csv", ["x", "y"], ";")
+    assert found.encoder.max_length == 64
+    assert found.training.learning_rate == 1e-3
 
 
 def test_recipe_of_every_json_type(tmp_path: Path) -> None:
@@ -38,16 +39,16 @@ def test_recipe_of_every_json_type(tmp_path: Path) -> None:
         "lr_scheduler_kwargs": {"num_cycles": 2},
         "load_best_model_at_end": False,
     }
-    data, training = parse_args([recipe(tmp_path, content), "--output_dir", str(tmp_path / "out")])
-    assert (data.delimiter, data.cleaning) == (None, [])
-    assert training.lr_scheduler_kwargs == {"num_cycles": 2}
-    assert training.load_best_model_at_end is False
+    found = parse_args([recipe(tmp_path, content), "--output_dir", str(tmp_path / "out")])
+    assert (found.data.delimiter, found.encoder.cleaning) == (None, [])
+    assert found.training.lr_scheduler_kwargs == {"num_cycles": 2}
+    assert found.training.load_best_model_at_end is False
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.json")), ids=lambda path: path.stem)
 def test_shipped_recipes_parse(path: Path, tmp_path: Path) -> None:
     """Each recipe is complete but for the output folder."""
-    data, _ = parse_args([str(path), "--output_dir", str(tmp_path / "out")])
+    data = parse_args([str(path), "--output_dir", str(tmp_path / "out")]).data
     assert data.dataset or data.label_columns
 
 
@@ -104,6 +105,16 @@ def test_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
         ("--seed", "-1"),
         ("--resume_from_checkpoint", "absent"),
         ("--save_strategy", "no"),
+        ("--loss", "hinge"),
+        ("--class_weights", "heavy"),
+        ("--focal_gamma", "-1"),
+        ("--attention_dropout", "1"),
+        ("--target_precision", "1.5"),
+        ("--early_stopping_patience", "0"),
+        ("--distillation_weight", "2"),
+        ("--distillation_temperature", "0"),
+        ("--student_layers", "3"),
+        ("--label_smoothing_factor", "1"),
     ],
 )
 def test_wrong_numbers_are_one_line(

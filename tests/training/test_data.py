@@ -32,6 +32,11 @@ def single(count: int = 40) -> list[dict[str, Any]]:
     return [{"text": f"text {index}", "label": "odd" if index % 2 else "even"} for index in range(count)]
 
 
+def rows_named(name: str, count: int) -> list[dict[str, Any]]:
+    """Rows like `single`, whose texts no other part has."""
+    return [row | {"text": f"{name} {row['text']}"} for row in single(count)]
+
+
 def arguments(path: str, **options: Any) -> DataArguments:
     """Arguments for the tables of this file."""
     defaults: dict[str, Any] = {"text_columns": ["text"], "label_columns": ["label"]}
@@ -79,9 +84,10 @@ def test_flag_columns(tmp_path: Path, no: str, yes: str) -> None:
 
 def test_text_columns_are_joined(tmp_path: Path) -> None:
     """By one space, leaving out what is empty."""
-    rows = [{"title": ("", "T")[index % 2], "body": "b", "label": "xy"[index % 2]} for index in range(30)]
+    rows = [{"title": ("", "T")[index % 2], "body": f"b{index}", "label": "xy"[index % 2]} for index in range(30)]
     data = load_data(arguments(table(tmp_path, rows), text_columns=["title", "body"]))
-    assert set(data.train.texts) == {"b", "T b"}
+    texts = dict(zip(data.train.rows.tolist(), data.train.texts, strict=True))
+    assert all(text == ("T " if row % 2 else "") + f"b{row}" for row, text in texts.items())
 
 
 def test_same_seed_same_split(tmp_path: Path) -> None:
@@ -111,21 +117,81 @@ def test_a_label_of_one_row_stays_in_training(tmp_path: Path) -> None:
 
 def test_files_for_validation_and_test(tmp_path: Path) -> None:
     """A published split is used as it is; the training file then stays whole."""
-    validation = table(tmp_path, single(6), "validation.csv")
-    test = table(tmp_path, single(8), "test.csv")
+    validation = table(tmp_path, rows_named("validation", 6), "validation.csv")
+    test = table(tmp_path, rows_named("test", 8), "test.csv")
     data = load_data(arguments(table(tmp_path, single()), validation_file=validation, test_file=test))
     assert [len(part.texts) for part in data.parts.values()] == [40, 6, 8]
     assert data.sha256 != load_data(arguments(table(tmp_path, single()))).sha256
 
 
-def test_texts_in_two_parts_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """They flatter the figures, so the user hears of them; the text itself is not shown."""
-    test = table(tmp_path, [*single(3), {"text": "new", "label": "odd"}], "test.csv")
-    load_data(arguments(table(tmp_path, single()), test_file=test))
-    assert "3 of 4 test texts stand in the other parts, too" in caplog.text
+def test_texts_in_two_parts_are_removed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """They would flatter the figures: the part that judges stays whole; case and white space make no difference."""
+    test = table(tmp_path, [*single(3), {"text": "TEXT  3 ", "label": "odd"}], "test.csv")
+    validation = table(tmp_path, single(6), "validation.csv")
+    data = load_data(arguments(table(tmp_path, single()), validation_file=validation, test_file=test))
+    assert data.removed == {"validation": 4, "train": 6}
+    assert [len(part.texts) for part in data.parts.values()] == [34, 2, 4]
+    assert data.train.rows.tolist() == list(range(6, 40))
+    assert [data.labels[target] for target in data.train.targets[:2]] == ["even", "odd"]
+    assert "6 texts of the train part stand in a part behind it: removed" in caplog.text
     caplog.clear()
-    load_data(arguments(table(tmp_path, single())))
+    assert load_data(arguments(table(tmp_path, single()))).removed == {"validation": 0, "train": 0}
     assert caplog.text == ""
+
+
+def test_nothing_left_to_train_on(tmp_path: Path) -> None:
+    """The training file as test file is a mistake."""
+    path = table(tmp_path, single())
+    assert "every text of the validation part stands in" in refusal(arguments(path, test_file=path))
+
+
+def test_file_without_header_and_quotes(tmp_path: Path) -> None:
+    """As GoEmotions comes: names of columns and of numbered labels given apart; a quote is a character."""
+    rows = [f'"quoted" {index}\t{("0", "0,2", "")[index % 3]}\tid{index}' for index in range(30)]
+    (tmp_path / "train.tsv").write_text("\n".join(rows))
+    (tmp_path / "labels.txt").write_text("joy\nanger\nfear\n")
+    options = {"column_names": ["text", "emotions", "id"], "label_columns": ["emotions"], "label_separator": ","}
+    names = {"label_names_file": str(tmp_path / "labels.txt"), "quoting": False}
+    data = load_data(arguments(str(tmp_path / "train.tsv"), **options, **names))
+    assert (data.task, data.labels) == ("multi_label", ("joy", "anger", "fear"))
+    expected = {0: [1, 0, 0], 1: [1, 0, 1], 2: [0, 0, 0]}
+    for row, text, target in zip(data.train.rows, data.train.texts, data.train.targets.tolist(), strict=True):
+        assert text == f'"quoted" {row}'
+        assert target == expected[row % 3]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("joy\nfear\n", "row 2 has a label that is not a number from 0 to 1"),
+        ("joy\n\nfear\n", "expected one name per line, none empty and none twice"),
+        ("joy\njoy\nfear\n", "none twice"),
+        (None, "cannot read --label_names_file"),
+        (b"\xff", "is not UTF-8"),
+    ],
+)
+def test_unusable_names_of_labels(tmp_path: Path, names: str | bytes | None, expected: str) -> None:
+    """Missing, ambiguous, or fewer than the numbers."""
+    rows = [{"text": f"text {index}", "label": 2 * (index % 2)} for index in range(40)]
+    path = tmp_path / "labels.txt"
+    if names is not None:
+        path.write_bytes(names if isinstance(names, bytes) else names.encode())
+    assert expected in refusal(arguments(table(tmp_path, rows), label_names_file=str(path)))
+
+
+def test_names_for_columns_that_have_some(tmp_path: Path) -> None:
+    """Column names are for tables: JSON Lines name every field."""
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps({"text": "t", "label": "a"}))
+    assert "--column_names is for tables" in refusal(arguments(str(path), column_names=["text", "label"]))
+
+
+def test_too_few_column_names(tmp_path: Path) -> None:
+    """The rows have more fields than there are names."""
+    (tmp_path / "train.csv").write_text("a,b,c\n")
+    assert "has 3 fields, --column_names 2" in refusal(
+        arguments(str(tmp_path / "train.csv"), column_names=["text", "label"])
+    )
 
 
 def test_unknown_label(tmp_path: Path) -> None:
@@ -286,6 +352,6 @@ def test_public_data_sets(options: dict[str, Any], labels: int, rows: int, test_
     path = str(SHARED / options.pop("train_file"))
     data = load_data(DataArguments(train_file=path, **options))
     assert (len(data.labels), len(data.test.texts)) == (labels, test_rows)
-    assert sum(len(part.texts) for part in data.parts.values()) == rows
+    assert sum(len(part.texts) for part in data.parts.values()) + sum(data.removed.values()) == rows
     if data.task == "single_label":
         assert set(Counter(data.train.targets.tolist())) == set(range(labels))

@@ -1,6 +1,5 @@
 """Training end to end on small random encoders: what the checkpoint folder holds and what the figures mean."""
 
-import csv
 import json
 import re
 import shutil
@@ -15,37 +14,18 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from export.__main__ import main as export
 from runtime import load
 from tests.models import bert, families, write_checkpoint
-from training.__main__ import main
-from training.arguments import DataArguments
+from training.arguments import DataArguments, EncoderArguments
 from training.data import load_data
+from training.decisions import Decisions, decide
 from training.encoder import load_model, load_tokenizer
 from training.errors import EncoderError, TrainingError
-from training.fine_tuning import _metric, predict_logits
-from training.metrics import METRICS, decide, quality
+from training.fine_tuning import _metric
+from training.metrics import METRICS, quality
+from training.prediction import predict_logits
 
-WORDS = {"late": "the train was late again", "fine": "everything went well today", "loud": "too much noise at night"}
+from .runs import WORDS, train, write_rows
 
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small random encoder to start from."""
-    return write_checkpoint(tmp_path_factory.mktemp("encoder") / "encoder", bert("single_label"))
-
-
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
-    """Writes rows as CSV."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
-def train(encoder: Path, data: Path, output: Path, *arguments: str) -> int:
-    """Trains briefly; returns the exit status."""
-    fixed = ["--model_name_or_path", str(encoder), "--max_length", "32", "--learning_rate", "5e-3"]
-    paths = ["--train_file", str(data), "--output_dir", str(output), "--text_columns", "text"]
-    return main([*paths, *fixed, "--num_train_epochs", "8", "--disable_tqdm", "true", *arguments])
+LABELS = ("benign", "malignant")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +33,7 @@ def single(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint trained on three easy labels, with cleaning steps."""
     folder = tmp_path_factory.mktemp("trained")
     rows = [
-        {"text": f"Doctor:  {text} {'so it is ' * (index % 5)}", "label": label}
+        {"text": f"Doctor:  {text} {'so it is ' * (index % 5)}{index}", "label": label}
         for index in range(40)
         for label, text in WORDS.items()
     ]
@@ -66,8 +46,12 @@ def single(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_checkpoint_is_plain_hugging_face(single: Path) -> None:
     """safetensors, tokenizer.json, labels and task in the config; no pickle, no intermediate state."""
     assert {path.name for path in single.iterdir()} == {
+        "README.md",
         "config.json",
         "model.safetensors",
+        "report",
+        "report.html",
+        "report.md",
         "tokenizer.json",
         "tokenizer_config.json",
         "training.json",
@@ -90,7 +74,7 @@ def test_record(single: Path) -> None:
     assert record["data"]["rows"] == 120
     assert record["data"]["parts"] == {"train": 84, "validation": 12, "test": 24}
     assert len(record["data"]["sha256"]) == 64
-    assert record["arguments"]["cleaning"] == ["nfkc", r"drop:(?i)\bdoctor:", "squeeze_spaces"]
+    assert record["encoder_arguments"]["cleaning"] == ["nfkc", r"drop:(?i)\bdoctor:", "squeeze_spaces"]
     assert record["training_arguments"]["learning_rate"] == 5e-3
     assert record["versions"]["torch"]
 
@@ -98,13 +82,13 @@ def test_record(single: Path) -> None:
 def test_figures_are_the_models(single: Path) -> None:
     """The test figures of the record are those the saved model has on the rows of the test part."""
     record = json.loads((single / "training.json").read_text())
-    data = load_data(DataArguments(**record["arguments"]))
+    data = load_data(DataArguments(**record["data_arguments"]))
     model = AutoModelForSequenceClassification.from_pretrained(single).eval()
     inputs = AutoTokenizer.from_pretrained(single)(list(data.test.texts), padding=True, return_tensors="pt")
     with torch.inference_mode():
         logits = model(**inputs).logits.numpy()
-    figures = quality(decide(logits, data.task), data.test.targets, data.task)
-    assert record["metrics"]["test"] == pytest.approx(figures)
+    figures = quality(decide(logits, data.task, Decisions()), data.test.targets, data.task)
+    assert {name: record["metrics"]["test"][name] for name in figures} == pytest.approx(figures)
     assert figures["accuracy"] > 0.9
 
 
@@ -137,7 +121,7 @@ def test_multi_label(encoder: Path, tmp_path: Path, layout: str) -> None:
     assert train(encoder, data, tmp_path / "checkpoint", "--label_columns", *options) == 0
     record = json.loads((tmp_path / "checkpoint/training.json").read_text())
     assert (record["task"], record["labels"]) == ("multi_label", ["late", "loud"])
-    assert record["metrics"]["test"]["micro_f1"] > 0.9
+    assert record["metrics"]["test"]["micro_f1"] > 0.8
     config = json.loads((tmp_path / "checkpoint/config.json").read_text())
     assert config["problem_type"] == "multi_label_classification"
 
@@ -157,13 +141,13 @@ def test_foreign_code_is_refused(encoder: Path, tmp_path: Path, capsys: pytest.C
 def test_unknown_encoder(tmp_path: Path) -> None:
     """The message says what is expected."""
     with pytest.raises(EncoderError, match=r"cannot load the encoder .*expected a folder with safetensors weights"):
-        load_tokenizer(DataArguments(model_name_or_path=str(tmp_path)))
+        load_tokenizer(EncoderArguments(model_name_or_path=str(tmp_path)))
 
 
 def test_unknown_packaged_encoder() -> None:
     """The message lists those there are."""
     with pytest.raises(EncoderError, match="unknown packaged encoder 'packaged:gpt'; known: packaged:minilm"):
-        load_tokenizer(DataArguments(model_name_or_path="packaged:gpt"))
+        load_tokenizer(EncoderArguments(model_name_or_path="packaged:gpt"))
 
 
 @pytest.mark.parametrize(
@@ -177,12 +161,12 @@ def test_unknown_packaged_encoder() -> None:
 def test_wrong_cleaning_step(step: str, expected: str) -> None:
     """Before anything is trained."""
     with pytest.raises(TrainingError, match=expected):
-        load_tokenizer(DataArguments(cleaning=[step]))
+        load_tokenizer(EncoderArguments(cleaning=[step]))
 
 
 def test_published_padding_is_removed() -> None:
     """all-MiniLM's tokenizer.json pads every text to 128 tokens; ours pads none."""
-    tokenizer = load_tokenizer(DataArguments())
+    tokenizer = load_tokenizer(EncoderArguments())
     assert tokenizer.backend_tokenizer.padding is None
     assert len(tokenizer("late")["input_ids"]) == 3
 
@@ -193,7 +177,9 @@ def test_quality_by_hand() -> None:
     figures = quality(np.array([0, 1, 1, 1]), targets, "single_label")
     assert figures == pytest.approx({"accuracy": 0.75, "macro_f1": (2 / 3 + 0.8) / 2})
     flags = np.array([[1, 0], [1, 1]], np.float32)
-    figures = quality(decide(np.array([[0.3, 2.0], [1.0, -1.0]], np.float32), "multi_label"), flags, "multi_label")
+    figures = quality(
+        decide(np.array([[0.3, 2.0], [1.0, -1.0]], np.float32), "multi_label", Decisions()), flags, "multi_label"
+    )
     assert figures["micro_precision"] == pytest.approx(2 / 3)
     assert figures["micro_recall"] == pytest.approx(2 / 3)
     assert figures["exact_match"] == 0
@@ -220,10 +206,10 @@ def test_unknown_metric() -> None:
 
 
 def test_best_checkpoint_is_kept(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The saved model is that of the best epoch on the validation part: here the first, because later ones diverge."""
+    """The saved model is that of the best epoch on the validation part: here one in the middle, before it diverges."""
     rows = [{"text": f"{text} {index}", "label": label} for index in range(40) for label, text in WORDS.items()]
     data = write_rows(tmp_path / "train.csv", rows)
-    diverging = ("--lr_scheduler_type", "constant", "--warmup_steps", "0", "--learning_rate", "2.0", "--bf16", "false")
+    diverging = ("--lr_scheduler_type", "constant", "--warmup_steps", "0", "--learning_rate", "0.05", "--bf16", "false")
     losses = []
     for metric in ("loss", "auto"):
         output = tmp_path / metric
@@ -240,7 +226,7 @@ def test_best_checkpoint_is_kept(encoder: Path, tmp_path: Path, capsys: pytest.C
 
 def _validation_loss(checkpoint: Path, model: Any) -> float:
     record = json.loads((checkpoint / "training.json").read_text())
-    part = load_data(DataArguments(**record["arguments"])).validation
+    part = load_data(DataArguments(**record["data_arguments"])).validation
     logits = predict_logits(model, AutoTokenizer.from_pretrained(checkpoint), part.texts)
     return float(torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(part.targets)))
 
@@ -248,24 +234,23 @@ def _validation_loss(checkpoint: Path, model: Any) -> float:
 def test_half_precision_encoder_is_trained_in_fp32(encoder: Path, tmp_path: Path) -> None:
     """Weights in fp16 would lose updates; transformers 5 loads them as they are saved unless told otherwise."""
     AutoModelForSequenceClassification.from_pretrained(encoder).half().save_pretrained(tmp_path)
-    data = load_data(DataArguments(dataset="wisconsin"))
-    model = load_model(DataArguments(model_name_or_path=str(tmp_path), max_length=32), data)
+    model = load_model(EncoderArguments(model_name_or_path=str(tmp_path), max_length=32), LABELS, "single_label").model
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
 def test_too_long_for_the_encoder(encoder: Path) -> None:
     """Found before training, with the range there is."""
-    arguments = DataArguments(model_name_or_path=str(encoder), max_length=65)
+    arguments = EncoderArguments(model_name_or_path=str(encoder), max_length=65)
     with pytest.raises(EncoderError, match="--max_length: expected 3 to 64, found 65"):
-        load_model(arguments, load_data(DataArguments(dataset="wisconsin")))
+        load_model(arguments, LABELS, "single_label")
 
 
 @pytest.mark.parametrize("family", ["roberta", "mpnet"])
 def test_positions_start_behind_the_padding(family: str, tmp_path: Path) -> None:
     """Of 50 positions a text has 48 where the padding id is 1."""
-    arguments = DataArguments(model_name_or_path=str(write_checkpoint(tmp_path, families()[family])), max_length=49)
+    arguments = EncoderArguments(model_name_or_path=str(write_checkpoint(tmp_path, families()[family])), max_length=49)
     with pytest.raises(EncoderError, match="--max_length: expected 3 to 48, found 49"):
-        load_model(arguments, load_data(DataArguments(dataset="wisconsin")))
+        load_model(arguments, LABELS, "single_label")
 
 
 def test_cut_weights(encoder: Path, tmp_path: Path) -> None:
@@ -273,13 +258,13 @@ def test_cut_weights(encoder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(encoder, tmp_path / "encoder"))
     (copy / "model.safetensors").write_bytes((copy / "model.safetensors").read_bytes()[:1000])
     with pytest.raises(EncoderError, match="cannot load the encoder"):
-        load_model(DataArguments(model_name_or_path=str(copy)), load_data(DataArguments(dataset="wisconsin")))
+        load_model(EncoderArguments(model_name_or_path=str(copy)), LABELS, "single_label")
 
 
 def test_length_without_room_for_a_token(encoder: Path) -> None:
     """Two tokens are the special ones alone."""
     with pytest.raises(EncoderError, match="--max_length: expected 3 or more, found 2"):
-        load_tokenizer(DataArguments(model_name_or_path=str(encoder), max_length=2))
+        load_tokenizer(EncoderArguments(model_name_or_path=str(encoder), max_length=2))
 
 
 def test_diverged_training_is_an_error(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

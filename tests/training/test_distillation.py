@@ -1,0 +1,129 @@
+"""Students: some of a teacher's layers, and its scores to learn from."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from tests.models import families, write_checkpoint
+from training.arguments import EncoderArguments
+from training.distillation import Teacher, _evenly_spaced, student_of
+from training.encoder import load_model, load_tokenizer
+from training.errors import EncoderError
+from training.prediction import predict_logits
+
+from .runs import train
+
+TEXTS = ("the train was late again", "everything went well today")
+
+
+def teacher_of(folder: Path, family: str) -> Teacher:
+    """A random teacher of a family."""
+    path = str(write_checkpoint(folder, families()[family]))
+    arguments = EncoderArguments(model_name_or_path=path, max_length=32)
+    return Teacher(load_model(arguments, ("calm", "glad", "sad"), "single_label").model, load_tokenizer(arguments))
+
+
+@pytest.mark.parametrize("family", families())
+def test_student_of_every_family(family: str, tmp_path: Path) -> None:
+    """One layer less, the first layer, embeddings and head as they are, and the teacher stays whole."""
+    teacher = teacher_of(tmp_path, family)
+    student = student_of(teacher, 1, 0.0)
+    assert not student.new_head
+    assert student.model.config.num_hidden_layers == 1
+    assert teacher.model.config.num_hidden_layers == 2
+    weights = teacher.model.state_dict()
+    for name, weight in student.model.state_dict().items():
+        torch.testing.assert_close(weight, weights[name])
+    assert (
+        sum(weight.numel() for weight in student.model.state_dict().values())
+        < sum(weight.numel() for weight in weights.values())
+        or family == "albert"
+    )  # whose layers share their weights
+    logits = predict_logits(student.model, teacher.tokenizer, TEXTS)
+    assert abs(logits - predict_logits(teacher.model, teacher.tokenizer, TEXTS)).max() > 1e-3
+    student.model.save_pretrained(tmp_path / "student")
+    again = load_model(
+        EncoderArguments(model_name_or_path=str(write_tokenizer(tmp_path, teacher)), max_length=32),
+        ("calm", "glad", "sad"),
+        "single_label",
+    )
+    assert abs(predict_logits(again.model, teacher.tokenizer, TEXTS) - logits).max() < 1e-6
+
+
+def write_tokenizer(folder: Path, teacher: Teacher) -> Path:
+    """Puts the tokenizer beside the saved student."""
+    teacher.tokenizer.save_pretrained(folder / "student")
+    return folder / "student"
+
+
+def test_layers_are_evenly_spaced() -> None:
+    """The first and the last among them, in their order."""
+    assert _evenly_spaced(3, 6) == [0, 2, 5]
+    assert _evenly_spaced(6, 12) == [0, 2, 4, 7, 9, 11]
+    assert _evenly_spaced(1, 6) == [0]
+    assert all(len(set(_evenly_spaced(count, 24))) == count for count in range(1, 24))
+
+
+@pytest.mark.parametrize("layers", [2, 3])
+def test_no_fewer_layers(tmp_path: Path, layers: int) -> None:
+    """A student is smaller than its teacher."""
+    with pytest.raises(EncoderError, match=f"expected 1 to 1, fewer than the teacher's, found {layers}"):
+        student_of(teacher_of(tmp_path, "bert"), layers, 0.0)
+
+
+def test_train_a_student(trained: Path, encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """It has the teacher's tokenizer with its cleaning, and the record has the quality of both."""
+    output = tmp_path / "student"
+    options = ["--teacher", str(trained), "--student_layers", "1", "--num_train_epochs", "2"]
+    assert train(encoder, easy, output, "--label_columns", "label", *options) == 0
+    record = json.loads((output / "training.json").read_text())
+    assert record["teacher_metrics"]["accuracy"] > 0.9
+    assert record["metrics"]["test"]["accuracy"] > 0.8
+    assert json.loads((output / "config.json").read_text())["num_hidden_layers"] == 1
+    tokenizer = AutoTokenizer.from_pretrained(output)
+    assert tokenizer("DOCTOR: late")["input_ids"] == tokenizer("late")["input_ids"]
+    assert "| teacher, test |" in (output / "report.md").read_text()
+
+
+def test_teacher_of_another_encoder(trained: Path, encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """Without layers to take, the student is the encoder that is named; it learns from the teacher's scores alone."""
+    output = tmp_path / "student"
+    options = ["--teacher", str(trained), "--distillation_weight", "1", "--num_train_epochs", "4"]
+    assert train(encoder, easy, output, "--label_columns", "label", *options) == 0
+    assert json.loads((output / "training.json").read_text())["metrics"]["test"]["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--split_seed", "1"], "was trained on other data, or on another split of it, and may know the test part"),
+        (["--student_layers", "2"], "--student_layers: expected 1 to 1"),
+        (["--max_length", "48", "--student_layers", "1"], "--max_length: expected at most the teacher's 32, found 48"),
+    ],
+)
+def test_teacher_that_does_not_fit(
+    trained: Path,
+    encoder: Path,
+    easy: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    expected: str,
+) -> None:
+    """One line, before anything is trained."""
+    arguments = ["--label_columns", "label", "--teacher", str(trained), *options]
+    assert train(encoder, easy, tmp_path / "student", *arguments) == 1
+    assert expected in capsys.readouterr().err
+
+
+def test_teacher_of_other_labels(
+    trained: Path, encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its scores would be for something else."""
+    data = tmp_path / "other.csv"
+    data.write_text("text,label\n" + "".join(f"row {index},{'ab'[index % 2]}\n" for index in range(40)))
+    assert train(encoder, data, tmp_path / "out", "--label_columns", "label", "--teacher", str(trained)) == 1
+    assert "expected the labels of this data set, found others" in capsys.readouterr().err

@@ -1,0 +1,145 @@
+"""The output folder: killed and resumed, used twice, and by several processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from training.folder import last_state
+
+from .runs import command, easy_rows, train, write_rows
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = ("--label_columns", "label", "--num_train_epochs", "10", "--early_stopping_patience", "10")
+
+
+def start(log: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Starts a training as a user does; what it prints goes to a file."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    with log.open("w") as file:
+        return subprocess.Popen([sys.executable, "-m", *arguments], env=environment, stdout=file, stderr=file)
+
+
+def epochs(folder: Path) -> int:
+    """How many epochs are behind the newest complete state."""
+    states = list(folder.glob("checkpoint-*/trainer_state.json"))
+    found = 0
+    for state in states:
+        try:
+            found = max(found, int(json.loads(state.read_text())["epoch"]))
+        except (OSError, ValueError):  # being written, or removed
+            continue
+    return found
+
+
+@pytest.mark.slow
+def test_killed_and_resumed(encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """Killed at 60 % without a word and gone on with: the same figures and the same weights as without."""
+    log, output = tmp_path / "log", tmp_path / "killed"
+    assert start(log, "training", *command(encoder, easy, tmp_path / "whole", *OPTIONS)).wait(300) == 0
+    process = start(log, "training", *command(encoder, easy, output, *OPTIONS))
+    deadline = time.monotonic() + 300
+    while epochs(output) < 6 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 6 <= epochs(output) < 10
+    assert not (output / "training.json").exists()
+    (output / "checkpoint-9999").mkdir()  # as if it had died while it wrote that one
+    again = command(encoder, easy, output, *OPTIONS, "--resume_from_checkpoint", "latest")
+    assert start(log, "training", *again).wait(300) == 0
+    whole, resumed = (json.loads((tmp_path / name / "training.json").read_text()) for name in ("whole", "killed"))
+    assert resumed["metrics"] == whole["metrics"]
+    assert resumed["decisions"] == whole["decisions"]
+    expected, found = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
+    assert all((found[name] == weight).all() for name, weight in expected.items())
+    assert not list(output.glob("checkpoint-*")) + list(output.glob("run.json"))
+
+
+def claiming(folder: Path, encoder: Path, easy: Path) -> subprocess.Popen[bytes]:
+    """Starts a training and waits until the folder is its own."""
+    process = start(folder.parent / "log", "training", *command(encoder, easy, folder, "--label_columns", "label"))
+    run = folder / "run.json"
+    while process.poll() is None and not (run.is_file() and run.stat().st_size):
+        time.sleep(0.01)
+    return process
+
+
+def stopped(folder: Path, encoder: Path, easy: Path) -> Path:
+    """A folder as a killed training leaves it, with a claim and no state yet."""
+    process = claiming(folder, encoder, easy)
+    process.kill()
+    process.wait()
+    return folder
+
+
+def test_gone_on_with(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not with other settings or by accident; with the same it starts where it was, here from the beginning."""
+    folder = stopped(tmp_path / "out", encoder, easy)
+    assert train(encoder, easy, folder, "--label_columns", "label") == 1
+    assert "is not empty" in (error := capsys.readouterr().err)
+    assert "pass --resume_from_checkpoint latest to go on" in error
+    go_on = ["--label_columns", "label", "--resume_from_checkpoint", "latest"]
+    assert train(encoder, easy, folder, *go_on, "--learning_rate", "1e-3", "--max_length", "16") == 1
+    assert "holds a training with other settings: learning_rate, max_length" in capsys.readouterr().err
+    other = write_rows(tmp_path / "other.csv", easy_rows(30))
+    assert train(encoder, other, folder, *go_on) == 1
+    assert "other settings: data_sha256" in capsys.readouterr().err
+    assert train(encoder, easy, folder, *go_on, "--logging_steps", "1") == 0
+    assert (folder / "training.json").is_file()
+
+
+def test_two_runs_on_one_folder(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second is refused while the first runs, and the first is not disturbed."""
+    folder = tmp_path / "out"
+    process = claiming(folder, encoder, easy)
+    go_on = ["--label_columns", "label", "--resume_from_checkpoint", "latest"]
+    assert train(encoder, easy, folder, *go_on) == 1
+    assert "another training is running in --output_dir" in capsys.readouterr().err
+    assert process.wait(300) == 0, (tmp_path / "log").read_text()[-3000:]
+    assert (folder / "training.json").is_file()
+
+
+def test_incomplete_state_is_refused(
+    encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Asked for by name, it is not passed over in silence."""
+    state = tmp_path / "checkpoint-3"
+    state.mkdir()
+    arguments = ["--label_columns", "label", "--resume_from_checkpoint", str(state)]
+    assert train(encoder, easy, tmp_path / "out", *arguments) == 1
+    assert "expected a complete checkpoint-* folder" in capsys.readouterr().err
+
+
+def test_latest_of_several(tmp_path: Path) -> None:
+    """By step, not by name or time."""
+    for step in (9, 100, 20):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}/trainer_state.json").write_text(json.dumps({"global_step": step}))
+    (tmp_path / "checkpoint-300").mkdir()
+    (tmp_path / "checkpoint-400").mkdir()
+    (tmp_path / "checkpoint-400/trainer_state.json").write_text('{"global_st')
+
+    class Training:
+        output_dir, resume_from_checkpoint = str(tmp_path), "latest"
+
+    assert last_state(Training()) == str(tmp_path / "checkpoint-100")
+
+
+@pytest.mark.slow
+def test_two_processes(encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """Torchrun trains with two processes, and one checkpoint comes of it; TensorBoard has its log."""
+    output = tmp_path / "out"
+    arguments = command(encoder, easy, output, "--label_columns", "label", "--report_to", "tensorboard")
+    launch = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "training")
+    process = start(tmp_path / "log", *launch, *arguments)
+    assert process.wait(300) == 0, (tmp_path / "log").read_text()[-3000:]
+    record = json.loads((output / "training.json").read_text())
+    assert record["metrics"]["test"]["accuracy"] > 0.9
+    assert list(output.glob("runs/*/events.out.tfevents.*"))

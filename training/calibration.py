@@ -1,0 +1,90 @@
+"""Makes scores mean what they say: a temperature for the logits, and how far scores are from the truth."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, log_expit, log_softmax, softmax
+
+from .labels import Targets, Task
+from .prediction import Floats
+
+Doubles = npt.NDArray[np.float64]
+BINS = 15
+MAX_TEMPERATURE = 20.0
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The scores between two bounds.
+
+    Attributes:
+        rows: How many.
+        score: Their mean.
+        right: The share of them that is right.
+    """
+
+    rows: int
+    score: float
+    right: float
+
+
+def scores(logits: Floats, task: Task, temperature: float) -> Doubles:
+    """Returns (rows, labels) float64: softmax (single-label) or sigmoid (multi-label) of the divided logits."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    return np.asarray(softmax(scaled, axis=1) if task == "single_label" else expit(scaled))
+
+
+def fit_temperature(logits: Floats, targets: Targets, task: Task) -> float:
+    """Finds the temperature with the least negative log-likelihood (Guo et al. 2017, arXiv:1706.04599).
+
+    Args:
+        logits: (rows, labels) float32 of rows that the model was not fitted on.
+        targets: As `labels.encode` gives them.
+        task: How the labels exclude each other.
+
+    Returns:
+        From 1 / `MAX_TEMPERATURE` to `MAX_TEMPERATURE`; more than 1 where the model is too sure of itself.
+    """
+    bound = np.log(MAX_TEMPERATURE)
+    found = minimize_scalar(
+        lambda log: negative_log_likelihood(logits, targets, task, np.exp(log)),
+        bounds=(-bound, bound),
+        method="bounded",
+    )
+    return float(np.exp(found.x))
+
+
+def negative_log_likelihood(logits: Floats, targets: Targets, task: Task, temperature: float) -> float:
+    """Returns the mean over the rows, or over rows and labels for multi-label."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    if task == "single_label":
+        likelihood = np.take_along_axis(log_softmax(scaled, axis=1), targets[:, None], axis=1)
+    else:
+        likelihood = np.where(targets > 0, log_expit(scaled), log_expit(-scaled))
+    return float(abs(likelihood.mean()))
+
+
+def reliability(logits: Floats, targets: Targets, task: Task, temperature: float) -> list[Bin]:
+    """Compares scores with the truth in bins of equal width that are not empty.
+
+    Single-label: the best label's score, and whether it is right. Multi-label: every label's score, and whether the row
+    has the label.
+    """
+    found = scores(logits, task, temperature)
+    if task == "single_label":
+        confidence, right = found.max(axis=1), found.argmax(axis=1) == targets
+    else:
+        confidence, right = found.ravel(), targets.ravel() > 0
+    places = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return [
+        Bin(int(inside.sum()), float(confidence[inside].mean()), float(right[inside].mean()))
+        for inside in (places == place for place in range(BINS))
+        if inside.any()
+    ]
+
+
+def expected_calibration_error(bins: list[Bin]) -> float:
+    """Returns the mean distance of score and truth, weighted by the bins' rows: 0 is perfect, 1 the worst."""
+    return sum(item.rows * abs(item.score - item.right) for item in bins) / sum(item.rows for item in bins)

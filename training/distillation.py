@@ -1,0 +1,124 @@
+"""A teacher's scores to learn from, and a student that begins as some of the teacher's layers.
+
+Some of the teacher's layers are a good start for a student (DistilBERT, Sanh et al. 2019, arXiv:1910.01108). Works
+for every family whose layers are numbered in the names of its weights, and for ALBERT, whose layers share them.
+"""
+
+import copy
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from .arguments import DataArguments, EncoderArguments
+from .data import LabelledData
+from .encoder import Encoder, attention, load_model, load_tokenizer, set_attention_dropout
+from .errors import EncoderError
+from .record import RECORD, read_record
+
+LAYER = re.compile(r"^(.*?\blayers?\.)(\d+)(\..*)$")
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained classifier and its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+
+
+def load_teacher(checkpoint: str, data: LabelledData, arguments: DataArguments) -> Teacher:
+    """Loads a checkpoint that `python -m training` wrote for the same labels.
+
+    Raises:
+        EncoderError: It cannot be loaded, or has other labels, or was trained on other rows of the same files, so that
+            it may know the test part.
+    """
+    record = read_record(checkpoint)
+    folder = EncoderArguments(model_name_or_path=checkpoint, max_length=record["max_length"], attention_dropout=None)
+    if tuple(record["labels"]) != data.labels or record["task"] != data.task:
+        raise EncoderError(f"--teacher {checkpoint}: expected the labels of this data set, found others")
+    split = {name: record["data_arguments"].get(name) for name in ("split_seed", "test_size", "validation_size")}
+    if record["data"]["sha256"] != data.sha256 or split != {name: getattr(arguments, name) for name in split}:
+        raise EncoderError(
+            f"--teacher {checkpoint} was trained on other data, or on another split of it, and may know the test part; "
+            f"{RECORD} there has its arguments"
+        )
+    model = load_model(folder, data.labels, data.task).model
+    return Teacher(model, AutoTokenizer.from_pretrained(checkpoint))
+
+
+def student_of(teacher: Teacher, layers: int, attention_dropout: float | None) -> Encoder:
+    """Returns a copy of the teacher with some of its layers, the first and the last among them.
+
+    Args:
+        teacher: Stays as it is.
+        layers: How many to keep, evenly spaced.
+        attention_dropout: As for `load_model`.
+
+    Raises:
+        EncoderError: The teacher has fewer layers, or they cannot be told apart.
+    """
+    config: PreTrainedConfig = copy.deepcopy(teacher.model.config)
+    depth = config.num_hidden_layers
+    if not 1 <= layers < depth:
+        raise EncoderError(f"--student_layers: expected 1 to {depth - 1}, fewer than the teacher's, found {layers}")
+    kept = _evenly_spaced(layers, depth)
+    config.num_hidden_layers = layers
+    if getattr(config, "layer_types", None):
+        config.layer_types = [config.layer_types[layer] for layer in kept]
+    set_attention_dropout(config, attention_dropout)
+    model = AutoModelForSequenceClassification.from_config(config, attn_implementation=attention())
+    weights = _renumbered(teacher.model.state_dict(), kept)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise EncoderError("--student_layers: this family's layers cannot be dropped; leave it out") from error
+    return Encoder(model.float(), new_head=False)
+
+
+def start(
+    arguments: EncoderArguments, data: LabelledData, teacher: Teacher | None
+) -> tuple[Encoder, PreTrainedTokenizerFast]:
+    """Returns what to train and its tokenizer: the encoder the arguments name, or a student with the teacher's layers.
+
+    Raises:
+        EncoderError: It cannot be loaded, or not made.
+        TrainingError: A cleaning step is wrong.
+    """
+    if teacher is None or arguments.student_layers is None:
+        tokenizer = load_tokenizer(arguments)
+        return load_model(arguments, data.labels, data.task), tokenizer
+    tokenizer = copy.deepcopy(teacher.tokenizer)
+    if arguments.max_length > tokenizer.model_max_length:
+        raise EncoderError(
+            f"--max_length: expected at most the teacher's {tokenizer.model_max_length}, found {arguments.max_length}"
+        )
+    tokenizer.model_max_length = arguments.max_length
+    return student_of(teacher, arguments.student_layers, arguments.attention_dropout), tokenizer
+
+
+def _evenly_spaced(layers: int, depth: int) -> list[int]:
+    """Chooses layers from the first to the last; a single one is the first."""
+    return [0] if layers == 1 else [round(index * (depth - 1) / (layers - 1)) for index in range(layers)]
+
+
+def _renumbered(weights: dict[str, torch.Tensor], kept: Sequence[int]) -> dict[str, torch.Tensor]:
+    """Keeps the weights of some layers under their new numbers, and all that belong to no layer."""
+    places = {layer: place for place, layer in enumerate(kept)}
+    found = {}
+    for name, weight in weights.items():
+        match = LAYER.match(name)
+        if match is None:
+            found[name] = weight
+        elif int(match[2]) in places:
+            found[f"{match[1]}{places[int(match[2])]}{match[3]}"] = weight
+    return found

@@ -1,0 +1,103 @@
+"""The output folder: claimed by one run at a time, gone on with after a kill, and never written over.
+
+`run.json` says from the start what runs there, so that only the same training goes on. Beside it are the Trainer's
+states, `checkpoint-*`; a state that was being written when the process died is passed over.
+"""
+
+import contextlib
+import fcntl
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers.trainer import TRAINER_STATE_NAME
+
+from .arguments import LATEST, FineTuningArguments
+from .errors import TrainingError
+
+RUN = "run.json"
+TENSORBOARD = "runs"
+
+
+@contextlib.contextmanager
+def claimed(training: FineTuningArguments, what: Mapping[str, Any]) -> Iterator[Path]:
+    """Holds the output folder for this run.
+
+    Args:
+        training: Names the folder, and says whether to go on there.
+        what: What decides the training's outcome; ready for JSON.
+
+    Raises:
+        TrainingError: The folder cannot be written to, is in use by another run, holds something else, or a run with
+            other settings; nothing is deleted or overwritten.
+    """
+    folder = Path(training.output_dir)
+    if folder.exists() and not folder.is_dir():
+        raise TrainingError(f"--output_dir {folder} is a file; choose a new folder")
+    resume = training.resume_from_checkpoint
+    if folder.is_dir() and any(folder.iterdir()) and (resume is None or not (folder / RUN).is_file()):
+        again = f", or pass --resume_from_checkpoint {LATEST} to go on" if (folder / RUN).is_file() else ""
+        raise TrainingError(f"--output_dir {folder} is not empty; choose a new folder, or remove this one{again}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        run = (folder / RUN).open("a+", encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TrainingError(f"cannot write to --output_dir {folder}: {reason}; choose another folder") from error
+    with run:
+        try:
+            fcntl.flock(run, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise TrainingError(f"another training is running in --output_dir {folder}; choose another") from error
+        run.seek(0)
+        _check_same(folder, run.read(), what)
+        run.seek(0)
+        run.truncate()
+        run.write(json.dumps(what, indent=2, ensure_ascii=False) + "\n")
+        run.flush()
+        yield folder
+
+
+def last_state(training: FineTuningArguments) -> str | None:
+    """Returns the Trainer's state to go on from; None to start anew.
+
+    Raises:
+        TrainingError: The state that was asked for is not complete.
+    """
+    resume = training.resume_from_checkpoint
+    if resume is None:
+        return None
+    if resume != LATEST:
+        if _step(Path(resume)) is None:
+            raise TrainingError(f"--resume_from_checkpoint {resume}: expected a complete checkpoint-* folder")
+        return resume
+    states = [path for path in Path(training.output_dir).glob("checkpoint-*") if _step(path) is not None]
+    return str(max(states, key=lambda path: _step(path) or 0)) if states else None
+
+
+def _step(state: Path) -> int | None:
+    """Returns the step of a state, or None if it is not complete: the Trainer writes this file last."""
+    try:
+        return int(json.loads((state / TRAINER_STATE_NAME).read_text("utf-8"))["global_step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _check_same(folder: Path, content: str, what: Mapping[str, Any]) -> None:
+    """Refuses to go on with a training that has other settings, and names them."""
+    if not content.strip():
+        return
+    try:
+        before = json.loads(content)
+        names = sorted(name for name in {*before, *what} if before.get(name) != json.loads(json.dumps(what)).get(name))
+    except (ValueError, TypeError) as error:
+        raise TrainingError(f"{folder / RUN} is not one of training's; choose another --output_dir") from error
+    if names:
+        raise TrainingError(
+            f"--output_dir {folder} holds a training with other settings: {', '.join(names)}; "
+            "go on with the same ones, or choose another folder"
+        )

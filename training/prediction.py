@@ -1,0 +1,77 @@
+"""Runs a model over texts, to judge it or to see what it computes; knows nothing of labels.
+
+Texts of similar length share a batch, so that little is padded; the order of the results is that of the texts.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+Floats = npt.NDArray[np.float32]
+TEXTS_PER_BATCH = 16
+
+
+def predict_logits(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], *, bf16: bool = False
+) -> Floats:
+    """Runs a model, by default in its own precision, whatever precision it was trained in.
+
+    Args:
+        model: A classifier.
+        tokenizer: Its tokenizer, which knows the length to cut at.
+        texts: One or more.
+        bf16: Faster where the hardware has it, and less exact.
+
+    Returns:
+        (texts, labels) float32, in the order of the texts.
+    """
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    starts = range(0, len(texts), TEXTS_PER_BATCH)
+    batches = [order[start : start + TEXTS_PER_BATCH] for start in starts]
+    rows = [_logits(model, tokenizer, [texts[row] for row in batch], bf16=bf16) for batch in batches]
+    return np.concatenate(rows)[np.argsort(order)]
+
+
+def layer_inputs(
+    model: PreTrainedModel,
+    layer: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[str],
+    *,
+    bf16: bool = False,
+) -> Floats:
+    """Runs a model and returns what one of its layers reads.
+
+    Args:
+        model: A classifier.
+        layer: One of its layers that reads one vector per text.
+        tokenizer: Its tokenizer.
+        texts: One or more.
+        bf16: As for `predict_logits`.
+
+    Returns:
+        (texts, features) float32, in the order of the texts.
+    """
+    seen: list[Floats] = []
+
+    def keep(_: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        seen.append(inputs[0].float().cpu().numpy())
+
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    handle = layer.register_forward_pre_hook(keep)
+    try:
+        predict_logits(model, tokenizer, texts, bf16=bf16)
+    finally:
+        handle.remove()
+    return np.concatenate(seen)[np.argsort(order)]
+
+
+def _logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: list[str], *, bf16: bool) -> Floats:
+    model.eval()
+    inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(model.device)
+    with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
+        return np.asarray(model(**inputs).logits.float().cpu().numpy(), np.float32)
