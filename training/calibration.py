@@ -12,6 +12,7 @@ from .prediction import Floats
 
 Doubles = npt.NDArray[np.float64]
 BINS = 15
+DRAWS = 100
 MAX_TEMPERATURE = 20.0
 
 
@@ -74,9 +75,24 @@ def reliability(logits: Floats, targets: Targets, task: Task, temperature: float
     """
     found = scores(logits, task, temperature)
     if task == "single_label":
-        confidence, right = found.max(axis=1), found.argmax(axis=1) == targets
-    else:
-        confidence, right = found.ravel(), targets.ravel() > 0
+        return _bins(found.max(axis=1), found.argmax(axis=1) == targets)
+    return _bins(found.ravel(), targets.ravel() > 0)
+
+
+def calibration_error_by_chance(logits: Floats, task: Task, temperature: float) -> float:
+    """Returns the expected calibration error that these scores would show if they were perfect.
+
+    Few rows in a bin are never right just as often as their scores say: on 241 rows .06 is nothing to be improved. The
+    mean of `DRAWS` draws of the truth from the scores.
+    """
+    found = scores(logits, task, temperature)
+    confidence = found.max(axis=1) if task == "single_label" else found.ravel()
+    random = np.random.default_rng(0)
+    draws = (_bins(confidence, random.random(len(confidence)) < confidence) for _ in range(DRAWS))
+    return float(np.mean([expected_calibration_error(bins) for bins in draws]))
+
+
+def _bins(confidence: Doubles, right: npt.NDArray[np.bool_]) -> list[Bin]:
     places = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return [
         Bin(int(inside.sum()), float(confidence[inside].mean()), float(right[inside].mean()))

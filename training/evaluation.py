@@ -7,7 +7,14 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import confusion_matrix, precision_recall_curve, precision_recall_fscore_support
 
-from .calibration import Bin, expected_calibration_error, negative_log_likelihood, reliability, scores
+from .calibration import (
+    Bin,
+    calibration_error_by_chance,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability,
+    scores,
+)
 from .data import LabelledData, Part
 from .decisions import Decisions, decide, learn
 from .fine_tuning import FineTuned
@@ -110,11 +117,12 @@ def evaluate(data: LabelledData, tuned: FineTuned, decisions: Decisions, *, show
 
 
 def judge(logits: Floats, targets: Targets, task: Task, decisions: Decisions) -> dict[str, float]:
-    """Returns `quality`, the expected calibration error before and after the temperature, and the log-likelihood."""
+    """Returns `quality`, the calibration error (after the temperature, before, by chance alone), and the likelihood."""
     ece = {
         name: expected_calibration_error(reliability(logits, targets, task, temperature))
         for name, temperature in (("ece", decisions.temperature), ("ece_uncalibrated", 1.0))
     }
+    ece["ece_by_chance"] = calibration_error_by_chance(logits, task, decisions.temperature)
     nll = negative_log_likelihood(logits, targets, task, decisions.temperature)
     return {**quality(decide(logits, task, decisions), targets, task), **ece, "nll": nll}
 

@@ -8,6 +8,7 @@ from sklearn.metrics import f1_score
 
 from training.calibration import (
     Bin,
+    calibration_error_by_chance,
     expected_calibration_error,
     fit_temperature,
     negative_log_likelihood,
@@ -56,6 +57,17 @@ def test_no_other_temperature_is_more_likely(task: str) -> None:
 def test_calibration_error_by_hand() -> None:
     """Distances weighted by rows."""
     assert expected_calibration_error([Bin(1, 0.9, 0.5), Bin(3, 0.4, 0.6)]) == pytest.approx(0.25 * 0.4 + 0.75 * 0.2)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_calibration_error_by_chance(task: str) -> None:
+    """Perfect scores show it, and the less the more rows there are; sharpened scores show more."""
+    few, many = (drawn(task, 1.0, rows) for rows in (100, 10000))
+    by_chance = [calibration_error_by_chance(logits, task, 1.0) for logits, _ in (few, many)]
+    assert by_chance[0] > 3 * by_chance[1] > 0
+    found = expected_calibration_error(reliability(*many, task, 1.0))
+    assert found == pytest.approx(by_chance[1], abs=0.006)
+    assert expected_calibration_error(reliability(*many, task, 0.5)) > 3 * by_chance[1]
 
 
 def test_reliability_by_hand() -> None:
