@@ -8,7 +8,7 @@ from pathlib import Path
 
 import transformers
 
-from .arguments import Arguments, parse_args
+from .arguments import Arguments, check_task, parse_args
 from .baselines import judge_baselines
 from .checkpoint import run_settings, save_checkpoint
 from .data import LabelledData, load_data
@@ -32,6 +32,7 @@ def run(arguments: Arguments) -> None:
         TrainingError: One line on what is wrong and what to do.
     """
     data = load_data(arguments.data)
+    check_task(arguments, data.task)
     if arguments.training.process_index:
         fine_tune(data, arguments)
         return

@@ -178,6 +178,21 @@ def parse_args(argv: Sequence[str]) -> Arguments:
     return arguments
 
 
+def check_task(arguments: Arguments, task: str) -> None:
+    """Refuses what multi-label data has no use for, once the data is known.
+
+    Raises:
+        TrainingError: An argument is for single-label data alone.
+    """
+    single_label = {
+        "label_smoothing_factor": arguments.training.label_smoothing_factor,
+        "target_precision": arguments.method.target_precision,
+    }
+    for name, value in single_label.items():
+        if value and task == "multi_label":
+            raise TrainingError(f"--{name} is for single-label data, and this is multi-label; leave it out")
+
+
 def _check_training(training: FineTuningArguments) -> None:
     """Refuses numbers that would end in a stack trace, or in a model of NaN, much later."""
     at_least_one = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")

@@ -157,15 +157,13 @@ def _adjusted(training: FineTuningArguments, task: Task) -> FineTuningArguments:
 
 
 def _objective(data: LabelledData, arguments: Arguments) -> Objective:
-    method, smoothing = arguments.method, arguments.training.label_smoothing_factor
-    if smoothing and data.task == "multi_label":
-        raise TrainingError("--label_smoothing_factor is for single-label data; leave it out")
+    method = arguments.method
     balanced = method.class_weights == "balanced"
     return Objective(
         data.task,
         balanced_weights(data.train.targets, data.task, len(data.labels)) if balanced else None,
         method.focal_gamma if method.loss == "focal" else 0.0,
-        smoothing,
+        arguments.training.label_smoothing_factor,
         method.distillation_weight if arguments.encoder.teacher is not None else 0.0,
         method.distillation_temperature,
     )

@@ -126,6 +126,16 @@ def test_wrong_numbers_are_one_line(
     assert argument.removeprefix("--") in error.replace(" ", "_").lower()
 
 
+@pytest.mark.parametrize("option", ["--label_smoothing_factor", "--target_precision"])
+def test_options_of_single_label_data(tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
+    """Multi-label data has no use for them, and they are not left aside in silence."""
+    data = tmp_path / "train.csv"
+    data.write_text("text,a,b\n" + "".join(f"row {index},{index % 2},1\n" for index in range(40)))
+    columns = ["--text_columns", "text", "--label_columns", "a", "b"]
+    assert main(["--train_file", str(data), *columns, "--output_dir", str(tmp_path / "out"), option, "0.9"]) == 1
+    assert f"{option} is for single-label data" in capsys.readouterr().err
+
+
 def test_output_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Found before training, not after its first epoch."""
     (tmp_path / "file").write_text("x")
