@@ -10,7 +10,7 @@ import transformers
 
 from .arguments import Arguments, check_task, parse_args
 from .baselines import judge_baselines
-from .checkpoint import run_settings, save_checkpoint
+from .checkpoint import run_settings, save_model, save_record, tidy
 from .data import LabelledData, load_data
 from .decisions import Decisions, learn
 from .errors import TrainingError
@@ -18,6 +18,7 @@ from .evaluation import Evaluation, evaluate
 from .fine_tuning import FineTuned, fine_tune
 from .folder import claimed
 from .model_card import write_model_card
+from .record import RECORD
 from .report import verdict, write_report
 
 logger = logging.getLogger("training")
@@ -37,13 +38,21 @@ def run(arguments: Arguments) -> None:
         fine_tune(data, arguments)
         return
     with claimed(arguments.training, run_settings(data, arguments)) as folder:
-        sizes = ", ".join(f"{len(part.texts)} {name}" for name, part in data.parts.items())
-        logger.info("%s, %d labels, rows: %s", data.task, len(data.labels), sizes)
-        tuned = fine_tune(data, arguments)
-        _judge_and_save(folder, data, tuned, arguments)
+        if (folder / RECORD).is_file():
+            logger.info("all was done but for removing the states")
+        else:
+            sizes = ", ".join(f"{len(part.texts)} {name}" for name, part in data.parts.items())
+            logger.info("%s, %d labels, rows: %s", data.task, len(data.labels), sizes)
+            tuned = fine_tune(data, arguments)
+            assert tuned is not None, "the first process judges"
+            _judge_and_save(folder, data, tuned, arguments)
+        tidy(folder)
+    logger.info("checkpoint: %s", folder)
+    logger.info("report:     %s", folder / "report.html")
 
 
 def _judge_and_save(folder: Path, data: LabelledData, tuned: FineTuned, arguments: Arguments) -> None:
+    save_model(folder, tuned)
     decisions = learn(
         tuned.logits["validation"],
         data.validation.targets,
@@ -51,6 +60,8 @@ def _judge_and_save(folder: Path, data: LabelledData, tuned: FineTuned, argument
         target_precision=arguments.method.target_precision,
     )
     evaluation = evaluate(data, tuned, decisions, show_text=arguments.method.show_text)
+    for warning in evaluation.warnings:
+        logger.warning("%s", warning)
     baselines = {}
     if arguments.method.baselines:
         normalizer = tuned.tokenizer.backend_tokenizer.normalizer
@@ -59,12 +70,8 @@ def _judge_and_save(folder: Path, data: LabelledData, tuned: FineTuned, argument
     facts = _facts(tuned, evaluation, decisions, arguments)
     write_report(folder, data, tuned, decisions, evaluation, baselines, facts, arguments)
     write_model_card(folder, data, evaluation, arguments)
-    save_checkpoint(folder, tuned, data, decisions, evaluation, baselines, arguments)
-    for warning in evaluation.warnings:
-        logger.warning("%s", warning)
+    save_record(folder, tuned, data, decisions, evaluation, baselines, arguments)
     logger.info("%s", verdict(evaluation, baselines, data))
-    logger.info("checkpoint: %s", folder)
-    logger.info("report:     %s", folder / "report.html")
 
 
 def _facts(tuned: FineTuned, evaluation: Evaluation, decisions: Decisions, arguments: Arguments) -> dict[str, str]:
@@ -72,12 +79,12 @@ def _facts(tuned: FineTuned, evaluation: Evaluation, decisions: Decisions, argum
     test, training = evaluation.metrics["test"], arguments.training
     model = tuned.model
     return {
-        "encoder": arguments.encoder.teacher or arguments.encoder.model_name_or_path,
+        "encoder": arguments.encoder.origin,
         "parameters": f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f} million",
-        "layers": str(model.config.num_hidden_layers),
+        "layers": str(getattr(model.config, "num_hidden_layers", "unknown")),
         "epochs, learning rate, rows per step": (
-            f"{training.num_train_epochs:g}, {training.learning_rate:g}, "
-            f"{training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size}"
+            f"{tuned.epochs:g}, {training.learning_rate:g}, "
+            f"{training.train_batch_size * training.gradient_accumulation_steps * training.world_size}"
         ),
         "seed": str(training.seed),
         "training": f"{tuned.train_seconds / 60:.1f} minutes, {os.cpu_count()} CPUs, {training.device}",
@@ -96,6 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(parse_args(sys.argv[1:] if argv is None else argv))
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -83,6 +83,11 @@ class EncoderArguments:
         default=None, metadata={"help": "Start from this many of the teacher's layers, not from --model_name_or_path."}
     )
 
+    @property
+    def origin(self) -> str:
+        """What the training starts from."""
+        return self.model_name_or_path if self.teacher is None or self.student_layers is None else self.teacher
+
 
 @dataclass
 class MethodArguments:
@@ -204,6 +209,18 @@ def _check_training(training: FineTuningArguments) -> None:
     if not 0 <= training.label_smoothing_factor < 1:
         raise TrainingError(
             f"--label_smoothing_factor: expected 0 up to, not including 1, found {training.label_smoothing_factor}"
+        )
+    if training.max_steps < 1 and not 0 < training.num_train_epochs < math.inf:
+        raise TrainingError(f"--num_train_epochs: expected a number above 0, found {training.num_train_epochs}")
+    if training.prediction_loss_only or not training.eval_do_concat_batches:
+        raise TrainingError(
+            "--prediction_loss_only and --eval_do_concat_batches leave no logits to judge; leave them out"
+        )
+    by_steps = training.eval_strategy == training.save_strategy == "steps"
+    if training.load_best_model_at_end and by_steps and training.save_steps != training.eval_steps:
+        raise TrainingError(
+            f"--save_steps: expected {training.eval_steps} as --eval_steps, or the best checkpoint might not be saved; "
+            f"found {training.save_steps}"
         )
     if training.seed < 0:
         raise TrainingError(f"--seed: expected 0 or more, found {training.seed}")

@@ -1,5 +1,6 @@
 """Simple models on the same rows: what a transformer has to beat. TF-IDF of words and pairs with four linear models."""
 
+import logging
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +20,10 @@ from .decisions import learn_thresholds
 from .labels import Task
 from .metrics import quality
 
+WORD = r"(?u)\b\w+\b"  # a Chinese character is a word, too
+
+logger = logging.getLogger(__name__)
+
 
 def judge_baselines(data: LabelledData, clean: Callable[[str], str], *, seed: int) -> dict[str, dict[str, float]]:
     """Fits each on the training part and judges it on the test part.
@@ -34,7 +39,13 @@ def judge_baselines(data: LabelledData, clean: Callable[[str], str], *, seed: in
         Name -> figures as `metrics.quality` gives them.
     """
     texts = {name: [clean(text) for text in part.texts] for name, part in data.parts.items()}
-    return {name: _judge(pipeline, texts, data) for name, pipeline in _pipelines(data.task, seed).items()}
+    found = {}
+    for name, pipeline in _pipelines(data.task, seed).items():
+        try:
+            found[name] = _judge(pipeline, texts, data)
+        except ValueError as error:  # one label alone, or texts without a word
+            logger.warning("%s: not possible on this data: %s", name, str(error).partition("\n")[0])
+    return found
 
 
 def _pipelines(task: Task, seed: int) -> dict[str, Pipeline]:
@@ -47,7 +58,7 @@ def _pipelines(task: Task, seed: int) -> dict[str, Pipeline]:
     }
     return {
         name: make_pipeline(
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORD),
             model if task == "single_label" else OneVsRestClassifier(model),
         )
         for name, model in models.items()
@@ -68,6 +79,6 @@ def _judge(pipeline: Pipeline, texts: dict[str, list[str]], data: LabelledData) 
 
 def _scores(pipeline: Pipeline, texts: Sequence[str]) -> npt.NDArray[np.float64]:
     """Returns (texts, labels) scores from 0 to 1; margins are squeezed, which keeps their order."""
-    if hasattr(pipeline, "predict_proba"):
+    if hasattr(pipeline[-1].estimator, "predict_proba"):
         return np.asarray(pipeline.predict_proba(texts), np.float64)
     return np.asarray(expit(pipeline.decision_function(texts)), np.float64)

@@ -16,11 +16,10 @@ from .encoder import base_model
 from .evaluation import Evaluation
 from .fine_tuning import FineTuned
 from .folder import RUN
-from .record import RECORD
+from .record import PATHS, RECORD, without_paths
 
 SCHEMA_VERSION = "1.0"
 TOOLS = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn", "numpy")
-FILES = ("train_file", "validation_file", "test_file", "label_names_file")
 # What does not change the model that comes out, so that a resumed training may have it otherwise.
 INCIDENTAL = {
     "output_dir",
@@ -37,7 +36,16 @@ INCIDENTAL = {
 }
 
 
-def save_checkpoint(
+def save_model(folder: Path, tuned: FineTuned) -> None:
+    """Writes model and tokenizer."""
+    tuned.model.save_pretrained(folder)
+    tuned.tokenizer.backend_tokenizer.no_padding()
+    tuned.tokenizer.backend_tokenizer.no_truncation()
+    tuned.tokenizer.save_pretrained(folder)
+    name_tokenizer_class(folder / "tokenizer_config.json")
+
+
+def save_record(
     folder: Path,
     tuned: FineTuned,
     data: LabelledData,
@@ -46,12 +54,7 @@ def save_checkpoint(
     baselines: Mapping[str, Mapping[str, float]],
     arguments: Arguments,
 ) -> None:
-    """Writes model, tokenizer and record, and removes the Trainer's intermediate states, which are pickles."""
-    tuned.model.save_pretrained(folder)
-    tuned.tokenizer.backend_tokenizer.no_padding()
-    tuned.tokenizer.backend_tokenizer.no_truncation()
-    tuned.tokenizer.save_pretrained(folder)
-    name_tokenizer_class(folder / "tokenizer_config.json")
+    """Writes the record, at once and last of all: a folder that has it is complete."""
     record = {
         "schema_version": SCHEMA_VERSION,
         "task": data.task,
@@ -77,7 +80,13 @@ def save_checkpoint(
         "training_arguments": _changed(arguments.training),
         "versions": {"python": platform.python_version()} | {tool: metadata.version(tool) for tool in TOOLS},
     }
-    (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    unfinished = folder / f".{RECORD}"
+    unfinished.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    unfinished.rename(folder / RECORD)
+
+
+def tidy(folder: Path) -> None:
+    """Removes what only a resumed training needs: the Trainer's states, which are pickles, and the claim."""
     for state in folder.glob("checkpoint-*"):
         shutil.rmtree(state)
     (folder / RUN).unlink()
@@ -87,8 +96,9 @@ def run_settings(data: LabelledData, arguments: Arguments) -> dict[str, Any]:
     """Returns what decides the outcome of a training, ready for JSON: a resumed one must have the same."""
     changed = {name: value for name, value in _changed(arguments.training).items() if name not in INCIDENTAL}
     method = {name: value for name, value in asdict(arguments.method).items() if name not in {"baselines", "show_text"}}
-    split = {name: getattr(arguments.data, name) for name in ("split_seed", "test_size", "validation_size")}
-    return {"data_sha256": data.sha256, **split, **asdict(arguments.encoder), **method, **changed}
+    parts = {"data_sha256": data.sha256, **without_paths(asdict(arguments.data))}
+    processes = {"processes": arguments.training.world_size}
+    return {**parts, **asdict(arguments.encoder), **method, **changed, **processes}
 
 
 def name_tokenizer_class(path: Path) -> None:
@@ -100,7 +110,7 @@ def name_tokenizer_class(path: Path) -> None:
 
 def data_arguments(arguments: DataArguments) -> dict[str, Any]:
     """Returns the arguments as they find the data from any folder."""
-    paths = {name: str(Path(path).resolve()) for name in FILES if (path := getattr(arguments, name)) is not None}
+    paths = {name: str(Path(path).resolve()) for name in PATHS if (path := getattr(arguments, name)) is not None}
     return {**asdict(arguments), **paths}
 
 
@@ -111,5 +121,5 @@ def _changed(training: FineTuningArguments) -> dict[str, Any]:
     return {
         name: value
         for name, value in values.items()
-        if name in defaults and value != defaults[name] and isinstance(value, str | int | float | bool)
+        if name in defaults and value != defaults[name] and isinstance(value, str | int | float | bool | dict | list)
     }

@@ -98,8 +98,9 @@ def load_data(arguments: DataArguments) -> LabelledData:
         _, sets = _label_sets(table, arguments, names)
         texts = _texts(table, arguments.text_columns)
         parts[name] = Part(texts, encode(sets, labels, task, table.name), np.arange(len(texts)))
-    hashes = [table.sha256 for table in tables.values()] + names_sha256
-    sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    hashes = [f"{name} {table.sha256}" for name, table in tables.items()] + names_sha256
+    several = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+    sha256 = tables["train"].sha256 if len(hashes) == 1 else several
     return _split(parts, task, labels, sha256, arguments)
 
 

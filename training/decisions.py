@@ -93,7 +93,9 @@ def learn(logits: Floats, targets: Targets, task: Task, *, target_precision: flo
     level = _abstain_level(found, targets, target_precision)
     if level is None:
         logger.warning(
-            "no score on the validation part is right %.1f %% of the time: no abstaining", 100 * target_precision
+            "no score that %d validation rows reach is right %.1f %% of the time: no abstaining",
+            MIN_POSITIVES,
+            100 * target_precision,
         )
     return Decisions(temperature, abstain_below=level)
 
@@ -137,12 +139,16 @@ def best_threshold(found: Doubles, targets: npt.NDArray[Any]) -> float:
 
 
 def _abstain_level(found: Doubles, targets: Targets, target_precision: float) -> float | None:
-    """Returns the lowest score from which on enough labels are right, or None; half-way to the next lower one."""
+    """Returns the lowest score from which on enough labels are right, or None; half-way to the next lower one.
+
+    Fewer than `MIN_POSITIVES` rows may be right by luck, and tell nothing.
+    """
     order = np.argsort(-found.max(axis=1), kind="stable")
     ranked = found.max(axis=1)[order]
     precision = np.cumsum(found.argmax(axis=1)[order] == targets[order]) / np.arange(1, len(order) + 1)
     ends = np.append(ranked[:-1] > ranked[1:], True)
     enough = np.flatnonzero(ends & (precision >= target_precision))
+    enough = enough[enough + 1 >= MIN_POSITIVES]
     if not len(enough):
         return None
     last = enough[-1]

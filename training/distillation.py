@@ -7,22 +7,21 @@ for every family whose layers are numbered in the names of its weights, and for 
 import copy
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from transformers import (
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
-from .arguments import DataArguments, EncoderArguments
+from .arguments import Arguments, EncoderArguments
 from .data import LabelledData
 from .encoder import Encoder, attention, load_model, load_tokenizer, set_attention_dropout
 from .errors import EncoderError
-from .record import RECORD, read_record
+from .record import RECORD, read_record, without_paths
 
 LAYER = re.compile(r"^(.*?\blayers?\.)(\d+)(\..*)$")
 
@@ -35,34 +34,44 @@ class Teacher:
     tokenizer: PreTrainedTokenizerFast
 
 
-def load_teacher(checkpoint: str, data: LabelledData, arguments: DataArguments) -> Teacher:
-    """Loads a checkpoint that `python -m training` wrote for the same labels.
+def load_teacher(arguments: Arguments, data: LabelledData) -> Teacher:
+    """Loads a checkpoint that `python -m training` wrote for the same labels, on the same split.
 
     Raises:
         EncoderError: It cannot be loaded, or has other labels, or was trained on other rows of the same files, so that
             it may know the test part.
     """
+    encoder = arguments.encoder
+    checkpoint = str(encoder.teacher)
     record = read_record(checkpoint)
-    folder = EncoderArguments(model_name_or_path=checkpoint, max_length=record["max_length"], attention_dropout=None)
-    if tuple(record["labels"]) != data.labels or record["task"] != data.task:
+    try:
+        labels, task, max_length = tuple(record["labels"]), record["task"], int(record["max_length"])
+        before, cleaning = without_paths(record["data_arguments"]), record["encoder_arguments"]["cleaning"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise EncoderError(f"--teacher {checkpoint}: its {RECORD} is damaged; train it again") from error
+    if labels != data.labels or task != data.task:
         raise EncoderError(f"--teacher {checkpoint}: expected the labels of this data set, found others")
-    split = {name: record["data_arguments"].get(name) for name in ("split_seed", "test_size", "validation_size")}
-    if record["data"]["sha256"] != data.sha256 or split != {name: getattr(arguments, name) for name in split}:
+    if record["data"]["sha256"] != data.sha256 or before != without_paths(asdict(arguments.data)):
         raise EncoderError(
             f"--teacher {checkpoint} was trained on other data, or on another split of it, and may know the test part; "
             f"{RECORD} there has its arguments"
         )
-    model = load_model(folder, data.labels, data.task).model
-    return Teacher(model, AutoTokenizer.from_pretrained(checkpoint))
+    if encoder.student_layers is not None and encoder.cleaning not in ([], cleaning):
+        raise EncoderError(f"--cleaning: a student with the teacher's layers has its cleaning, too: {cleaning}")
+    own = replace(encoder, model_name_or_path=checkpoint, max_length=max_length, attention_dropout=None, cleaning=[])
+    return Teacher(load_model(own, data.labels, data.task).model, load_tokenizer(own))
 
 
-def student_of(teacher: Teacher, layers: int, attention_dropout: float | None) -> Encoder:
+def student_of(
+    teacher: Teacher, layers: int, *, attention_dropout: float | None, trust_remote_code: bool = False
+) -> Encoder:
     """Returns a copy of the teacher with some of its layers, the first and the last among them.
 
     Args:
         teacher: Stays as it is.
         layers: How many to keep, evenly spaced.
         attention_dropout: As for `load_model`.
+        trust_remote_code: As for `load_model`.
 
     Raises:
         EncoderError: The teacher has fewer layers, or they cannot be told apart.
@@ -76,7 +85,9 @@ def student_of(teacher: Teacher, layers: int, attention_dropout: float | None) -
     if getattr(config, "layer_types", None):
         config.layer_types = [config.layer_types[layer] for layer in kept]
     set_attention_dropout(config, attention_dropout)
-    model = AutoModelForSequenceClassification.from_config(config, attn_implementation=attention())
+    model = AutoModelForSequenceClassification.from_config(
+        config, attn_implementation=attention(), trust_remote_code=trust_remote_code
+    )
     weights = _renumbered(teacher.model.state_dict(), kept)
     try:
         model.load_state_dict(weights)
@@ -103,7 +114,13 @@ def start(
             f"--max_length: expected at most the teacher's {tokenizer.model_max_length}, found {arguments.max_length}"
         )
     tokenizer.model_max_length = arguments.max_length
-    return student_of(teacher, arguments.student_layers, arguments.attention_dropout), tokenizer
+    student = student_of(
+        teacher,
+        arguments.student_layers,
+        attention_dropout=arguments.attention_dropout,
+        trust_remote_code=arguments.trust_remote_code,
+    )
+    return student, tokenizer
 
 
 def _evenly_spaced(layers: int, depth: int) -> list[int]:

@@ -137,7 +137,9 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
         )
     except EncoderError:
         raise
-    except (OSError, ValueError, SafetensorError) as error:
+    except ImportError as error:
+        raise EncoderError(f"{name} needs a package that is missing: {str(error).strip().splitlines()[0]}") from error
+    except (OSError, ValueError, AttributeError, SafetensorError) as error:
         raise EncoderError(_not_loadable(name)) from error
     limit = positions(model)
     if limit is not None and arguments.max_length > limit:
@@ -160,7 +162,7 @@ def set_attention_dropout(config: PreTrainedConfig, rate: float | None) -> None:
 
 def base_model(arguments: EncoderArguments, model: PreTrainedModel) -> dict[str, str | None]:
     """Returns the encoder's name and revision: a package's version, a hub commit, or None for a folder."""
-    name = arguments.model_name_or_path
+    name = arguments.origin
     packaged = metadata.version(PACKAGED[name][1]) if name in PACKAGED else None
     return {"name": name, "revision": packaged or getattr(model.config, "_commit_hash", None)}
 

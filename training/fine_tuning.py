@@ -51,6 +51,7 @@ class FineTuned:
         sample: Row numbers within the training part, at most `TRAIN_SAMPLE`, drawn at random.
         cut: How many texts of each part are longer than `max_length`.
         history: What the Trainer logged.
+        epochs: How many were trained; fewer than planned after an early stop.
         train_seconds: Of training alone, evaluations on the way included; after a resume those since then.
     """
 
@@ -61,6 +62,7 @@ class FineTuned:
     sample: np.ndarray
     cut: dict[str, int]
     history: list[dict[str, Any]]
+    epochs: float
     train_seconds: float
 
 
@@ -88,8 +90,11 @@ class ClassifierTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
 
-def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned:
+def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned | None:
     """Trains, keeps the checkpoint that is best on the validation part, and runs it on all parts.
+
+    Returns:
+        What came of it; None in all processes but the first, if there are several.
 
     Raises:
         EncoderError: The encoder or the teacher cannot be used.
@@ -99,7 +104,7 @@ def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned:
     set_seed(training.seed)
     teacher = None
     if arguments.encoder.teacher is not None:
-        teacher = load_teacher(arguments.encoder.teacher, data, arguments.data)
+        teacher = load_teacher(arguments, data)
         teacher.model.to(training.device)
     encoder, tokenizer = start(arguments.encoder, data, teacher)
     encoder.model.to(training.device)
@@ -124,8 +129,10 @@ def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned:
         callbacks=_callbacks(arguments),
     )
     started = time.monotonic()
-    trainer.train(resume_from_checkpoint=state)
+    _train(trainer, state)
     train_seconds = time.monotonic() - started
+    if training.process_index:
+        return None
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     sample = np.sort(np.random.default_rng(training.seed).permutation(len(data.train.texts))[:TRAIN_SAMPLE])
     logits = {
@@ -143,8 +150,18 @@ def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned:
         sample,
         cut,
         trainer.state.log_history,
+        float(trainer.state.epoch or 0),
         train_seconds,
     )
+
+
+def _train(trainer: Trainer, state: str | None) -> None:
+    """Trains; whatever stops transformers becomes one line."""
+    try:
+        trainer.train(resume_from_checkpoint=state)
+    except (OSError, ImportError, ValueError, RuntimeError) as error:  # the disk, a package, an option, the memory
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise TrainingError(f"the training stopped: {type(error).__name__}: {reason}") from error
 
 
 def _adjusted(training: FineTuningArguments, task: Task) -> FineTuningArguments:

@@ -18,7 +18,7 @@ from .arguments import LATEST, FineTuningArguments
 from .errors import TrainingError
 
 RUN = "run.json"
-TENSORBOARD = "runs"
+STATE = ("model.safetensors", "optimizer.pt", "scheduler.pt", TRAINER_STATE_NAME)
 
 
 @contextlib.contextmanager
@@ -59,7 +59,12 @@ def claimed(training: FineTuningArguments, what: Mapping[str, Any]) -> Iterator[
         run.truncate()
         run.write(json.dumps(what, indent=2, ensure_ascii=False) + "\n")
         run.flush()
-        yield folder
+        try:
+            yield folder
+        except Exception:
+            if not any(folder.glob("checkpoint-*")):  # nothing to go on with: the next command starts anew
+                (folder / RUN).unlink(missing_ok=True)
+            raise
 
 
 def last_state(training: FineTuningArguments) -> str | None:
@@ -80,7 +85,9 @@ def last_state(training: FineTuningArguments) -> str | None:
 
 
 def _step(state: Path) -> int | None:
-    """Returns the step of a state, or None if it is not complete: the Trainer writes this file last."""
+    """Returns the step of a state, or None if it is not complete: being written, or being removed."""
+    if not all((state / name).is_file() for name in STATE):
+        return None
     try:
         return int(json.loads((state / TRAINER_STATE_NAME).read_text("utf-8"))["global_step"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -18,6 +18,7 @@ from .labels import Targets, Task
 from .prediction import Floats, layer_inputs
 
 MAX_CHARACTERS = 2_000_000  # about half a million tokens; more rows make the start no better, but slower
+CHARACTERS_PER_TOKEN = 8  # no more of a text is read
 MAX_ITERATIONS = 1000
 STRENGTH = 0.001  # C of the regression on features of unit variance; docs/experiments.md has others
 
@@ -42,8 +43,12 @@ def warm_up_head(
         logger.warning("the encoder's head ends in no linear layer: no head start")
         return
     rows = np.random.default_rng(seed).permutation(len(part.texts))
-    characters = np.cumsum([len(part.texts[row]) for row in rows])
+    read = CHARACTERS_PER_TOKEN * tokenizer.model_max_length
+    characters = np.cumsum([min(len(part.texts[row]), read) for row in rows])
     rows = rows[: max(1, int(np.searchsorted(characters, MAX_CHARACTERS, side="right")))]
+    if part.texts and layer_inputs(model, layer, tokenizer, part.texts[:1], bf16=bf16).ndim != 2:
+        logger.warning("the encoder's head reads every token: no head start")
+        return
     features = layer_inputs(model, layer, tokenizer, [part.texts[row] for row in rows], bf16=bf16)
     centre, spread = features.mean(axis=0), float(features.std(axis=0).mean()) or 1.0
     weight, bias = _regression((features - centre) / spread, part.targets[rows], task, layer.out_features)

@@ -7,6 +7,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from .arguments import Arguments
 from .data import LabelledData
 from .evaluation import Evaluation
+from .markdown import plain
 
 BODY = """---
 {{ card_data }}
@@ -50,23 +51,24 @@ def write_model_card(folder: Path, data: LabelledData, evaluation: Evaluation, a
         )
         for metric, value in metrics.items()
     ]
-    base = arguments.encoder.teacher or arguments.encoder.model_name_or_path
-    hub_id = None if ":" in base or Path(base).exists() else base
+    base = arguments.encoder.origin
+    local = ":" in base or Path(base).exists()
+    shown = plain(Path(base).name if local else base)  # a card is published, the folders of a machine are not
     card_data = ModelCardData(
         model_name=folder.name,
         library_name="transformers",
         pipeline_tag="text-classification",
-        base_model=hub_id,
+        base_model=None if local else base,
         tags=["litmus", data.task.replace("_", "-")],
         eval_results=results,
     )
-    labels = ", ".join(f"`{label}`" for label in data.labels)
+    labels = ", ".join(plain(label) for label in data.labels)
     rows = ", ".join(f"{len(part.texts)} {part_name}" for part_name, part in data.parts.items())
     ModelCard.from_template(
         card_data,
         template_str=BODY,
-        summary=f"{data.task}, fine-tuned from `{base}` on {name} ({rows}). Labels: {labels}.",
+        summary=f"{plain(data.task)}, fine-tuned from {shown} on {plain(name)} ({rows}). Labels: {labels}.",
         rows=len(data.test.texts),
         metrics=metrics,
-        warnings=evaluation.warnings,
+        warnings=[plain(warning) for warning in evaluation.warnings],
     ).save(folder / "README.md")

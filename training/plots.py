@@ -34,7 +34,8 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     for key, label in (("loss", "training"), ("eval_loss", "validation")):
         _line(losses, history, key, label)
     losses.set(xlabel="epoch", ylabel="loss", title="Loss")
-    losses.legend()
+    if losses.lines:
+        losses.legend()
     names = {name for entry in history for name in entry if name.startswith("eval_")}
     for name in sorted(names):
         if name.endswith(("_f1", "accuracy")):

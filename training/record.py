@@ -1,6 +1,7 @@
 """`training.json`: reads what a checkpoint was trained on, and finds those texts again."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from .data import LabelledData, load_data
 from .errors import DataError
 
 RECORD = "training.json"
+PATHS = ("train_file", "validation_file", "test_file", "label_names_file")
 
 
 def read_record(checkpoint: str) -> dict[str, Any]:
@@ -22,10 +24,16 @@ def read_record(checkpoint: str) -> dict[str, Any]:
         raise DataError(f"{checkpoint} has no {RECORD}; expected a checkpoint folder that `python -m training` wrote")
     try:
         record = json.loads(path.read_text("utf-8"))
-        DataArguments(**record["data_arguments"]), record["data"]["sha256"]
+        DataArguments(**record["data_arguments"])
+        record["data"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a record that `python -m training` wrote; train again") from error
     return dict(record)
+
+
+def without_paths(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the data arguments that matter wherever the files lie; the fingerprint speaks for their content."""
+    return {name: value for name, value in arguments.items() if name not in PATHS}
 
 
 def training_data(checkpoint: str) -> LabelledData:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markdown_it import MarkdownIt
@@ -16,6 +15,7 @@ from .data import LabelledData
 from .decisions import Decisions
 from .evaluation import Evaluation
 from .fine_tuning import FineTuned
+from .markdown import plain
 from .metrics import METRICS
 from .plots import draw
 
@@ -26,7 +26,6 @@ CAPTIONS = {
     "precision_recall.png": "Precision and recall of every label",
     "reliability.png": "Reliability diagram",
 }
-MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~&])")
 IMAGE = re.compile(rf'src="{PLOTS}/([a-z_]+\.png)"')
 STYLE = """
 :root { color-scheme: light dark; }
@@ -102,7 +101,7 @@ def verdict(evaluation: Evaluation, baselines: Mapping[str, Mapping[str, float]]
     ]
     if better:
         return f"A baseline wins: {'; '.join(better)}. This model has {own}."
-    against = f", better than {len(baselines)} baselines" if baselines else ""
+    against = f"; none of {len(baselines)} baselines is better" if baselines else ""
     return f"On {len(data.test.texts)} rows that nothing else has seen: {own}{against}."
 
 
@@ -116,20 +115,15 @@ def _summary(data: LabelledData, arguments: Arguments) -> str:
 
 
 def _environment() -> Environment:
-    environment = Environment(  # noqa: S701 - Markdown is not HTML; _plain escapes it
+    environment = Environment(  # noqa: S701 - Markdown is not HTML; `plain` escapes it
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    environment.filters["plain"] = _plain
+    environment.filters["plain"] = plain
     return environment
 
 
 def _template() -> str:
     return (files(__package__) / "templates" / "report.md.j2").read_text("utf-8")
-
-
-def _plain(value: Any) -> str:
-    """Has Markdown take a name or a text for what it is, on one line."""
-    return MARKDOWN.sub(r"\\\1", " ".join(str(value).split()))
 
 
 def _page(text: str, title: str, folder: Path) -> str:

@@ -115,6 +115,8 @@ def test_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
         ("--distillation_temperature", "0"),
         ("--student_layers", "3"),
         ("--label_smoothing_factor", "1"),
+        ("--num_train_epochs", "0"),
+        ("--prediction_loss_only", "true"),
     ],
 )
 def test_wrong_numbers_are_one_line(
@@ -124,6 +126,14 @@ def test_wrong_numbers_are_one_line(
     assert main(["--dataset", "wisconsin", "--output_dir", str(tmp_path / "out"), argument, value]) == 1
     (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert argument.removeprefix("--") in error.replace(" ", "_").lower()
+
+
+def test_best_checkpoint_is_saved(tmp_path: Path) -> None:
+    """Evaluating more often than saving would keep another one than the best."""
+    arguments = ["--output_dir", str(tmp_path / "out"), "--eval_strategy", "steps", "--save_strategy", "steps"]
+    with pytest.raises(TrainingError, match="--save_steps: expected 20 as --eval_steps"):
+        parse_args([*arguments, "--eval_steps", "20", "--save_steps", "40"])
+    assert parse_args([*arguments, "--eval_steps", "20", "--save_steps", "20"]).training.save_steps == 20
 
 
 @pytest.mark.parametrize("option", ["--label_smoothing_factor", "--target_precision"])

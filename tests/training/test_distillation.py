@@ -30,7 +30,7 @@ def teacher_of(folder: Path, family: str) -> Teacher:
 def test_student_of_every_family(family: str, tmp_path: Path) -> None:
     """One layer less, the first layer, embeddings and head as they are, and the teacher stays whole."""
     teacher = teacher_of(tmp_path, family)
-    student = student_of(teacher, 1, 0.0)
+    student = student_of(teacher, 1, attention_dropout=0.0)
     assert not student.new_head
     assert student.model.config.num_hidden_layers == 1
     assert teacher.model.config.num_hidden_layers == 2
@@ -71,7 +71,7 @@ def test_layers_are_evenly_spaced() -> None:
 def test_no_fewer_layers(tmp_path: Path, layers: int) -> None:
     """A student is smaller than its teacher."""
     with pytest.raises(EncoderError, match=f"expected 1 to 1, fewer than the teacher's, found {layers}"):
-        student_of(teacher_of(tmp_path, "bert"), layers, 0.0)
+        student_of(teacher_of(tmp_path, "bert"), layers, attention_dropout=0.0)
 
 
 def test_train_a_student(trained: Path, encoder: Path, easy: Path, tmp_path: Path) -> None:

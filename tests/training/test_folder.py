@@ -95,6 +95,30 @@ def test_gone_on_with(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.
     assert (folder / "training.json").is_file()
 
 
+def test_mistake_leaves_no_claim(encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """The corrected command runs in the same folder."""
+    folder = tmp_path / "out"
+    assert train(encoder, easy, folder, "--label_columns", "label", "--max_length", "100") == 1
+    assert not list(folder.iterdir())
+    assert train(encoder, easy, folder, "--label_columns", "label", "--num_train_epochs", "1") == 0
+
+
+def test_killed_at_the_very_end(
+    encoder: Path, easy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A complete checkpoint is not trained again: what was left is cleared away."""
+    options = ("--label_columns", "label", "--num_train_epochs", "1")
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("training.__main__.tidy", lambda _: sys.exit("killed"))
+        train(encoder, easy, tmp_path / "out", *options)
+    before = (tmp_path / "out/model.safetensors").stat().st_mtime_ns
+    caplog.set_level("INFO")
+    assert train(encoder, easy, tmp_path / "out", *options, "--resume_from_checkpoint", "latest") == 0
+    assert "all was done" in caplog.text
+    assert (tmp_path / "out/model.safetensors").stat().st_mtime_ns == before
+    assert not list((tmp_path / "out").glob("checkpoint-*")) + list((tmp_path / "out").glob("run.json"))
+
+
 def test_two_runs_on_one_folder(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The second is refused while the first runs, and the first is not disturbed."""
     folder = tmp_path / "out"
@@ -117,14 +141,23 @@ def test_incomplete_state_is_refused(
     assert "expected a complete checkpoint-* folder" in capsys.readouterr().err
 
 
+def complete(state: Path, step: int) -> None:
+    """Writes the files that a state has."""
+    state.mkdir()
+    for name in ("model.safetensors", "optimizer.pt", "scheduler.pt"):
+        (state / name).touch()
+    (state / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+
+
 def test_latest_of_several(tmp_path: Path) -> None:
     """By step, not by name or time."""
     for step in (9, 100, 20):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        (tmp_path / f"checkpoint-{step}/trainer_state.json").write_text(json.dumps({"global_step": step}))
+        complete(tmp_path / f"checkpoint-{step}", step)
     (tmp_path / "checkpoint-300").mkdir()
-    (tmp_path / "checkpoint-400").mkdir()
+    complete(tmp_path / "checkpoint-400", 400)
     (tmp_path / "checkpoint-400/trainer_state.json").write_text('{"global_st')
+    complete(tmp_path / "checkpoint-500", 500)
+    (tmp_path / "checkpoint-500/model.safetensors").unlink()  # as if it had died while that one was removed
 
     class Training:
         output_dir, resume_from_checkpoint = str(tmp_path), "latest"

@@ -11,8 +11,9 @@ from huggingface_hub import ModelCard
 from training.calibration import Bin
 from training.data import LabelledData, Part
 from training.evaluation import Evaluation
+from training.markdown import plain
 from training.plots import draw
-from training.report import _plain, verdict
+from training.report import verdict
 
 from .runs import easy_rows, train, write_rows
 
@@ -119,14 +120,14 @@ def test_verdict_without_baselines() -> None:
     evaluation = Evaluation({"test": figures}, (), (), {}, None, {}, None, None, ())
     assert verdict(evaluation, {}, data) == "On 1 rows that nothing else has seen: macro_f1 0.8000, accuracy 0.9000."
     worse = {"x": {"accuracy": 0.7, "macro_f1": 0.8}}
-    assert verdict(evaluation, worse, data).endswith(", better than 1 baselines.")
+    assert verdict(evaluation, worse, data).endswith("; none of 1 baselines is better.")
     better = {"x": {"accuracy": 0.7, "macro_f1": 0.81}}
     assert verdict(evaluation, better, data).startswith("A baseline wins: x has macro_f1 0.8100.")
 
 
 def test_plain_text_in_markdown() -> None:
     """Names and texts stay what they are, on one line."""
-    assert _plain("a|b\n*c* <script> _d_") == r"a\|b \*c\* \<script\> \_d\_"
+    assert plain("a|b\n*c* <script> _d_") == r"a\|b \*c\* \<script\> \_d\_"
 
 
 def test_plots_of_a_multi_label_task() -> None:
