@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from export.__main__ import main as export
@@ -229,6 +230,44 @@ def _validation_loss(checkpoint: Path, model: Any) -> float:
     part = load_data(DataArguments(**record["data_arguments"])).validation
     logits = predict_logits(model, AutoTokenizer.from_pretrained(checkpoint), part.texts)
     return float(torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(part.targets)))
+
+
+def test_early_stopping(encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """One evaluation without a better one is enough: nothing is learned here, so the second is the last."""
+    output = tmp_path / "out"
+    still = ("--learning_rate", "1e-12", "--early_stopping_patience", "1", "--num_train_epochs", "9")
+    assert train(encoder, easy, output, "--label_columns", "label", *still) == 0
+    assert "| epochs, learning rate, rows per step | 2, 1e-12, 16 |" in (output / "report.md").read_text("utf-8")
+
+
+def test_accumulated_batches_are_one(encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """Two batches of 8 rows before a step give the weights of one batch of 16, but for rounding."""
+    weights = []
+    exact = [
+        "--label_columns",
+        "label",
+        "--max_steps",
+        "3",
+        "--bf16",
+        "false",
+        "--train_sampling_strategy",
+        "sequential",
+    ]
+    for name, batch in (("one", "16"), ("two", "8")):
+        steps = ["--per_device_train_batch_size", batch, "--gradient_accumulation_steps", str(16 // int(batch))]
+        options = [*steps, "--max_grad_norm", "0", "--optim", "sgd", "--learning_rate", "0.01"]
+        assert train(still(encoder, tmp_path / f"encoder-{name}"), easy, tmp_path / name, *exact, *options) == 0
+        weights.append(load_file(tmp_path / name / "model.safetensors"))
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weight, weights[1][name], rtol=1e-3, atol=1e-5)
+
+
+def still(encoder: Path, folder: Path) -> Path:
+    """A copy of an encoder that drops nothing out."""
+    shutil.copytree(encoder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_dropout_prob": 0.0}))
+    return folder
 
 
 def test_half_precision_encoder_is_trained_in_fp32(encoder: Path, tmp_path: Path) -> None:

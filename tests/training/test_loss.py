@@ -1,10 +1,15 @@
 """The losses, against formulas written out and against PyTorch's own."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from training.arguments import parse_args
+from training.data import LabelledData, Part
+from training.fine_tuning import _objective
 from training.loss import MAX_WEIGHT, Objective, balanced_weights
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.2, -3.0]])
@@ -71,3 +76,41 @@ def test_teacher_and_labels_share_the_loss(task: str, targets: torch.Tensor) -> 
     both, soft, hard = (Objective(task, teacher_weight=weight)(LOGITS, targets, teacher) for weight in (0.3, 1.0, 0.0))
     torch.testing.assert_close(both, 0.3 * soft + 0.7 * hard)
     torch.testing.assert_close(Objective(task, teacher_weight=0.3)(LOGITS, targets), hard)
+
+
+def test_options_reach_the_loss(tmp_path: Path) -> None:
+    """Each option of the command line is where the loss looks for it; a teacher's only with a teacher."""
+    targets = np.array([0] * 6 + [1] * 2)
+    part = Part(("t",) * 8, targets, np.arange(8))
+    data = LabelledData("single_label", ("a", "b"), "", part, part, part, {})
+    options = [
+        "--loss",
+        "focal",
+        "--focal_gamma",
+        "3",
+        "--class_weights",
+        "balanced",
+        "--label_smoothing_factor",
+        "0.2",
+    ]
+    options += [
+        "--distillation_weight",
+        "0.3",
+        "--distillation_temperature",
+        "4",
+        "--output_dir",
+        str(tmp_path / "out"),
+    ]
+    found = _objective(data, parse_args([*options, "--teacher", "x"]))
+    assert found.weights.tolist() == balanced_weights(targets, "single_label", 2).tolist()
+    assert (found.focal_gamma, found.smoothing, found.teacher_weight, found.teacher_temperature) == (3.0, 0.2, 0.3, 4.0)
+    assert _objective(data, parse_args(options)).teacher_weight == 0
+    assert _objective(data, parse_args(options[-2:])) == Objective("single_label", teacher_temperature=2.0)
+
+
+def test_gradient_of_the_teachers_part() -> None:
+    """Hinton's: the difference of the softened scores, times the temperature, so that the weight keeps its meaning."""
+    student, teacher = LOGITS.clone().requires_grad_(), -LOGITS
+    Objective("single_label", teacher_weight=1.0, teacher_temperature=3.0)(student, CLASSES, teacher).backward()
+    difference = (LOGITS / 3).softmax(1) - (teacher / 3).softmax(1)
+    torch.testing.assert_close(student.grad, 3 * difference / len(LOGITS))
