@@ -92,6 +92,7 @@ def epoch(checkpoint: str, way: str, rows: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         line = ["--output_dir", folder, "--num_train_epochs", "1", "--per_device_train_batch_size", str(batch)]
         quiet = ["--disable_tqdm", "true", "--logging_strategy", "no", "--save_strategy", "no", "--eval_strategy", "no"]
+        quiet += ["--remove_unused_columns", "false"]
         ours = parse_args([*line, *quiet, "--load_best_model_at_end", "false"]).training
         make = _litmus if way == "litmus" else _padded
         for chosen in (sample[:batch], sample):
@@ -105,7 +106,6 @@ def _litmus(
 ) -> Trainer:
     tokenizer = load_tokenizer(encoder)
     model = load_model(encoder, data.labels, data.task).model
-    training.remove_unused_columns = False
     return ClassifierTrainer(
         objective=Objective(data.task),
         model=model,

@@ -74,7 +74,7 @@ class EncoderArguments:
         metadata={"help": "Steps in order, kept in tokenizer.json: nfkc, squeeze_spaces, drop:REGEX."},
     )
     attention_dropout: float | None = field(
-        default=0.0, metadata={"help": "On a CPU, more than 0 doubles the time; the encoder's own is 0.1 as a rule."}
+        default=0.0, metadata={"help": "On a CPU, more than 0 takes half as long again; encoders have 0.1 as a rule."}
     )
     teacher: str | None = field(
         default=None, metadata={"help": "Checkpoint of the same labels whose scores the model learns, too."}

@@ -37,7 +37,7 @@ class Decisions:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Decisions":
-        """Reads them from the `decisions` of a `training.json`; without any, those of an untrained eye.
+        """Reads them from the `decisions` of a `training.json`; without any, the defaults.
 
         Raises:
             ValueError: The record's are not numbers in their ranges.

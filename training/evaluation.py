@@ -24,6 +24,7 @@ from .prediction import Floats
 
 MIN_ROWS = 20
 MAX_MISTAKES = 20
+MAX_TEXT = 500
 CURVE_POINTS = 200
 
 
@@ -48,7 +49,7 @@ class Mistake:
         expected: What the row has; for multi-label "label" or "not label".
         given: What the classifier says.
         score: Of what the classifier says.
-        text: Or None unless it was asked for.
+        text: Its first `MAX_TEXT` characters; None unless it was asked for.
     """
 
     row: int
@@ -169,9 +170,16 @@ def _mistakes(data: LabelledData, logits: Floats, decisions: Decisions, *, show_
             names = (f"not {label}", label) if decided[row, columns[index]] else (label, f"not {label}")
             cells.append((row, *names, sure[index]))
     return tuple(
-        Mistake(int(part.rows[row]) + 1, expected, given, float(score), part.texts[row] if show_text else None)
+        Mistake(
+            int(part.rows[row]) + 1, expected, given, float(score), _shortened(part.texts[row]) if show_text else None
+        )
         for row, expected, given, score in cells
     )
+
+
+def _shortened(text: str) -> str:
+    """Returns enough of a text to understand a mistake: some have millions of characters."""
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
 def _curves(data: LabelledData, found: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:

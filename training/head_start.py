@@ -17,7 +17,7 @@ from .data import Part
 from .labels import Targets, Task
 from .prediction import Floats, layer_inputs
 
-MAX_CHARACTERS = 2_000_000  # about half a million tokens; more rows make the start no better, but slower
+MAX_CHARACTERS = 2_000_000  # about half a million tokens: bounds the time on a large data set
 CHARACTERS_PER_TOKEN = 8  # no more of a text is read
 MAX_ITERATIONS = 1000
 STRENGTH = 0.001  # C of the regression on features of unit variance; docs/experiments.md has others
@@ -46,7 +46,7 @@ def warm_up_head(
     read = CHARACTERS_PER_TOKEN * tokenizer.model_max_length
     characters = np.cumsum([min(len(part.texts[row]), read) for row in rows])
     rows = rows[: max(1, int(np.searchsorted(characters, MAX_CHARACTERS, side="right")))]
-    if part.texts and layer_inputs(model, layer, tokenizer, part.texts[:1], bf16=bf16).ndim != 2:
+    if layer_inputs(model, layer, tokenizer, part.texts[:1], bf16=bf16).ndim != 2:
         logger.warning("the encoder's head reads every token: no head start")
         return
     features = layer_inputs(model, layer, tokenizer, [part.texts[row] for row in rows], bf16=bf16)

@@ -103,6 +103,6 @@ def _line(axes: Axes, history: Sequence[Mapping[str, Any]], key: str, label: str
 
 
 def _short(name: str) -> str:
-    """Shortens a label and has matplotlib take `$` for what it is."""
+    """Shortens a label, and has matplotlib take `$` for what it is and not hide what begins with `_`."""
     cut = name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
-    return cut.replace("$", r"\$")
+    return (" " if cut.startswith("_") else "") + cut.replace("$", r"\$")

@@ -29,7 +29,7 @@ def predict_logits(
     Returns:
         (texts, labels) float32, in the order of the texts.
     """
-    order = np.argsort([len(text) for text in texts], kind="stable")
+    order = _by_length(texts)
     starts = range(0, len(texts), TEXTS_PER_BATCH)
     batches = [order[start : start + TEXTS_PER_BATCH] for start in starts]
     rows = [_logits(model, tokenizer, [texts[row] for row in batch], bf16=bf16) for batch in batches]
@@ -61,13 +61,17 @@ def layer_inputs(
     def keep(_: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
         seen.append(inputs[0].float().cpu().numpy())
 
-    order = np.argsort([len(text) for text in texts], kind="stable")
     handle = layer.register_forward_pre_hook(keep)
     try:
         predict_logits(model, tokenizer, texts, bf16=bf16)
     finally:
         handle.remove()
-    return np.concatenate(seen)[np.argsort(order)]
+    return np.concatenate(seen)[np.argsort(_by_length(texts))]
+
+
+def _by_length(texts: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Returns the rows in the order in which they are run."""
+    return np.argsort([len(text) for text in texts], kind="stable")
 
 
 def _logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: list[str], *, bf16: bool) -> Floats:

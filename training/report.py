@@ -3,6 +3,7 @@
 import base64
 import html
 import re
+import warnings
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -61,8 +62,10 @@ def write_report(
     """
     (folder / PLOTS).mkdir(exist_ok=True)
     figures = draw(evaluation, tuned.history)
-    for name, figure in figures.items():
-        figure.savefig(folder / PLOTS / name)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # boxes in place of a script's letters
+        for name, figure in figures.items():
+            figure.savefig(folder / PLOTS / name)
     source = arguments.data.dataset or Path(arguments.data.test_file or arguments.data.train_file or "").name
     text = (
         _environment()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from training.arguments import DataArguments
+from training.arguments import DataArguments, parse_args
 from training.data import load_data
 from training.errors import DataError
 
@@ -355,3 +355,25 @@ def test_public_data_sets(options: dict[str, Any], labels: int, rows: int, test_
     assert sum(len(part.texts) for part in data.parts.values()) + sum(data.removed.values()) == rows
     if data.task == "single_label":
         assert set(Counter(data.train.targets.tolist())) == set(range(labels))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no public data sets beside the project")
+@pytest.mark.parametrize(
+    ("recipe", "files", "labels", "test_rows"),
+    [
+        ("banking77", ("banking77/train.csv", "banking77/test.csv"), 77, 3080),
+        ("goemotions", ("goemotions/train.tsv", "goemotions/test.tsv", "goemotions/dev.tsv"), 28, 5427),
+        ("clinical_dialogue", ("mts_dialog/MTS-Dialog-TrainingSet.csv",), 20, 241),
+        ("medical_abstracts", ("medical_abstracts/medical_abstracts.csv",), 4, 713),
+        ("toxic_comments", ("youtoxic/youtoxic_english_1000.csv",), 12, 200),
+    ],
+)
+def test_recipes_read_their_data(recipe: str, files: tuple[str, ...], labels: int, test_rows: int) -> None:
+    """Each with the files that docs/training.md names; the test part is whole."""
+    argv = [str(Path(__file__).parents[2] / f"training/recipes/{recipe}.json"), "--output_dir", "unused"]
+    for option, file in zip(("--train_file", "--test_file", "--validation_file"), files, strict=False):
+        argv += [option, str(SHARED / file)]
+    if recipe == "goemotions":
+        argv += ["--label_names_file", str(SHARED / "goemotions/labels.txt")]
+    data = load_data(parse_args(argv).data)
+    assert (len(data.labels), len(data.test.texts)) == (labels, test_rows)

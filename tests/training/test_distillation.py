@@ -14,7 +14,7 @@ from training.encoder import load_model, load_tokenizer
 from training.errors import EncoderError
 from training.prediction import predict_logits
 
-from .runs import train
+from .runs import train, write_rows
 
 TEXTS = ("the train was late again", "everything went well today")
 
@@ -86,6 +86,32 @@ def test_train_a_student(trained: Path, encoder: Path, easy: Path, tmp_path: Pat
     tokenizer = AutoTokenizer.from_pretrained(output)
     assert tokenizer("DOCTOR: late")["input_ids"] == tokenizer("late")["input_ids"]
     assert "| teacher, test |" in (output / "report.md").read_text()
+
+
+def test_multi_label_student(encoder: Path, tmp_path: Path) -> None:
+    """Sigmoids are distilled, too; thresholds are learned for teacher and student, and baselines stand beside them."""
+    rows = [
+        {"text": f"{'late' * (i % 2)} {'loud' * (i % 3 == 0)} day {i}", "a": i % 2, "b": int(i % 3 == 0)}
+        for i in range(120)
+    ]
+    data = write_rows(tmp_path / "train.csv", rows)
+    columns = ("--label_columns", "a", "b")
+    assert train(encoder, data, tmp_path / "teacher", *columns) == 0
+    student = (
+        "--teacher",
+        str(tmp_path / "teacher"),
+        "--student_layers",
+        "1",
+        "--baselines",
+        "--num_train_epochs",
+        "4",
+    )
+    assert train(encoder, data, tmp_path / "student", *columns, *student) == 0
+    record = json.loads((tmp_path / "student/training.json").read_text())
+    assert record["teacher_metrics"]["micro_f1"] > 0.8
+    assert record["metrics"]["test"]["micro_f1"] > 0.8
+    assert len(record["decisions"]["thresholds"]) == 2
+    assert len(record["baselines"]) == 4
 
 
 def test_teacher_of_another_encoder(trained: Path, encoder: Path, easy: Path, tmp_path: Path) -> None:

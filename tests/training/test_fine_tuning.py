@@ -139,6 +139,15 @@ def test_foreign_code_is_refused(encoder: Path, tmp_path: Path, capsys: pytest.C
     assert f"has {key!r}, which runs foreign code" in capsys.readouterr().err
 
 
+def test_foreign_code_that_is_trusted(tmp_path: Path) -> None:
+    """Said explicitly, it is the user's decision."""
+    folder = write_checkpoint(tmp_path / "encoder", bert("single_label"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"_attn_implementation_internal": "eager"}))
+    arguments = EncoderArguments(model_name_or_path=str(folder), max_length=32, trust_remote_code=True)
+    assert load_model(arguments, LABELS, "single_label").new_head
+
+
 def test_unknown_encoder(tmp_path: Path) -> None:
     """The message says what is expected."""
     with pytest.raises(EncoderError, match=r"cannot load the encoder .*expected a folder with safetensors weights"):

@@ -88,6 +88,8 @@ def test_gone_on_with(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.
     go_on = ["--label_columns", "label", "--resume_from_checkpoint", "latest"]
     assert train(encoder, easy, folder, *go_on, "--learning_rate", "1e-3", "--max_length", "16") == 1
     assert "holds a training with other settings: learning_rate, max_length" in capsys.readouterr().err
+    assert train(encoder, easy, folder, *go_on, "--test_size", "0.3") == 1
+    assert "other settings: test_size;" in capsys.readouterr().err
     other = write_rows(tmp_path / "other.csv", easy_rows(30))
     assert train(encoder, other, folder, *go_on) == 1
     assert "other settings: data_sha256" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from training.calibration import Bin
 from training.data import LabelledData, Part
 from training.evaluation import Evaluation
 from training.markdown import plain
-from training.plots import draw
+from training.plots import draw, precision_recall
 from training.report import verdict
 
 from .runs import easy_rows, train, write_rows
@@ -128,6 +128,27 @@ def test_verdict_without_baselines() -> None:
 def test_plain_text_in_markdown() -> None:
     """Names and texts stay what they are, on one line."""
     assert plain("a|b\n*c* <script> _d_") == r"a\|b \*c\* \<script\> \_d\_"
+
+
+def test_long_texts_are_cut(encoder: Path, tmp_path: Path) -> None:
+    """A mistake is understood by its beginning; a report of a megabyte is not."""
+    rows = [{"text": f"{index} " + "again " * 20000, "label": "ab"[index * 7 % 2]} for index in range(40)]
+    arguments = ["--label_columns", "label", "--num_train_epochs", "1", "--show_text"]
+    assert train(encoder, write_rows(tmp_path / "train.csv", rows), tmp_path / "out", *arguments) == 0
+    text = (tmp_path / "out/report.md").read_text("utf-8")
+    assert "…" in text
+    assert len(text) < 20 * 600 + 5000
+
+
+def test_labels_that_matplotlib_would_hide_or_cannot_draw(encoder: Path, tmp_path: Path) -> None:
+    """Neither stops a training, and both have their column."""
+    rows = [{"text": f"{index} {'so' if index % 2 else 'no'}", "_hidden": index % 2, "標籤": 1} for index in range(60)]
+    columns = ["--label_columns", "_hidden", "標籤", "--num_train_epochs", "1", "--baselines"]
+    assert train(encoder, write_rows(tmp_path / "train.csv", rows), tmp_path / "out", *columns) == 0
+    assert "| \\_hidden |" in (tmp_path / "out/report.md").read_text("utf-8")
+    curves = {"_hidden": np.array([[1.0, 0.5], [0.0, 1.0]])}
+    figure = precision_recall(curves)
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [" _hidden"]
 
 
 def test_plots_of_a_multi_label_task() -> None:
