@@ -35,7 +35,8 @@ def run(arguments: Arguments) -> None:
     data = load_data(arguments.data)
     check_task(arguments, data.task)
     if arguments.training.process_index:
-        fine_tune(data, arguments)
+        if not (Path(arguments.training.output_dir) / RECORD).is_file():
+            fine_tune(data, arguments)
         return
     with claimed(arguments.training, run_settings(data, arguments)) as folder:
         if (folder / RECORD).is_file():

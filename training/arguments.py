@@ -20,6 +20,7 @@ from .errors import TrainingError
 LATEST = "latest"
 LOSSES = ("cross_entropy", "focal")
 CLASS_WEIGHTS = ("none", "balanced")
+MAX_SEED = 2**32 - 1
 
 
 @dataclass
@@ -178,6 +179,7 @@ def parse_args(argv: Sequence[str]) -> Arguments:
         arguments = Arguments(*parser.parse_args_into_dataclasses(given, look_for_args_file=False))
     except (ValueError, ImportError, RuntimeError) as error:
         raise TrainingError(f"{' '.join(str(error).split())}; see python -m training --help") from error
+    _check_numbers(arguments.training)
     _check_training(arguments.training)
     _check_method(arguments)
     return arguments
@@ -198,12 +200,15 @@ def check_task(arguments: Arguments, task: str) -> None:
             raise TrainingError(f"--{name} is for single-label data, and this is multi-label; leave it out")
 
 
-def _check_training(training: FineTuningArguments) -> None:
+def _check_numbers(training: FineTuningArguments) -> None:
     """Refuses numbers that would end in a stack trace, or in a model of NaN, much later."""
-    at_least_one = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
-    for name in at_least_one:
+    counts = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
+    for name in counts:
         if getattr(training, name) < 1:
             raise TrainingError(f"--{name}: expected 1 or more, found {getattr(training, name)}")
+    for name in ("seed", "data_seed"):
+        if not 0 <= (getattr(training, name) or 0) <= MAX_SEED:
+            raise TrainingError(f"--{name}: expected 0 to {MAX_SEED}, found {getattr(training, name)}")
     if not 0 < training.learning_rate < math.inf:
         raise TrainingError(f"--learning_rate: expected a number above 0, found {training.learning_rate}")
     if not 0 <= training.label_smoothing_factor < 1:
@@ -212,18 +217,25 @@ def _check_training(training: FineTuningArguments) -> None:
         )
     if training.max_steps < 1 and not 0 < training.num_train_epochs < math.inf:
         raise TrainingError(f"--num_train_epochs: expected a number above 0, found {training.num_train_epochs}")
-    if training.prediction_loss_only or not training.eval_do_concat_batches:
-        raise TrainingError(
-            "--prediction_loss_only and --eval_do_concat_batches leave no logits to judge; leave them out"
-        )
+
+
+def _check_training(training: FineTuningArguments) -> None:
+    """Refuses what would take away what this training goes by: figures of every epoch, and states to go on from."""
+    losing = {
+        "prediction_loss_only": training.prediction_loss_only,
+        "eval_do_concat_batches": not training.eval_do_concat_batches,
+        "dataloader_drop_last": training.dataloader_drop_last,
+        "label_names": training.label_names not in (None, ["labels"]),
+    }
+    for name, found in losing.items():
+        if found:
+            raise TrainingError(f"--{name}: without every row's logits and labels nothing is judged; leave it out")
     by_steps = training.eval_strategy == training.save_strategy == "steps"
     if training.load_best_model_at_end and by_steps and training.save_steps != training.eval_steps:
         raise TrainingError(
             f"--save_steps: expected {training.eval_steps} as --eval_steps, or the best checkpoint might not be saved; "
             f"found {training.save_steps}"
         )
-    if training.seed < 0:
-        raise TrainingError(f"--seed: expected 0 or more, found {training.seed}")
     resume = training.resume_from_checkpoint
     if resume not in (None, LATEST) and not Path(resume).is_dir():
         raise TrainingError(f"--resume_from_checkpoint: expected {LATEST!r} or a checkpoint-* folder, found {resume!r}")

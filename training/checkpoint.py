@@ -60,7 +60,7 @@ def save_record(
         "task": data.task,
         "labels": data.labels,
         "max_length": arguments.encoder.max_length,
-        "base_model": base_model(arguments.encoder, tuned.model),
+        "base_model": base_model(arguments.encoder),
         "data": {
             "sha256": data.sha256,
             "rows": sum(len(part.texts) for part in data.parts.values()),

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sklearn.model_selection import train_test_split
 
 from . import wisconsin
-from .arguments import DataArguments
+from .arguments import MAX_SEED, DataArguments
 from .errors import DataError, shown
 from .labels import Targets, Task, encode, known_labels, label_sets, named
 from .table import Table, read_table
@@ -202,7 +202,8 @@ def _remove_duplicates(parts: dict[str, Part]) -> dict[str, int]:
             kept = np.array([row for row, key in enumerate(keys) if key not in seen], np.int64)
             removed[name] = len(keys) - len(kept)
             if not len(kept):
-                raise DataError(f"every text of the {name} part stands in the parts behind it; check the files")
+                others = "test" if name == "validation" else "validation or test"
+                raise DataError(f"every text of the {name} part stands in the {others} part, too; use other rows")
             if removed[name]:
                 logger.warning("%d texts of the %s part stand in a part behind it: removed", removed[name], name)
                 parts[name] = _rows(parts[name], kept)
@@ -214,6 +215,8 @@ def _cut(
     rows: npt.NDArray[np.int64], targets: Targets, task: Task, size: int, seed: int, name: str
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Splits row numbers in two. A label with a single row cannot be in both, so it stays in the first."""
+    if not 0 <= seed <= MAX_SEED:
+        raise DataError(f"--split_seed: expected 0 to {MAX_SEED}, found {seed}")
     single: list[int] = []
     stratify = None
     if task == "single_label":
@@ -221,11 +224,15 @@ def _cut(
         single = [int(row) for row in rows if counts[int(targets[row])] < 2]
         rows = np.setdiff1d(rows, single, assume_unique=True)
         stratify = targets[rows]
+    if size >= len(rows):
+        of = "rows" if task == "multi_label" else "rows whose label comes twice"
+        raise DataError(f"cannot cut a {name} part of {size} rows from {len(rows)} {of}; use more, or another size")
     try:
         kept, cut = train_test_split(rows, test_size=size, random_state=seed, stratify=stratify)
     except ValueError as error:
         raise DataError(
-            f"cannot cut a {name} part of {size} rows from {len(rows)}: {error} Use more rows or another --{name}_size"
+            f"cannot cut a {name} part of {size} rows from {len(rows)}: {str(error).rstrip('. ')}; "
+            f"use more rows or another --{name}_size"
         ) from error
     return np.concatenate([kept, np.array(single, np.int64)]), cut
 

@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import cached_file, extract_commit_hash
 
 from .arguments import EncoderArguments
 from .cleaning import add_cleaning
@@ -160,11 +161,15 @@ def set_attention_dropout(config: PreTrainedConfig, rate: float | None) -> None:
             setattr(config, name, rate)
 
 
-def base_model(arguments: EncoderArguments, model: PreTrainedModel) -> dict[str, str | None]:
+def base_model(arguments: EncoderArguments) -> dict[str, str | None]:
     """Returns the encoder's name and revision: a package's version, a hub commit, or None for a folder."""
-    name = arguments.origin
-    packaged = metadata.version(PACKAGED[name][1]) if name in PACKAGED else None
-    return {"name": name, "revision": packaged or getattr(model.config, "_commit_hash", None)}
+    name, revision = arguments.origin, None
+    if name in PACKAGED:
+        revision = metadata.version(PACKAGED[name][1])
+    elif not Path(name).exists():
+        config = cached_file(name, "config.json", revision=arguments.revision, local_files_only=True)
+        revision = extract_commit_hash(config, None)
+    return {"name": name, "revision": revision}
 
 
 def positions(model: PreTrainedModel) -> int | None:

@@ -31,7 +31,7 @@ from .head_start import warm_up_head
 from .labels import Task
 from .loss import Objective, balanced_weights
 from .metrics import METRICS, quality
-from .prediction import Floats, predict_logits
+from .prediction import Floats, beginnings, predict_logits
 
 TEACHER_LOGITS = "teacher_logits"
 TRAIN_SAMPLE = 1000
@@ -240,7 +240,7 @@ def tokenized(part: Part, tokenizer: PreTrainedTokenizerFast, model: PreTrainedM
     Returns:
         The columns that the model reads, and how many texts were cut.
     """
-    encoded = tokenizer(list(part.texts), truncation=True)
+    encoded = tokenizer(beginnings(tokenizer, part.texts), truncation=True)
     known = inspect.signature(model.forward).parameters
     columns = {name: column for name, column in encoded.items() if name in known}
     cut = sum(bool(encoding.overflowing) for encoding in encoded.encodings)

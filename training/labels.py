@@ -46,7 +46,7 @@ def label_sets(table: Table, columns: Sequence[str], separator: str | None) -> t
         return "multi_label", [
             _listed(value, separator, table.name, number) for number, value in enumerate(values, start=1)
         ]
-    names = [_name(value) for value in values]
+    names = [_name(value, table.name, number) for number, value in enumerate(values, start=1)]
     if "" in names:
         raise DataError(
             f"{table.name}: row {names.index('') + 1} has no label in {columns[0]!r}; label it or remove it"
@@ -110,7 +110,7 @@ def encode(sets: Sequence[Sequence[str]], labels: Sequence[str], task: Task, nam
     return targets.argmax(axis=1) if task == "single_label" else targets
 
 
-def _name(value: Any) -> str:
+def _name(value: Any, name: str, number: int) -> str:
     """Spells a JSON value the way a CSV file would.
 
     Raises:
@@ -119,17 +119,21 @@ def _name(value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str | int):
-        raise DataError(f"a label is {type(value).__name__}; expected text, a whole number, true or false")
-    name = str(value).strip()
-    if not name.isprintable():
-        raise DataError("a label has characters that cannot be printed; is the label column the right one?")
-    return name
+        raise DataError(
+            f"{name}: row {number}: a label is {type(value).__name__}; expected text, a whole number, true or false"
+        )
+    label = str(value).strip()
+    if not label.isprintable():
+        raise DataError(
+            f"{name}: row {number}: a label has characters that cannot be printed; is the label column the right one?"
+        )
+    return label
 
 
 def _flagged(row: Sequence[Any], columns: Sequence[str], name: str, number: int) -> tuple[str, ...]:
     labels = []
     for column, value in zip(columns, row, strict=True):
-        flag = FLAGS.get(_name(value).lower())
+        flag = FLAGS.get(_name(value, name, number).lower())
         if flag is None:
             raise DataError(f"{name}: row {number}, column {column!r}: expected 0, 1, TRUE or FALSE")
         if flag:
@@ -145,5 +149,6 @@ def _listed(value: Any, separator: str | None, name: str, number: int) -> tuple[
             f"{name}: row {number}: expected a list of labels as in other rows, found {type(value).__name__}"
         )
     else:
-        parts = _name(value).split(separator)
-    return tuple(dict.fromkeys(label for label in map(_name, parts) if label))
+        parts = _name(value, name, number).split(separator)
+    labels = (_name(part, name, number) for part in parts)
+    return tuple(dict.fromkeys(label for label in labels if label))

@@ -11,8 +11,11 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from runtime.prefix import cut_of, encode_start
+
 Floats = npt.NDArray[np.float32]
 TEXTS_PER_BATCH = 16
+LONG_TEXT = 100_000
 
 
 def predict_logits(
@@ -69,6 +72,26 @@ def layer_inputs(
     return np.concatenate(seen)[np.argsort(_by_length(texts))]
 
 
+def beginnings(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[str]:
+    """Cuts texts of more than `LONG_TEXT` characters to what the tokens that a model reads of them need.
+
+    Of one text of 20 MB a tokenizer makes gigabytes of tokens, all but `model_max_length` of them for nothing.
+    """
+    if all(len(text) <= LONG_TEXT for text in texts):
+        return list(texts)
+    backend, length = tokenizer.backend_tokenizer, tokenizer.model_max_length
+    backend.no_padding()
+    backend.enable_truncation(length)
+    cut = cut_of(backend)
+    if cut is None:
+        return list(texts)
+    shortened = []
+    for text in texts:
+        overflowing = encode_start(backend, text, length, cut).overflowing if len(text) > LONG_TEXT else []
+        shortened.append(text[: overflowing[-1].offsets[-2][1]] if overflowing else text)
+    return shortened
+
+
 def _by_length(texts: Sequence[str]) -> npt.NDArray[np.int64]:
     """Returns the rows in the order in which they are run."""
     return np.argsort([len(text) for text in texts], kind="stable")
@@ -76,6 +99,7 @@ def _by_length(texts: Sequence[str]) -> npt.NDArray[np.int64]:
 
 def _logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: list[str], *, bf16: bool) -> Floats:
     model.eval()
+    texts = beginnings(tokenizer, texts)
     inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(model.device)
     with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
         return np.asarray(model(**inputs).logits.float().cpu().numpy(), np.float32)

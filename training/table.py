@@ -130,8 +130,8 @@ def _delimited(
     if delimiter is None:
         raise DataError(f"{name}: expected .csv, .tsv or .jsonl; for another suffix pass --delimiter")
     delimiter = "\t" if delimiter == "\\t" else delimiter
-    if len(delimiter) != 1 or delimiter in "\r\n\0":
-        raise DataError(f"--delimiter: expected one character, for example ';' or '\\t', found {len(delimiter)}")
+    if len(delimiter) != 1 or delimiter in '\r\n\0"':
+        raise DataError(f"--delimiter: expected one character, for example ';' or '\\t', found {delimiter!r}")
     limit = csv.field_size_limit(sys.maxsize)
     quotes = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quotes, strict=True)

@@ -103,6 +103,7 @@ def test_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
         ("--learning_rate", "-1"),
         ("--learning_rate", "nan"),
         ("--seed", "-1"),
+        ("--data_seed", "4294967296"),
         ("--resume_from_checkpoint", "absent"),
         ("--save_strategy", "no"),
         ("--loss", "hinge"),
@@ -117,6 +118,9 @@ def test_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
         ("--label_smoothing_factor", "1"),
         ("--num_train_epochs", "0"),
         ("--prediction_loss_only", "true"),
+        ("--eval_do_concat_batches", "false"),
+        ("--dataloader_drop_last", "true"),
+        ("--label_names", "foo"),
     ],
 )
 def test_wrong_numbers_are_one_line(

@@ -242,11 +242,15 @@ def test_columns_left_out(tmp_path: Path) -> None:
     [
         ({"test_size": 1.5}, "--test_size: expected a share between 0 and 1, found 1.5"),
         ({"test_size": 0.01}, "cannot cut a test part of 1 rows"),
+        ({"test_size": 0.9, "validation_size": 0.2}, "; use more, or another size"),
+        ({"split_seed": -1}, "--split_seed: expected 0 to 4294967295, found -1"),
         ({"label_columns": ["x", "y"], "label_separator": "|"}, "goes with one label column"),
         ({"label_columns": ["missing"]}, "has no column 'missing'; it has: 'text', 'label'"),
         ({"dataset": "wisconsin"}, "not both"),
         ({"label_separator": ""}, "expected the characters between two labels"),
         ({"delimiter": ""}, "--delimiter: expected one character"),
+        ({"delimiter": "\n"}, r"found '\n'"),
+        ({"delimiter": '"'}, "--delimiter: expected one character"),
         ({"encoding": "a\0b"}, "unknown encoding"),
     ],
 )
@@ -299,7 +303,7 @@ def test_labels_of_other_json_types(tmp_path: Path, label: object) -> None:
     """An object or a fraction is no label."""
     path = tmp_path / "train.jsonl"
     path.write_text("\n".join(json.dumps({"text": "t", "label": value}) for value in ("a", "b", label)))
-    assert "a label is" in refusal(arguments(str(path)))
+    assert "train.jsonl: row 3: a label is" in refusal(arguments(str(path)))
 
 
 def test_errors_never_show_texts(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """Training end to end on small random encoders: what the checkpoint folder holds and what the figures mean."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ from training.fine_tuning import _metric
 from training.metrics import METRICS, quality
 from training.prediction import predict_logits
 
-from .runs import WORDS, train, write_rows
+from .runs import WORDS, command, train, write_rows
 
 LABELS = ("benign", "malignant")
 
@@ -146,6 +149,20 @@ def test_foreign_code_that_is_trusted(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config | {"_attn_implementation_internal": "eager"}))
     arguments = EncoderArguments(model_name_or_path=str(folder), max_length=32, trust_remote_code=True)
     assert load_model(arguments, LABELS, "single_label").new_head
+
+
+def test_revision_of_a_hub_id(encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """The named one is taken from the hub's cache, and the record has its commit."""
+    repository = tmp_path / "hub/models--some--encoder"
+    (repository / "refs").mkdir(parents=True)
+    for name, commit in (("main", "a" * 40), ("v1", "b" * 40)):
+        (repository / "refs" / name).write_text(commit)
+        shutil.copytree(encoder, repository / "snapshots" / commit)
+    environment = os.environ | {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    arguments = command(Path("some/encoder"), easy, tmp_path / "out", "--label_columns", "label", "--revision", "v1")
+    subprocess.run([sys.executable, "-m", "training", *arguments], env=environment, check=True, capture_output=True)
+    record = json.loads((tmp_path / "out/training.json").read_text())
+    assert record["base_model"] == {"name": "some/encoder", "revision": "b" * 40}
 
 
 def test_unknown_encoder(tmp_path: Path) -> None:

@@ -167,14 +167,40 @@ def test_latest_of_several(tmp_path: Path) -> None:
     assert last_state(Training()) == str(tmp_path / "checkpoint-100")
 
 
+@pytest.fixture
+def launch() -> tuple[str, ...]:
+    """Two processes that train together."""
+    return ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "training")
+
+
 @pytest.mark.slow
-def test_two_processes(encoder: Path, easy: Path, tmp_path: Path) -> None:
-    """Torchrun trains with two processes, and one checkpoint comes of it; TensorBoard has its log."""
-    output = tmp_path / "out"
-    arguments = command(encoder, easy, output, "--label_columns", "label", "--report_to", "tensorboard")
-    launch = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "training")
-    process = start(tmp_path / "log", *launch, *arguments)
-    assert process.wait(300) == 0, (tmp_path / "log").read_text()[-3000:]
-    record = json.loads((output / "training.json").read_text())
-    assert record["metrics"]["test"]["accuracy"] > 0.9
-    assert list(output.glob("runs/*/events.out.tfevents.*"))
+def test_two_processes(encoder: Path, easy: Path, tmp_path: Path, launch: tuple[str, ...]) -> None:
+    """Torchrun makes one checkpoint, the same if all were stopped and started again; TensorBoard has its log."""
+    log, whole, output = tmp_path / "log", tmp_path / "whole", tmp_path / "stopped"
+    options = (*OPTIONS, "--report_to", "tensorboard")
+    assert start(log, *launch, *command(encoder, easy, whole, *options)).wait(300) == 0, log.read_text()[-3000:]
+    process = start(log, *launch, *command(encoder, easy, output, *OPTIONS))
+    deadline = time.monotonic() + 300
+    while epochs(output) < 6 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.terminate()  # torchrun takes its processes along
+    assert process.wait(60) != 0
+    assert 6 <= epochs(output) < 10
+    again = command(encoder, easy, output, *OPTIONS, "--resume_from_checkpoint", "latest")
+    assert start(log, *launch, *again).wait(300) == 0, log.read_text()[-3000:]
+    expected, found = (json.loads((folder / "training.json").read_text()) for folder in (whole, output))
+    assert expected["metrics"]["test"]["accuracy"] > 0.9
+    assert found["metrics"] == expected["metrics"]
+    assert list(whole.glob("runs/*/events.out.tfevents.*"))
+    (output / "run.json").touch()  # as if it had been killed before the last of its cleaning up
+    assert start(log, *launch, *again).wait(300) == 0, log.read_text()[-3000:]
+    assert "all was done" in log.read_text()
+
+
+@pytest.mark.slow
+def test_refused_in_one_process(encoder: Path, easy: Path, tmp_path: Path, launch: tuple[str, ...]) -> None:
+    """What the first alone can see ends the others, too, which would wait for it."""
+    (tmp_path / "notes.txt").touch()
+    process = start(tmp_path / "log", *launch, *command(encoder, easy, tmp_path, "--label_columns", "label"))
+    assert process.wait(300) != 0
+    assert "is not empty; choose a new folder" in (tmp_path / "log").read_text()
