@@ -142,7 +142,7 @@ class FineTuningArguments(TrainingArguments):
     )
     resume_from_checkpoint: str | None = field(
         default=None,
-        metadata={"help": "latest: go on in --output_dir after a kill, or start there; or a checkpoint-* folder."},
+        metadata={"help": "latest: go on in --output_dir after a kill, or start there; or one of its checkpoint-*."},
     )
 
 
@@ -175,6 +175,8 @@ def parse_args(argv: Sequence[str]) -> Arguments:
     given = list(argv)
     if given and given[0].endswith(".json"):
         given[:1] = _recipe(given[0])
+    if any(_has_surrogates(word) for word in given):
+        raise TrainingError("the command line is not UTF-8; rename the file or folder")
     try:
         arguments = Arguments(*parser.parse_args_into_dataclasses(given, look_for_args_file=False))
     except (ValueError, ImportError, RuntimeError) as error:
@@ -237,8 +239,10 @@ def _check_training(training: FineTuningArguments) -> None:
             f"found {training.save_steps}"
         )
     resume = training.resume_from_checkpoint
-    if resume not in (None, LATEST) and not Path(resume).is_dir():
-        raise TrainingError(f"--resume_from_checkpoint: expected {LATEST!r} or a checkpoint-* folder, found {resume!r}")
+    if resume not in (None, LATEST) and Path(resume).resolve().parent != Path(training.output_dir).resolve():
+        raise TrainingError(
+            f"--resume_from_checkpoint: expected {LATEST!r} or a checkpoint-* folder in --output_dir, found {resume!r}"
+        )
 
 
 def _check_method(arguments: Arguments) -> None:
@@ -263,6 +267,11 @@ def _check_method(arguments: Arguments) -> None:
         raise TrainingError("--student_layers goes with --teacher, whose layers they are")
 
 
+def _has_surrogates(word: str) -> bool:
+    """Tells whether a word has bytes that Python could not decode."""
+    return any("\ud800" <= character <= "\udfff" for character in word)
+
+
 def _cpu_has_bf16() -> bool:
     """Tells whether bf16 has instructions of its own here; PyTorch emulates it elsewhere, slower than fp32."""
     capabilities = torch.cpu.get_capabilities()
@@ -275,14 +284,17 @@ def _recipe(path: str) -> list[str]:
         recipe: Any = json.loads(Path(path).read_text("utf-8-sig"))
     except OSError as error:
         raise TrainingError(f"cannot read the recipe {path}: {os.strerror(error.errno or 0)}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrainingError(f"the recipe {path} is not JSON: {error}") from error
     if not isinstance(recipe, dict):
         raise TrainingError(f"the recipe {path}: expected a JSON object, found {type(recipe).__name__}")
     argv: list[str] = []
     for name, value in recipe.items():
-        items = value if isinstance(value, list) else [value]
-        if value is not None and items:
-            argv.append(f"--{name}")
-            argv.extend(json.dumps(item) if isinstance(item, dict) else str(item) for item in items)
+        items = [str(item) for item in value] if isinstance(value, list) else []
+        if value == "--" or any(item.startswith("-") for item in items):
+            raise TrainingError(f"the recipe {path}: {name}: found what the command line takes for an option")
+        if items:
+            argv += [f"--{name}", *items]
+        elif value not in (None, []):
+            argv.append(f"--{name}={json.dumps(value) if isinstance(value, dict) else value}")
     return argv

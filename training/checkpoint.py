@@ -12,7 +12,8 @@ from typing import Any
 from .arguments import Arguments, DataArguments, FineTuningArguments
 from .data import LabelledData
 from .decisions import Decisions
-from .encoder import base_model
+from .encoder import base_model, fingerprint
+from .errors import TrainingError
 from .evaluation import Evaluation
 from .fine_tuning import FineTuned
 from .folder import RUN
@@ -37,12 +38,20 @@ INCIDENTAL = {
 
 
 def save_model(folder: Path, tuned: FineTuned) -> None:
-    """Writes model and tokenizer."""
-    tuned.model.save_pretrained(folder)
-    tuned.tokenizer.backend_tokenizer.no_padding()
-    tuned.tokenizer.backend_tokenizer.no_truncation()
-    tuned.tokenizer.save_pretrained(folder)
-    name_tokenizer_class(folder / "tokenizer_config.json")
+    """Writes model and tokenizer.
+
+    Raises:
+        TrainingError: They cannot be written.
+    """
+    try:
+        tuned.model.save_pretrained(folder)
+        tuned.tokenizer.backend_tokenizer.no_padding()
+        tuned.tokenizer.backend_tokenizer.no_truncation()
+        tuned.tokenizer.save_pretrained(folder)
+        name_tokenizer_class(folder / "tokenizer_config.json")
+    except Exception as error:  # of a full disk, safetensors makes an error of its own and tokenizers a bare one
+        reason = " ".join(str(error).split())
+        raise TrainingError(f"cannot write the checkpoint to {folder}: {reason}; make room and go on") from error
 
 
 def save_record(
@@ -97,8 +106,8 @@ def run_settings(data: LabelledData, arguments: Arguments) -> dict[str, Any]:
     changed = {name: value for name, value in _changed(arguments.training).items() if name not in INCIDENTAL}
     method = {name: value for name, value in asdict(arguments.method).items() if name not in {"baselines", "show_text"}}
     parts = {"data_sha256": data.sha256, **without_paths(asdict(arguments.data))}
-    processes = {"processes": arguments.training.world_size}
-    return {**parts, **asdict(arguments.encoder), **method, **changed, **processes}
+    start = {"encoder_sha256": fingerprint(arguments.encoder), "processes": arguments.training.world_size}
+    return {**parts, **asdict(arguments.encoder), **method, **changed, **start}
 
 
 def name_tokenizer_class(path: Path) -> None:

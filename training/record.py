@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def read_record(checkpoint: str) -> dict[str, Any]:
         record = json.loads(path.read_text("utf-8"))
         DataArguments(**record["data_arguments"])
         record["data"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is not a record that `python -m training` wrote; train again") from error
     return dict(record)
 
@@ -34,6 +35,25 @@ def read_record(checkpoint: str) -> dict[str, Any]:
 def without_paths(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the data arguments that matter wherever the files lie; the fingerprint speaks for their content."""
     return {name: value for name, value in arguments.items() if name not in PATHS}
+
+
+def check_split(option: str, checkpoint: str, data: LabelledData, arguments: DataArguments) -> None:
+    """Refuses to start from a checkpoint that learned from other rows of the same files; others have no such record.
+
+    Raises:
+        DataError: It may know the test part.
+    """
+    try:
+        record = read_record(checkpoint)
+    except DataError:
+        return
+    now, before = without_paths(asdict(arguments)), without_paths(asdict(DataArguments(**record["data_arguments"])))
+    if record["data"]["sha256"] == data.sha256 and now != before:
+        names = ", ".join(sorted(name for name in now if now[name] != before[name]))
+        raise DataError(
+            f"{option} {checkpoint} was trained on another split of this data ({names}), and may know the test part; "
+            f"{RECORD} there has its arguments"
+        )
 
 
 def training_data(checkpoint: str) -> LabelledData:

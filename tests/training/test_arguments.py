@@ -52,6 +52,18 @@ def test_shipped_recipes_parse(path: Path, tmp_path: Path) -> None:
     assert data.dataset or data.label_columns
 
 
+def test_values_of_a_recipe_are_no_options(tmp_path: Path) -> None:
+    """Whatever they begin with."""
+    found = parse_args([recipe(tmp_path, {"label_separator": "-"}), "--output_dir", str(tmp_path / "out")])
+    assert found.data.label_separator == "-"
+
+
+def test_path_that_is_not_utf8(tmp_path: Path) -> None:
+    """No report could name it, which is better known before the training."""
+    with pytest.raises(TrainingError, match="not UTF-8; rename the file"):
+        parse_args(["--train_file", "a\udcff.csv", "--output_dir", str(tmp_path)])
+
+
 def test_typo_in_a_recipe(tmp_path: Path) -> None:
     """An unknown field is an error, not silently ignored."""
     with pytest.raises(TrainingError, match="learning_rat"):
@@ -60,7 +72,17 @@ def test_typo_in_a_recipe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [("{", "is not JSON"), ("[1]", "expected a JSON object, found list"), (None, "No such file")],
+    [
+        ("{", "is not JSON"),
+        ("[" * 150_000, "is not JSON"),
+        ("[1]", "expected a JSON object, found list"),
+        (None, "No such file"),
+        (
+            '{"label_columns": ["label", "--show_text"]}',
+            "label_columns: found what the command line takes for an option",
+        ),
+        ('{"label_separator": "--"}', "label_separator: found what"),
+    ],
 )
 def test_unusable_recipe(tmp_path: Path, content: str | None, expected: str) -> None:
     """Missing, not JSON, or no object."""

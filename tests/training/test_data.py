@@ -139,6 +139,14 @@ def test_texts_in_two_parts_are_removed(tmp_path: Path, caplog: pytest.LogCaptur
     assert caplog.text == ""
 
 
+def test_test_file_with_lists_of_labels(tmp_path: Path) -> None:
+    """Where the training file has one a row: a row with none, or with two, would count as one of the labels."""
+    test = tmp_path / "test.jsonl"
+    test.write_text("\n".join(json.dumps({"text": f"t {row}", "label": ["even"] * (row % 2)}) for row in range(4)))
+    message = refusal(arguments(table(tmp_path, single()), test_file=str(test)))
+    assert message == "test.jsonl has lists of labels; expected one label per row, as train.csv has"
+
+
 def test_nothing_left_to_train_on(tmp_path: Path) -> None:
     """The training file as test file is a mistake."""
     path = table(tmp_path, single())
@@ -166,6 +174,7 @@ def test_file_without_header_and_quotes(tmp_path: Path) -> None:
         ("joy\nfear\n", "row 2 has a label that is not a number from 0 to 1"),
         ("joy\n\nfear\n", "expected one name per line, none empty and none twice"),
         ("joy\njoy\nfear\n", "none twice"),
+        ("calm\u2028or\nglad\nsad\n", "a label's name is empty or has characters that cannot be printed"),
         (None, "cannot read --label_names_file"),
         (b"\xff", "is not UTF-8"),
     ],
@@ -245,6 +254,7 @@ def test_columns_left_out(tmp_path: Path) -> None:
         ({"test_size": 0.9, "validation_size": 0.2}, "; use more, or another size"),
         ({"split_seed": -1}, "--split_seed: expected 0 to 4294967295, found -1"),
         ({"label_columns": ["x", "y"], "label_separator": "|"}, "goes with one label column"),
+        ({"label_columns": ["x", "is\u00a0y"]}, "a label's name is empty or has characters that cannot be printed"),
         ({"label_columns": ["missing"]}, "has no column 'missing'; it has: 'text', 'label'"),
         ({"dataset": "wisconsin"}, "not both"),
         ({"label_separator": ""}, "expected the characters between two labels"),
@@ -256,8 +266,8 @@ def test_columns_left_out(tmp_path: Path) -> None:
 )
 def test_refusals(tmp_path: Path, options: dict[str, Any], expected: str) -> None:
     """Each with its own message."""
-    if options.get("label_columns") == ["x", "y"]:
-        rows: list[dict[str, Any]] = [{"text": "t", "x": "1", "y": "0"}]
+    if options.get("label_columns", [""])[0] == "x":
+        rows: list[dict[str, Any]] = [{"text": "t", "x": "1", "y": "0", "is\u00a0y": "0"}]
     else:
         rows = single()
     assert expected in refusal(arguments(table(tmp_path, rows), **options))

@@ -1,10 +1,12 @@
 """Students: some of a teacher's layers, and its scores to learn from."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from tests.models import families, write_checkpoint
@@ -125,7 +127,7 @@ def test_teacher_of_another_encoder(trained: Path, encoder: Path, easy: Path, tm
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--split_seed", "1"], "was trained on other data, or on another split of it, and may know the test part"),
+        (["--split_seed", "1"], "another split of this data (split_seed), and may know the test part"),
         (["--student_layers", "2"], "--student_layers: expected 1 to 1"),
         (["--max_length", "48", "--student_layers", "1"], "--max_length: expected at most the teacher's 32, found 48"),
     ],
@@ -143,6 +145,29 @@ def test_teacher_that_does_not_fit(
     arguments = ["--label_columns", "label", "--teacher", str(trained), *options]
     assert train(encoder, easy, tmp_path / "student", *arguments) == 1
     assert expected in capsys.readouterr().err
+
+
+def test_damaged_teacher(
+    trained: Path, encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without its classification layer it would teach at random."""
+    teacher = shutil.copytree(trained, tmp_path / "teacher")
+    weights = load_file(teacher / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if not name.startswith("classifier")}
+    save_file(kept, teacher / "model.safetensors", metadata={"format": "pt"})
+    assert train(encoder, easy, tmp_path / "out", "--label_columns", "label", "--teacher", str(teacher)) == 1
+    assert "its weights or config.json do not fit its training.json" in capsys.readouterr().err
+
+
+def test_start_that_may_know_the_test_part(
+    trained: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A checkpoint of the same rows is gone on from with the same split only."""
+    options = ["--label_columns", "label", "--num_train_epochs", "1"]
+    assert train(trained, easy, tmp_path / "other", *options, "--split_seed", "1") == 1
+    assert "--model_name_or_path" in (error := capsys.readouterr().err)
+    assert "was trained on another split of this data (split_seed)" in error
+    assert train(trained, easy, tmp_path / "same", *options) == 0
 
 
 def test_teacher_of_other_labels(

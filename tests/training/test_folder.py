@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +99,40 @@ def test_gone_on_with(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.
     assert (folder / "training.json").is_file()
 
 
+def test_other_encoder_is_not_gone_on_with(
+    encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same folder with other files in it would give half a model of each."""
+    own = shutil.copytree(encoder, tmp_path / "encoder")
+    folder = stopped(tmp_path / "out", own, easy)
+    tokenizer = json.loads((own / "tokenizer.json").read_text())
+    (own / "tokenizer.json").write_text(json.dumps(tokenizer | {"normalizer": {"type": "NFKC"}}))
+    assert train(own, easy, folder, "--label_columns", "label", "--resume_from_checkpoint", "latest") == 1
+    assert "other settings: encoder_sha256;" in capsys.readouterr().err
+
+
+def test_state_of_another_folder(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it was trained on is not known."""
+    complete(tmp_path / "checkpoint-3", 3)
+    arguments = ["--label_columns", "label", "--resume_from_checkpoint", str(tmp_path / "checkpoint-3")]
+    assert train(encoder, easy, tmp_path / "out", *arguments) == 1
+    assert "or a checkpoint-* folder in --output_dir" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("states", [True, False])
+def test_full_disk(encoder: Path, easy: Path, tmp_path: Path, states: bool) -> None:
+    """One line, and the same command goes on when there is room; here for files above 50 KB."""
+    none = ["--save_strategy", "no", "--eval_strategy", "no", "--load_best_model_at_end", "false"]
+    options = ["--label_columns", "label", "--num_train_epochs", "1", *([] if states else none)]
+    line = command(encoder, easy, tmp_path / "out", *options)
+    full = ["bash", "-c", f"ulimit -f 50; {shlex.join([sys.executable, '-m', 'training', *line])}"]
+    process = subprocess.run(full, check=False, capture_output=True, text=True)
+    assert process.returncode == 1
+    assert "Traceback" not in process.stderr
+    assert process.stderr.splitlines()[-1].startswith("error: ")
+    assert train(encoder, easy, tmp_path / "out", *options, "--resume_from_checkpoint", "latest") == 0
+
+
 def test_mistake_leaves_no_claim(encoder: Path, easy: Path, tmp_path: Path) -> None:
     """The corrected command runs in the same folder."""
     folder = tmp_path / "out"
@@ -136,8 +172,9 @@ def test_incomplete_state_is_refused(
     encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Asked for by name, it is not passed over in silence."""
-    state = tmp_path / "checkpoint-3"
-    state.mkdir()
+    state = tmp_path / "out/checkpoint-3"
+    state.mkdir(parents=True)
+    (tmp_path / "out/run.json").touch()
     arguments = ["--label_columns", "label", "--resume_from_checkpoint", str(state)]
     assert train(encoder, easy, tmp_path / "out", *arguments) == 1
     assert "expected a complete checkpoint-* folder" in capsys.readouterr().err

@@ -84,6 +84,7 @@ def test_texts_are_not_shown(encoder: Path, tmp_path: Path, capsys: pytest.Captu
     assert SECRET not in captured.out + captured.err
     text = flat(output)
     assert "Labels with fewer than 20 rows to learn from: c\\|\\<i\\>." in text
+    assert "the temperature among it, rests on 7 rows: the validation part" in text
     assert re.search(r"\d of \d+ train texts are longer than 32 tokens; their ends were not read", text)
 
 
