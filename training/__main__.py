@@ -78,6 +78,11 @@ def _judge_and_save(folder: Path, data: LabelledData, tuned: FineTuned, argument
 def _facts(tuned: FineTuned, evaluation: Evaluation, decisions: Decisions, arguments: Arguments) -> dict[str, str]:
     """Says in words what was used."""
     test, training = evaluation.metrics["test"], arguments.training
+    abstain = {}
+    if (precision := arguments.method.target_precision) is not None:
+        level = decisions.abstain_below
+        reached = "not reached on the validation part" if level is None else f"scores from {level:.3f} on"
+        abstain[f"labels that are right {100 * precision:g} % of the time"] = reached
     model = tuned.model
     return {
         "encoder": arguments.encoder.origin,
@@ -91,6 +96,7 @@ def _facts(tuned: FineTuned, evaluation: Evaluation, decisions: Decisions, argum
         "training": f"{tuned.train_seconds / 60:.1f} minutes, {os.cpu_count()} CPUs, {training.device}",
         "temperature": f"{decisions.temperature:.3f}: calibration error {test['ece_uncalibrated']:.4f} before, "
         f"{test['ece']:.4f} after",
+        **abstain,
     }
 
 

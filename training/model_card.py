@@ -26,12 +26,12 @@ BODY = """---
 - {{ warning }}
 {% endfor %}
 `report.md` has every label's figures, plots and mistakes; `training.json` has the arguments, the data's fingerprint,
-thresholds and temperature.
+thresholds and temperature. transformers uses neither of the two, and cuts texts only if it is told to:
 
 ```python
 from transformers import pipeline
 
-pipeline("text-classification", "this folder")("a text")
+pipeline("text-classification", "this folder", top_k=None)("a text", truncation=True)
 ```
 """
 
@@ -55,7 +55,7 @@ def write_model_card(folder: Path, data: LabelledData, evaluation: Evaluation, a
     local = ":" in base or Path(base).exists()
     shown = plain(Path(base).name if local else base)  # a card is published, the folders of a machine are not
     card_data = ModelCardData(
-        model_name=folder.name,
+        model_name=folder.resolve().name,
         library_name="transformers",
         pipeline_tag="text-classification",
         base_model=None if local else base,

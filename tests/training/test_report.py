@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from training.markdown import plain
 from training.plots import draw, precision_recall
 from training.report import verdict
 
-from .runs import easy_rows, train, write_rows
+from .runs import WORDS, easy_rows, train, write_rows
 
 SECRET = "Zebediah"
 
@@ -47,7 +48,26 @@ def test_figures_are_the_records(trained: Path) -> None:
 
 def test_abstaining_is_reported(trained: Path) -> None:
     """How many rows still get a label, and how many of those are right."""
-    assert re.search(r"of the test rows get a label, and [\d.]+ % of those labels are right", flat(trained))
+    text = flat(trained)
+    assert re.search(r"of the test rows get a label, and [\d.]+ % of those labels are right", text)
+    level = json.loads((trained / "training.json").read_text())["decisions"]["abstain_below"]
+    assert f"labels that are right 90 % of the time | scores from {level:.3f} on" in text
+
+
+def test_level_that_is_not_reached_is_reported(encoder: Path, tmp_path: Path) -> None:
+    """Seven validation rows show nothing."""
+    options = ["--label_columns", "label", "--num_train_epochs", "1", "--target_precision", "0.99"]
+    assert train(encoder, doubtful(tmp_path), tmp_path / "out", *options) == 0
+    assert "99 % of the time | not reached on the validation part" in flat(tmp_path / "out")
+
+
+def test_card_s_example_runs(trained: Path) -> None:
+    """As it stands, on a text that is longer than the model reads."""
+    (example,) = re.findall(r"```python\n(.*?)```", (trained / "README.md").read_text("utf-8"), re.DOTALL)
+    example = example.replace("this folder", str(trained)).replace('"a text"', '"late " * 2000')
+    names: dict[str, Any] = {}
+    exec(example.replace("\npipeline(", "\nfound = pipeline("), names)
+    assert {answer["label"] for answer in np.ravel(names["found"])} == set(WORDS)
 
 
 def flat(folder: Path) -> str:
