@@ -12,12 +12,19 @@ The same rows, encoder and batch size, one epoch, each way in a process of its o
 import statistics
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer, TrainingArguments
+from transformers import (
+    AutoModelForSequenceClassification,
+    DataCollatorWithPadding,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainingArguments,
+)
 
 from runtime.threads import available_cpus
 from training.arguments import EncoderArguments, FineTuningArguments, parse_args
@@ -94,17 +101,21 @@ def epoch(checkpoint: str, way: str, rows: int) -> float:
         quiet = ["--disable_tqdm", "true", "--logging_strategy", "no", "--save_strategy", "no", "--eval_strategy", "no"]
         quiet += ["--remove_unused_columns", "false"]
         ours = parse_args([*line, *quiet, "--load_best_model_at_end", "false"]).training
-        make = _litmus if way == "litmus" else _padded
+        make = _litmus if way == "litmus" else partial(_padded, notebook=way == "notebook")
         for chosen in (sample[:batch], sample):
-            trainer = make(data, chosen, encoder, ours, way)
+            tokenizer = load_tokenizer(encoder, record["data_arguments"]["cleaning"])
+            trainer = make(data, chosen, encoder, tokenizer, ours)
             seconds: float = trainer.train().metrics["train_runtime"]
     return seconds
 
 
 def _litmus(
-    data: LabelledData, rows: np.ndarray, encoder: EncoderArguments, training: FineTuningArguments, _: str
+    data: LabelledData,
+    rows: np.ndarray,
+    encoder: EncoderArguments,
+    tokenizer: PreTrainedTokenizerFast,
+    training: FineTuningArguments,
 ) -> Trainer:
-    tokenizer = load_tokenizer(encoder)
     model = load_model(encoder, data.labels, data.task).model
     return ClassifierTrainer(
         objective=Objective(data.task),
@@ -117,11 +128,15 @@ def _litmus(
 
 
 def _padded(
-    data: LabelledData, rows: np.ndarray, encoder: EncoderArguments, ours: FineTuningArguments, way: str
+    data: LabelledData,
+    rows: np.ndarray,
+    encoder: EncoderArguments,
+    tokenizer: PreTrainedTokenizerFast,
+    ours: FineTuningArguments,
+    *,
+    notebook: bool,
 ) -> Trainer:
-    """Trains as the notebooks did; `padded` is their way with shorter texts and bf16."""
-    notebook = way == "notebook"
-    tokenizer = load_tokenizer(encoder)
+    """Trains as the notebooks did, or else their way with shorter texts and bf16."""
     model = AutoModelForSequenceClassification.from_pretrained(
         resolve(encoder.model_name_or_path),
         revision=encoder.revision,

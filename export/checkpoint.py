@@ -16,14 +16,15 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from runtime.artifact import FOREIGN_CODE, check_path
-from runtime.manifest import MIN_LENGTH, Task
+from runtime.manifest import MIN_LENGTH, Task, is_label_name
 from runtime.session import INPUTS
 from training.decisions import DEFAULT_THRESHOLD, Decisions
+from training.errors import DataError
+from training.record import RECORD, check_schema
 
 from .errors import CheckpointError
 
 TASK = "text-classification"
-RECORD = "training.json"
 DEFAULT_LENGTH = 512
 MAX_BYTES = 2**31 - 2**20  # protobuf's limit for a file, and room for the graph itself
 TASKS: dict[str | None, Task] = {
@@ -142,8 +143,7 @@ def open_source(path: str, *, weights: str) -> Source:
         raise CheckpointError(
             f"{folder}: the tokenizer has more tokens than the model's embedding; is it another model's?"
         )
-    record = _json(folder / RECORD) if (folder / RECORD).is_file() else {}
-    _check_metrics(folder, record)
+    record = _record(folder)
     labels = _labels(folder, config.id2label, task)
     max_length = _max_length(config, _tokenizer_config(folder), record)
     decisions = _decisions(folder, record, task, labels)
@@ -167,18 +167,27 @@ def _labels(folder: Path, id2label: dict[int, str], task: Task) -> tuple[str, ..
     labels = tuple(str(id2label[index]) for index in range(len(id2label)))
     if len(set(labels)) < max(len(labels), 2 if task == "single_label" else 1):
         raise CheckpointError(f"{where} expected two different labels or more, found {len(labels)}")
-    if not all(labels) or not "".join(labels).isprintable():
+    if not all(map(is_label_name, labels)):
         raise CheckpointError(f"{where} expected printable names, found an empty one or control characters; rename it")
     return labels
 
 
-def _check_metrics(folder: Path, record: dict[str, Any]) -> None:
+def _record(folder: Path) -> dict[str, Any]:
+    """Reads what training wrote down, the figures checked; nothing of another tool's checkpoint."""
+    if not (folder / RECORD).is_file():
+        return {}
+    record = _json(folder / RECORD)
+    try:
+        check_schema(record, str(folder))
+    except DataError as error:
+        raise CheckpointError(str(error)) from error
     metrics = record.get("metrics")
     figures = (metrics.get("test") or {}) if isinstance(metrics, dict) else {}
     if not isinstance(figures, dict) or not all(
         isinstance(figure, int | float) and math.isfinite(figure) for figure in figures.values()
     ):
         raise CheckpointError(f"{folder}/{RECORD}: metrics: test: expected numbers by name; train again")
+    return record
 
 
 def _decisions(folder: Path, record: dict[str, Any], task: Task, labels: tuple[str, ...]) -> Decisions:

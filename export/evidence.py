@@ -16,9 +16,9 @@ import numpy.typing as npt
 from runtime.errors import TextError
 from runtime.tokenizer import Encoded, Tokenizer
 from training.errors import DataError
-from training.record import training_data
+from training.record import RECORD, training_data
 
-from .checkpoint import RECORD, Source
+from .checkpoint import Source
 from .errors import ExportError
 
 SEED = 0

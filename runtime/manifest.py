@@ -17,6 +17,7 @@ from .errors import ArtifactError
 
 NAME = "litmus.json"
 SCHEMA_MAJOR = 1
+JOINERS = "\u200c\u200d"
 MAX_NUMBER = 1e30
 MIN_TEMPERATURE = 1e-3
 MIN_LENGTH = 3
@@ -155,6 +156,12 @@ class Manifest:
         return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
 
 
+def is_label_name(name: str) -> bool:
+    """Tells whether a name can be printed; Persian words and emoji may have joiners, which have no width."""
+    visible = name.translate(dict.fromkeys(map(ord, JOINERS)))
+    return bool(visible.strip()) and visible.isprintable()
+
+
 def _check(manifest: Manifest) -> None:
     """Checks what the types alone do not say."""
     labels, single_label = manifest.labels, manifest.task == "single_label"
@@ -164,7 +171,7 @@ def _check(manifest: Manifest) -> None:
 
     check(len(labels) >= (2 if single_label else 1), "labels", "two labels or more", len(labels))
     check(len(set(labels)) == len(labels), "labels", "distinct names", "a name twice")
-    check(all(labels) and "".join(labels).isprintable(), "labels", "printable names", "others")
+    check(all(map(is_label_name, labels)), "labels", "printable names", "others")
     check((manifest.thresholds is None) == single_label, "thresholds", "them for multi_label, else null", "the other")
     thresholds = manifest.thresholds or ()
     if not single_label:

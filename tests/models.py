@@ -84,7 +84,7 @@ def write_checkpoint(
         for parameter in list(model.classifier.parameters())[-2:]:  # the usual head makes every score alike
             parameter.normal_(std=2.0)
     model.save_pretrained(folder)
-    tokenizer = load_tokenizer(EncoderArguments(max_length=MAX_LENGTH, cleaning=list(cleaning)))
+    tokenizer = load_tokenizer(EncoderArguments(max_length=MAX_LENGTH), cleaning)
     tokenizer.save_pretrained(folder)
     name_tokenizer_class(folder / "tokenizer_config.json")
     _move_padding(folder / "tokenizer.json", config.pad_token_id)

@@ -51,6 +51,10 @@ class DataArguments:
     delimiter: str | None = field(default=None, metadata={"help": "Between the fields; default: by the file's suffix."})
     quoting: bool = field(default=True, metadata={"help": "A field may stand between double quotes."})
     encoding: str = field(default="utf-8", metadata={"help": "Of the files; a byte order mark wins."})
+    cleaning: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Steps in order, kept in tokenizer.json: nfkc, squeeze_spaces, drop:REGEX."},
+    )
     test_size: float = field(default=0.2, metadata={"help": "Share of the rows that judges the result."})
     validation_size: float = field(
         default=0.1, metadata={"help": "Share of the rows that every decision is made on: epoch, thresholds, int8."}
@@ -70,10 +74,6 @@ class EncoderArguments:
         default=False, metadata={"help": "Run code that comes with the encoder. Read it first."}
     )
     max_length: int = field(default=256, metadata={"help": "Tokens per text; longer texts are cut."})
-    cleaning: list[str] = field(
-        default_factory=list,
-        metadata={"help": "Steps in order, kept in tokenizer.json: nfkc, squeeze_spaces, drop:REGEX."},
-    )
     attention_dropout: float | None = field(
         default=0.0, metadata={"help": "On a CPU, more than 0 takes half as long again; encoders have 0.1 as a rule."}
     )

@@ -17,9 +17,8 @@ from .errors import TrainingError
 from .evaluation import Evaluation
 from .fine_tuning import FineTuned
 from .folder import RUN
-from .record import PATHS, RECORD, without_paths
+from .record import PATHS, RECORD, SCHEMA_MAJOR, without_paths
 
-SCHEMA_VERSION = "1.0"
 TOOLS = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn", "numpy")
 # What does not change the model that comes out, so that a resumed training may have it otherwise.
 INCIDENTAL = {
@@ -65,7 +64,7 @@ def save_record(
 ) -> None:
     """Writes the record, at once and last of all: a folder that has it is complete."""
     record = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": f"{SCHEMA_MAJOR}.0",
         "task": data.task,
         "labels": data.labels,
         "max_length": arguments.encoder.max_length,

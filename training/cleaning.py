@@ -4,7 +4,9 @@ So the same text gives the same token ids in training, in the runtime and in any
 no service needs a copy of a cleaning function.
 """
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from tokenizers import Regex, Tokenizer
 from tokenizers.normalizers import NFKC, Lowercase, Normalizer, Replace, Strip
@@ -15,11 +17,10 @@ from .errors import TrainingError
 DROP = "drop:"
 
 
-def add_cleaning(tokenizer: Tokenizer, steps: Sequence[str]) -> None:
-    """Puts cleaning steps in front of a tokenizer's normalizer, in place.
+def normalizer(steps: Sequence[str]) -> Normalizer:
+    """Returns what cleans a text.
 
     Args:
-        tokenizer: Changed.
         steps: In order: `nfkc` (Unicode compatibility form), `squeeze_spaces` (each run of white space becomes one
             space, none at the ends) or `drop:REGEX` (each match becomes a space; Oniguruma syntax, `(?i)` for any
             case).
@@ -27,12 +28,25 @@ def add_cleaning(tokenizer: Tokenizer, steps: Sequence[str]) -> None:
     Raises:
         TrainingError: A step is unknown, or its regular expression is wrong.
     """
-    normalizers: list[Normalizer] = []
-    for step in steps:
-        normalizers.extend(_normalizers(step))
-    if normalizers:
-        own = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
-        tokenizer.normalizer = NormalizerSequence([*normalizers, *own])
+    return NormalizerSequence([part for step in steps for part in _normalizers(step)])
+
+
+def add_cleaning(tokenizer: Tokenizer, steps: Sequence[str]) -> None:
+    """Puts cleaning steps in front of a tokenizer's normalizer, in place, unless they are there already.
+
+    Raises:
+        TrainingError: As for `normalizer`.
+    """
+    cleaning, own = normalizer(steps), tokenizer.normalizer
+    parts = _parts(cleaning)
+    if parts and (own is None or _parts(own)[: len(parts)] != parts):
+        tokenizer.normalizer = NormalizerSequence([cleaning, *([] if own is None else [own])])
+
+
+def _parts(cleaning: Normalizer) -> list[dict[str, Any]]:
+    """Spells a normalizer's parts as tokenizer.json does."""
+    content: dict[str, Any] = json.loads(cleaning.__getstate__())  # type: ignore[attr-defined]
+    return list(content["normalizers"]) if content["type"] == "Sequence" else [content]
 
 
 def _normalizers(step: str) -> list[Normalizer]:

@@ -19,6 +19,7 @@ from sklearn.model_selection import train_test_split
 
 from . import wisconsin
 from .arguments import MAX_SEED, DataArguments
+from .cleaning import normalizer
 from .errors import DataError, shown
 from .labels import Targets, Task, encode, known_labels, label_sets, named
 from .table import Table, read_table
@@ -84,6 +85,8 @@ def load_data(arguments: DataArguments) -> LabelledData:
     if not arguments.text_columns or not arguments.label_columns:
         columns = _read(arguments.train_file, arguments).columns
         raise DataError(f"pass --text_columns and --label_columns; the file has: {shown(columns)}")
+    if len(set(arguments.text_columns)) < len(arguments.text_columns):
+        raise DataError("--text_columns names a column twice")
     if set(arguments.text_columns) & set(arguments.label_columns):
         raise DataError("a column is both in --text_columns and in --label_columns; the text would hold the answer")
     tables = {"train": _read(arguments.train_file, arguments)}
@@ -185,23 +188,24 @@ def _split(
         train, cut = _cut(train, whole.targets, task, math.ceil(share * rows), arguments.split_seed, name)
         parts[name] = _rows(whole, cut)
     parts["train"] = _rows(whole, train)
-    removed = _remove_duplicates(parts)
+    removed = _remove_duplicates(parts, arguments.cleaning)
     return LabelledData(task, labels, sha256, **parts, removed=removed)
 
 
-def _remove_duplicates(parts: dict[str, Part]) -> dict[str, int]:
+def _remove_duplicates(parts: dict[str, Part], cleaning: Sequence[str]) -> dict[str, int]:
     """Takes out of train and validation what the parts behind them have, too: it would flatter their figures.
 
-    The test part stays as it is, so that figures compare with those of others. Texts are the same if they differ in
-    nothing but case and white space.
+    The test part stays as it is, so that figures compare with those of others. Texts are the same if, once
+    cleaned, they differ in nothing but case and white space.
 
     Returns:
         How many rows were taken out of which part.
     """
+    clean = normalizer(cleaning).normalize_str
     seen: set[str] = set()
     removed = {}
     for name in ("test", "validation", "train"):
-        keys = [" ".join(text.split()).casefold() for text in parts[name].texts]
+        keys = [" ".join(clean(text).split()).casefold() for text in parts[name].texts]
         if name != "test":
             kept = np.array([row for row, key in enumerate(keys) if key not in seen], np.int64)
             removed[name] = len(keys) - len(kept)

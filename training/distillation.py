@@ -46,7 +46,6 @@ def load_teacher(arguments: Arguments, data: LabelledData) -> Teacher:
     record = read_record(checkpoint)
     try:
         labels, task, max_length = tuple(record["labels"]), record["task"], int(record["max_length"])
-        cleaning = record["encoder_arguments"]["cleaning"]
     except (KeyError, TypeError, ValueError) as error:
         raise EncoderError(f"--teacher {checkpoint}: its {RECORD} is damaged; train it again") from error
     if labels != data.labels or task != data.task:
@@ -54,9 +53,7 @@ def load_teacher(arguments: Arguments, data: LabelledData) -> Teacher:
     if record["data"]["sha256"] != data.sha256:
         raise EncoderError(f"--teacher {checkpoint} was trained on other data; {RECORD} there has its arguments")
     check_split("--teacher", checkpoint, data, arguments.data)
-    if encoder.student_layers is not None and encoder.cleaning not in ([], cleaning):
-        raise EncoderError(f"--cleaning: a student with the teacher's layers has its cleaning, too: {cleaning}")
-    own = replace(encoder, model_name_or_path=checkpoint, max_length=max_length, attention_dropout=None, cleaning=[])
+    own = replace(encoder, model_name_or_path=checkpoint, max_length=max_length, attention_dropout=None)
     teacher = load_model(own, data.labels, data.task)
     if teacher.new_head:
         raise EncoderError(
@@ -106,12 +103,12 @@ def start(
 
     Raises:
         EncoderError: It cannot be loaded, or not made.
-        DataError: It is a checkpoint of another split of this data.
+        DataError: It is a checkpoint of this data with another split.
         TrainingError: A cleaning step is wrong.
     """
     check_split("--model_name_or_path", arguments.model_name_or_path, data, data_arguments)
     if teacher is None or arguments.student_layers is None:
-        tokenizer = load_tokenizer(arguments)
+        tokenizer = load_tokenizer(arguments, data_arguments.cleaning)
         return load_model(arguments, data.labels, data.task), tokenizer
     tokenizer = copy.deepcopy(teacher.tokenizer)
     if arguments.max_length > tokenizer.model_max_length:

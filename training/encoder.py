@@ -65,7 +65,7 @@ def resolve(name: str) -> str:
     return str(Path(spec.origin).parent / "model")
 
 
-def load_tokenizer(arguments: EncoderArguments) -> PreTrainedTokenizerFast:
+def load_tokenizer(arguments: EncoderArguments, cleaning: Sequence[str] = ()) -> PreTrainedTokenizerFast:
     """Loads the tokenizer, with the cleaning steps in front and the published padding and truncation removed.
 
     It becomes a plain `PreTrainedTokenizerFast`, whose tokenizer.json is the whole truth: transformers 5 rebuilds a
@@ -95,7 +95,7 @@ def load_tokenizer(arguments: EncoderArguments) -> PreTrainedTokenizerFast:
     backend = published.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
-    add_cleaning(backend, arguments.cleaning)
+    add_cleaning(backend, cleaning)
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         model_max_length=arguments.max_length,

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from runtime.manifest import is_label_name
+
 from .errors import DataError, shown
 from .table import Table
 
@@ -64,7 +66,7 @@ def known_labels(
     """
     found = {label for labels in sets for label in labels}
     labels = tuple(names) or (tuple(columns) if len(columns) > 1 else tuple(sorted(found)))
-    if not all(label.strip() and label.isprintable() for label in labels):
+    if not all(map(is_label_name, labels)):
         raise DataError(f"{name}: a label's name is empty or has characters that cannot be printed; rename it")
     if len(labels) < 2:
         raise DataError(f"{name} has {len(labels)} label in {', '.join(columns)}; a classifier needs two or more")
@@ -125,7 +127,7 @@ def _name(value: Any, name: str, number: int) -> str:
             f"{name}: row {number}: a label is {type(value).__name__}; expected text, a whole number, true or false"
         )
     label = str(value).strip()
-    if not label.isprintable():
+    if label and not is_label_name(label):
         raise DataError(
             f"{name}: row {number}: a label has characters that cannot be printed; is the label column the right one?"
         )

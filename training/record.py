@@ -11,6 +11,7 @@ from .data import LabelledData, load_data
 from .errors import DataError
 
 RECORD = "training.json"
+SCHEMA_MAJOR = 1
 PATHS = ("train_file", "validation_file", "test_file", "label_names_file")
 
 
@@ -18,18 +19,35 @@ def read_record(checkpoint: str) -> dict[str, Any]:
     """Reads a checkpoint's record.
 
     Raises:
-        DataError: There is none, or it is not one of training's.
+        DataError: There is none, it is not one of training's, or another version of Litmus wrote it.
     """
     path = Path(checkpoint) / RECORD
     if not path.is_file():
         raise DataError(f"{checkpoint} has no {RECORD}; expected a checkpoint folder that `python -m training` wrote")
     try:
         record = json.loads(path.read_text("utf-8"))
+        check_schema(record, checkpoint)
         DataArguments(**record["data_arguments"])
         record["data"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except DataError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is not a record that `python -m training` wrote; train again") from error
     return dict(record)
+
+
+def check_schema(record: Mapping[str, Any], checkpoint: str) -> None:
+    """Refuses the record of a version of Litmus whose fields may mean something else; without one it is ours.
+
+    Raises:
+        DataError: The major version is another.
+    """
+    version = record.get("schema_version", f"{SCHEMA_MAJOR}.0")
+    if not isinstance(version, str) or version.partition(".")[0] != str(SCHEMA_MAJOR):
+        raise DataError(
+            f"{checkpoint}/{RECORD}: expected schema_version {SCHEMA_MAJOR}.x, found {version!r:.80}; "
+            "train again with this version of Litmus, or install the version that wrote it"
+        )
 
 
 def without_paths(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,10 +67,10 @@ def check_split(option: str, checkpoint: str, data: LabelledData, arguments: Dat
         return
     now, before = without_paths(asdict(arguments)), without_paths(asdict(DataArguments(**record["data_arguments"])))
     if record["data"]["sha256"] == data.sha256 and now != before:
-        names = ", ".join(sorted(name for name in now if now[name] != before[name]))
+        names = ", ".join(f"--{name}" for name in now if now[name] != before[name])
         raise DataError(
-            f"{option} {checkpoint} was trained on another split of this data ({names}), and may know the test part; "
-            f"{RECORD} there has its arguments"
+            f"{option} {checkpoint} was trained on this data with another {names}, so it may know the test part; pass "
+            f"what {RECORD} there has"
         )
 
 

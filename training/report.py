@@ -105,7 +105,7 @@ def verdict(evaluation: Evaluation, baselines: Mapping[str, Mapping[str, float]]
     if better:
         return f"A baseline wins: {'; '.join(better)}. This model has {own}."
     against = f"; none of {len(baselines)} baselines is better" if baselines else ""
-    return f"On {len(data.test.texts)} rows that nothing else has seen: {own}{against}."
+    return f"On {len(data.test.texts)} held-out rows: {own}{against}."
 
 
 def _summary(data: LabelledData, arguments: Arguments) -> str:

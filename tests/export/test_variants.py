@@ -17,6 +17,7 @@ from runtime.manifest import Manifest
 from runtime.tokenizer import Tokenizer
 from tests.models import bert, write_checkpoint
 from training.__main__ import main as train
+from training.errors import DataError
 from training.record import training_data
 
 
@@ -206,6 +207,20 @@ def test_record_with_other_types(
     (copy / "training.json").write_text(json.dumps(record))
     assert main([str(copy), str(tmp_path / "artifact")]) == 1
     assert "training.json is not a record that `python -m training` wrote" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("version", ["2.0", 1, None])
+def test_record_of_another_version(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: object
+) -> None:
+    """Its fields may mean something else, whether export or training reads it."""
+    copy = Path(shutil.copytree(trained, tmp_path / "checkpoint"))
+    record = json.loads((copy / "training.json").read_text())
+    (copy / "training.json").write_text(json.dumps(record | {"schema_version": version}))
+    assert main([str(copy), str(tmp_path / "artifact"), "--variants", "fp32"]) == 1
+    assert f"training.json: expected schema_version 1.x, found {version!r}" in capsys.readouterr().err
+    with pytest.raises(DataError, match="expected schema_version"):
+        training_data(str(copy))
 
 
 def write_table(path: Path) -> Path:

@@ -171,6 +171,7 @@ def test_other_schema(copy: Path) -> None:
         ("pad_token_id", -1, "pad_token_id: expected an id of the vocabulary"),
         ("labels", ["calm", "", "sad"], "labels: expected printable names"),
         ("labels", ["calm", "\ud800", "sad"], "labels: expected printable names"),
+        ("labels", ["calm", "\u200d", "sad"], "labels: expected printable names"),
         ("abstain_below", 1.5, "abstain_below: expected a number from 0 to 1"),
         ("window", {"stride": -1, "aggregation": "mean"}, "window.stride: expected 1 to max_length"),
         ("min_onnxruntime", "x;y", "min_onnxruntime: expected such as 1.26.0"),

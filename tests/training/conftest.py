@@ -6,7 +6,7 @@ import pytest
 
 from tests.models import bert, write_checkpoint
 
-from .runs import easy_rows, train, write_rows
+from .runs import CLEANING, easy_rows, train, write_rows
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +25,6 @@ def easy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(encoder: Path, easy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint trained on the easy rows, with baselines, abstaining and a cleaning step."""
     folder = tmp_path_factory.mktemp("trained") / "checkpoint"
-    options = ["--baselines", "--target_precision", "0.9", "--cleaning", r"drop:(?i)\bdoctor:"]
+    options = ["--baselines", "--target_precision", "0.9", *CLEANING]
     assert train(encoder, easy, folder, "--label_columns", "label", *options) == 0
     return folder

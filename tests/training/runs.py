@@ -8,6 +8,8 @@ from training.__main__ import main
 
 WORDS = {"late": "the train was late again", "fine": "everything went well today", "loud": "too much noise at night"}
 
+CLEANING = ("--cleaning", r"drop:(?i)\bdoctor:")
+
 
 def easy_rows(count: int = 40) -> list[dict[str, Any]]:
     """Rows of three labels that a word tells apart; no text comes twice."""

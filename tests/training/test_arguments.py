@@ -40,7 +40,7 @@ def test_recipe_of_every_json_type(tmp_path: Path) -> None:
         "load_best_model_at_end": False,
     }
     found = parse_args([recipe(tmp_path, content), "--output_dir", str(tmp_path / "out")])
-    assert (found.data.delimiter, found.encoder.cleaning) == (None, [])
+    assert (found.data.delimiter, found.data.cleaning) == (None, [])
     assert found.training.lr_scheduler_kwargs == {"num_cycles": 2}
     assert found.training.load_best_model_at_end is False
 

@@ -139,6 +139,25 @@ def test_texts_in_two_parts_are_removed(tmp_path: Path, caplog: pytest.LogCaptur
     assert caplog.text == ""
 
 
+def test_texts_that_cleaning_makes_the_same_are_removed(tmp_path: Path) -> None:
+    """The model reads them cleaned: without their speaker one of them stands in the test part."""
+    test = table(tmp_path, [{"text": "Doctor: text 3", "label": "odd"}, *rows_named("test", 1)], "test.csv")
+    path, cleaning = table(tmp_path, single()), ["nfkc", r"drop:(?i)\bdoctor:"]
+    assert load_data(arguments(path, test_file=test)).removed["train"] == 0
+    removed = load_data(arguments(path, test_file=test, cleaning=cleaning)).removed
+    assert sum(removed.values()) == 1
+
+
+def test_labels_with_joiners(tmp_path: Path) -> None:
+    """Persian words and emoji are made with them; other characters without a width are refused."""
+    labels = ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\U0001f469\u200d\U0001f692")
+    rows = [row | {"label": labels[index % 2]} for index, row in enumerate(single())]
+    assert load_data(arguments(table(tmp_path, rows))).labels == labels
+    for wrong in ("\u200d", "a\u202eb"):
+        message = refusal(arguments(table(tmp_path, [*rows, {"text": "t", "label": wrong}])))
+        assert message.startswith("train.csv: row 41: a label has characters that cannot be printed")
+
+
 def test_test_file_with_lists_of_labels(tmp_path: Path) -> None:
     """Where the training file has one a row: a row with none, or with two, would count as one of the labels."""
     test = tmp_path / "test.jsonl"
@@ -297,6 +316,12 @@ def test_text_column_as_label_column(tmp_path: Path) -> None:
     """The text would hold the answer, and a message about labels would show texts."""
     message = refusal(arguments(table(tmp_path, single()), label_columns=["text"]))
     assert "both in --text_columns and in --label_columns" in message
+
+
+def test_text_column_twice(tmp_path: Path) -> None:
+    """Every text would be there twice."""
+    message = refusal(arguments(table(tmp_path, single()), text_columns=["text", "text"]))
+    assert message == "--text_columns names a column twice"
 
 
 def test_long_labels_are_not_shown(tmp_path: Path) -> None:

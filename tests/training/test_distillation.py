@@ -16,7 +16,7 @@ from training.encoder import load_model, load_tokenizer
 from training.errors import EncoderError
 from training.prediction import predict_logits
 
-from .runs import train, write_rows
+from .runs import CLEANING, train, write_rows
 
 TEXTS = ("the train was late again", "everything went well today")
 
@@ -79,7 +79,7 @@ def test_no_fewer_layers(tmp_path: Path, layers: int) -> None:
 def test_train_a_student(trained: Path, encoder: Path, easy: Path, tmp_path: Path) -> None:
     """It has the teacher's tokenizer with its cleaning, and the record has the quality of both."""
     output = tmp_path / "student"
-    options = ["--teacher", str(trained), "--student_layers", "1", "--num_train_epochs", "2"]
+    options = ["--teacher", str(trained), "--student_layers", "1", "--num_train_epochs", "2", *CLEANING]
     assert train(encoder, easy, output, "--label_columns", "label", *options) == 0
     record = json.loads((output / "training.json").read_text())
     assert record["teacher_metrics"]["accuracy"] > 0.9
@@ -119,7 +119,7 @@ def test_multi_label_student(encoder: Path, tmp_path: Path) -> None:
 def test_teacher_of_another_encoder(trained: Path, encoder: Path, easy: Path, tmp_path: Path) -> None:
     """Without layers to take, the student is the encoder that is named; it learns from the teacher's scores alone."""
     output = tmp_path / "student"
-    options = ["--teacher", str(trained), "--distillation_weight", "1", "--num_train_epochs", "4"]
+    options = ["--teacher", str(trained), "--distillation_weight", "1", "--num_train_epochs", "4", *CLEANING]
     assert train(encoder, easy, output, "--label_columns", "label", *options) == 0
     assert json.loads((output / "training.json").read_text())["metrics"]["test"]["accuracy"] > 0.9
 
@@ -127,7 +127,8 @@ def test_teacher_of_another_encoder(trained: Path, encoder: Path, easy: Path, tm
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--split_seed", "1"], "another split of this data (split_seed), and may know the test part"),
+        (["--split_seed", "1"], "trained on this data with another --split_seed, so it may know the test part"),
+        (["--cleaning", "nfkc"], "trained on this data with another --cleaning"),
         (["--student_layers", "2"], "--student_layers: expected 1 to 1"),
         (["--max_length", "48", "--student_layers", "1"], "--max_length: expected at most the teacher's 32, found 48"),
     ],
@@ -142,7 +143,7 @@ def test_teacher_that_does_not_fit(
     expected: str,
 ) -> None:
     """One line, before anything is trained."""
-    arguments = ["--label_columns", "label", "--teacher", str(trained), *options]
+    arguments = ["--label_columns", "label", "--teacher", str(trained), *CLEANING, *options]
     assert train(encoder, easy, tmp_path / "student", *arguments) == 1
     assert expected in capsys.readouterr().err
 
@@ -155,19 +156,22 @@ def test_damaged_teacher(
     weights = load_file(teacher / "model.safetensors")
     kept = {name: weight for name, weight in weights.items() if not name.startswith("classifier")}
     save_file(kept, teacher / "model.safetensors", metadata={"format": "pt"})
-    assert train(encoder, easy, tmp_path / "out", "--label_columns", "label", "--teacher", str(teacher)) == 1
+    options = ["--label_columns", "label", "--teacher", str(teacher), *CLEANING]
+    assert train(encoder, easy, tmp_path / "out", *options) == 1
     assert "its weights or config.json do not fit its training.json" in capsys.readouterr().err
 
 
 def test_start_that_may_know_the_test_part(
     trained: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A checkpoint of the same rows is gone on from with the same split only."""
-    options = ["--label_columns", "label", "--num_train_epochs", "1"]
+    """A checkpoint of the same rows is gone on from with the same split only; its cleaning is not put in twice."""
+    options = ["--label_columns", "label", "--num_train_epochs", "1", *CLEANING]
     assert train(trained, easy, tmp_path / "other", *options, "--split_seed", "1") == 1
     assert "--model_name_or_path" in (error := capsys.readouterr().err)
-    assert "was trained on another split of this data (split_seed)" in error
+    assert "was trained on this data with another --split_seed" in error
     assert train(trained, easy, tmp_path / "same", *options) == 0
+    first, same = (json.loads((folder / "tokenizer.json").read_text()) for folder in (trained, tmp_path / "same"))
+    assert same["normalizer"] == first["normalizer"]
 
 
 def test_teacher_of_other_labels(

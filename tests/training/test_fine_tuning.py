@@ -78,7 +78,7 @@ def test_record(single: Path) -> None:
     assert record["data"]["rows"] == 120
     assert record["data"]["parts"] == {"train": 84, "validation": 12, "test": 24}
     assert len(record["data"]["sha256"]) == 64
-    assert record["encoder_arguments"]["cleaning"] == ["nfkc", r"drop:(?i)\bdoctor:", "squeeze_spaces"]
+    assert record["data_arguments"]["cleaning"] == ["nfkc", r"drop:(?i)\bdoctor:", "squeeze_spaces"]
     assert record["training_arguments"]["learning_rate"] == 5e-3
     assert record["versions"]["torch"]
 
@@ -188,7 +188,7 @@ def test_unknown_packaged_encoder() -> None:
 def test_wrong_cleaning_step(step: str, expected: str) -> None:
     """Before anything is trained."""
     with pytest.raises(TrainingError, match=expected):
-        load_tokenizer(EncoderArguments(cleaning=[step]))
+        load_tokenizer(EncoderArguments(), [step])
 
 
 def test_published_padding_is_removed() -> None:

@@ -139,7 +139,7 @@ def test_verdict_without_baselines() -> None:
     data = LabelledData("single_label", ("a", "b"), "", part, part, part, {})
     figures = {"accuracy": 0.9, "macro_f1": 0.8}
     evaluation = Evaluation({"test": figures}, (), (), {}, None, {}, None, None, ())
-    assert verdict(evaluation, {}, data) == "On 1 rows that nothing else has seen: macro_f1 0.8000, accuracy 0.9000."
+    assert verdict(evaluation, {}, data) == "On 1 held-out rows: macro_f1 0.8000, accuracy 0.9000."
     worse = {"x": {"accuracy": 0.7, "macro_f1": 0.8}}
     assert verdict(evaluation, worse, data).endswith("; none of 1 baselines is better.")
     better = {"x": {"accuracy": 0.7, "macro_f1": 0.81}}
