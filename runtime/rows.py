@@ -8,6 +8,7 @@ from typing import Any, Literal, TextIO
 
 from .errors import TextError
 from .explanation import Explanation
+from .manifest import JOINERS
 from .policy import Prediction
 from .records import Record
 
@@ -77,7 +78,8 @@ def writer(
 
 def printable(text: str) -> str:
     """Replaces what a terminal might obey, or break a line at."""
-    return "".join(character if character.isprintable() else "\N{MIDDLE DOT}" for character in text)
+    shown = (character.isprintable() or character in JOINERS for character in text)
+    return "".join(character if kept else "\N{MIDDLE DOT}" for character, kept in zip(text, shown, strict=True))
 
 
 def _rounded(scores: Mapping[str, float]) -> dict[str, float]:

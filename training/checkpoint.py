@@ -71,6 +71,7 @@ def save_record(
         "base_model": base_model(arguments.encoder),
         "data": {
             "sha256": data.sha256,
+            "files": data.files,
             "rows": sum(len(part.texts) for part in data.parts.values()),
             "split_seed": arguments.data.split_seed,
             "parts": {name: len(part.texts) for name, part in data.parts.items()},

@@ -19,7 +19,7 @@ from sklearn.model_selection import train_test_split
 
 from . import wisconsin
 from .arguments import MAX_SEED, DataArguments
-from .cleaning import normalizer
+from .cleaning import cleaned
 from .errors import DataError, shown
 from .labels import Targets, Task, encode, known_labels, label_sets, named
 from .table import Table, read_table
@@ -37,11 +37,13 @@ class Part:
         texts: One per row.
         targets: As `labels.encode` gives them.
         rows: (rows,) int64, where they stand in their file, counted from 0.
+        keys: The texts as they are compared: as `cleaned` gives them.
     """
 
     texts: tuple[str, ...]
     targets: Targets
     rows: npt.NDArray[np.int64]
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class LabelledData:
         task: `single_label` or `multi_label`.
         labels: Names in the order of the targets.
         sha256: Fingerprint of everything that was read.
+        files: Fingerprints of the files of rows, one by one.
         train: Fitted on.
         validation: Chooses the best checkpoint.
         test: Judges the result once.
@@ -61,6 +64,7 @@ class LabelledData:
     task: Task
     labels: tuple[str, ...]
     sha256: str
+    files: tuple[str, ...]
     train: Part
     validation: Part
     test: Part
@@ -104,11 +108,13 @@ def load_data(arguments: DataArguments) -> LabelledData:
                 f"{table.name} has lists of labels; expected one label per row, as {tables['train'].name} has"
             )
         texts = _texts(table, arguments.text_columns)
-        parts[name] = Part(texts, encode(sets, labels, task, table.name), np.arange(len(texts)))
+        keys = cleaned(texts, arguments.cleaning, table.name)
+        parts[name] = Part(texts, encode(sets, labels, task, table.name), np.arange(len(texts)), tuple(keys))
+    files = tuple(table.sha256 for table in tables.values())
     hashes = [f"{name} {table.sha256}" for name, table in tables.items()] + names_sha256
     several = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
     sha256 = tables["train"].sha256 if len(hashes) == 1 else several
-    return _split(parts, task, labels, sha256, arguments)
+    return _split(parts, task, labels, (sha256, files), arguments)
 
 
 def _label_sets(table: Table, arguments: DataArguments, names: tuple[str, ...]) -> tuple[Task, list[tuple[str, ...]]]:
@@ -149,8 +155,9 @@ def _embedded(arguments: DataArguments) -> LabelledData:
         raise DataError("pass --dataset or files, not both")
     cases = wisconsin.cases()
     sha256 = hashlib.sha256("\n".join(cases.reports).encode()).hexdigest()
-    whole = Part(cases.reports, cases.targets, np.arange(len(cases.reports)))
-    return _split({"train": whole}, "single_label", cases.labels, sha256, arguments)
+    keys = cleaned(cases.reports, arguments.cleaning, arguments.dataset)
+    whole = Part(cases.reports, cases.targets, np.arange(len(cases.reports)), tuple(keys))
+    return _split({"train": whole}, "single_label", cases.labels, (sha256, (sha256,)), arguments)
 
 
 def _texts(table: Table, columns: Sequence[str]) -> tuple[str, ...]:
@@ -174,7 +181,11 @@ def _texts(table: Table, columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def _split(
-    parts: dict[str, Part], task: Task, labels: tuple[str, ...], sha256: str, arguments: DataArguments
+    parts: dict[str, Part],
+    task: Task,
+    labels: tuple[str, ...],
+    fingerprints: tuple[str, tuple[str, ...]],
+    arguments: DataArguments,
 ) -> LabelledData:
     """Cuts the test part, then the validation part, off the training part, unless they came as files."""
     rows = len(parts["train"].texts)
@@ -188,11 +199,11 @@ def _split(
         train, cut = _cut(train, whole.targets, task, math.ceil(share * rows), arguments.split_seed, name)
         parts[name] = _rows(whole, cut)
     parts["train"] = _rows(whole, train)
-    removed = _remove_duplicates(parts, arguments.cleaning)
-    return LabelledData(task, labels, sha256, **parts, removed=removed)
+    removed = _remove_duplicates(parts)
+    return LabelledData(task, labels, *fingerprints, **parts, removed=removed)
 
 
-def _remove_duplicates(parts: dict[str, Part], cleaning: Sequence[str]) -> dict[str, int]:
+def _remove_duplicates(parts: dict[str, Part]) -> dict[str, int]:
     """Takes out of train and validation what the parts behind them have, too: it would flatter their figures.
 
     The test part stays as it is, so that figures compare with those of others. Texts are the same if, once
@@ -201,11 +212,10 @@ def _remove_duplicates(parts: dict[str, Part], cleaning: Sequence[str]) -> dict[
     Returns:
         How many rows were taken out of which part.
     """
-    clean = normalizer(cleaning).normalize_str
     seen: set[str] = set()
     removed = {}
     for name in ("test", "validation", "train"):
-        keys = [" ".join(clean(text).split()).casefold() for text in parts[name].texts]
+        keys = parts[name].keys
         if name != "test":
             kept = np.array([row for row, key in enumerate(keys) if key not in seen], np.int64)
             removed[name] = len(keys) - len(kept)
@@ -246,4 +256,5 @@ def _cut(
 
 
 def _rows(whole: Part, rows: npt.NDArray[np.int64]) -> Part:
-    return Part(tuple(whole.texts[row] for row in rows), whole.targets[rows], whole.rows[rows])
+    texts, keys = (tuple(found[row] for row in rows) for found in (whole.texts, whole.keys))
+    return Part(texts, whole.targets[rows], whole.rows[rows], keys)

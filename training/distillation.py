@@ -21,7 +21,7 @@ from .arguments import Arguments, DataArguments, EncoderArguments
 from .data import LabelledData
 from .encoder import Encoder, attention, load_model, load_tokenizer, set_attention_dropout
 from .errors import EncoderError
-from .record import RECORD, check_split, read_record
+from .record import RECORD, check_start, read_record
 
 LAYER = re.compile(r"^(.*?\blayers?\.)(\d+)(\..*)$")
 
@@ -52,7 +52,7 @@ def load_teacher(arguments: Arguments, data: LabelledData) -> Teacher:
         raise EncoderError(f"--teacher {checkpoint}: expected the labels of this data set, found others")
     if record["data"]["sha256"] != data.sha256:
         raise EncoderError(f"--teacher {checkpoint} was trained on other data; {RECORD} there has its arguments")
-    check_split("--teacher", checkpoint, data, arguments.data)
+    check_start("--teacher", checkpoint, data, arguments.data)
     own = replace(encoder, model_name_or_path=checkpoint, max_length=max_length, attention_dropout=None)
     teacher = load_model(own, data.labels, data.task)
     if teacher.new_head:
@@ -106,8 +106,8 @@ def start(
         DataError: It is a checkpoint of this data with another split.
         TrainingError: A cleaning step is wrong.
     """
-    check_split("--model_name_or_path", arguments.model_name_or_path, data, data_arguments)
     if teacher is None or arguments.student_layers is None:
+        check_start("--model_name_or_path", arguments.model_name_or_path, data, data_arguments)
         tokenizer = load_tokenizer(arguments, data_arguments.cleaning)
         return load_model(arguments, data.labels, data.task), tokenizer
     tokenizer = copy.deepcopy(teacher.tokenizer)

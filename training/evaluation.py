@@ -247,6 +247,6 @@ def _warnings(data: LabelledData, tuned: FineTuned) -> tuple[str, ...]:
 def _contradictions(part: Part) -> int:
     """Counts rows whose text stands in another row of the part with other labels."""
     labels: dict[str, set[bytes]] = {}
-    for text, target in zip(part.texts, part.targets, strict=True):
-        labels.setdefault(text, set()).add(np.asarray(target).tobytes())
-    return sum(len(labels[text]) > 1 for text in part.texts)
+    for key, target in zip(part.keys, part.targets, strict=True):
+        labels.setdefault(key, set()).add(np.asarray(target).tobytes())
+    return sum(len(labels[key]) > 1 for key in part.keys)

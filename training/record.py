@@ -11,7 +11,7 @@ from .data import LabelledData, load_data
 from .errors import DataError
 
 RECORD = "training.json"
-SCHEMA_MAJOR = 1
+SCHEMA_MAJOR = 2
 PATHS = ("train_file", "validation_file", "test_file", "label_names_file")
 
 
@@ -28,7 +28,7 @@ def read_record(checkpoint: str) -> dict[str, Any]:
         record = json.loads(path.read_text("utf-8"))
         check_schema(record, checkpoint)
         DataArguments(**record["data_arguments"])
-        record["data"]["sha256"]
+        record["data"]["sha256"], set(record["data"]["files"])
     except DataError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -55,19 +55,22 @@ def without_paths(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name not in PATHS}
 
 
-def check_split(option: str, checkpoint: str, data: LabelledData, arguments: DataArguments) -> None:
-    """Refuses to start from a checkpoint that learned from other rows of the same files; others have no such record.
+def check_start(option: str, checkpoint: str, data: LabelledData, arguments: DataArguments) -> None:
+    """Refuses to start from a checkpoint that read its texts otherwise, or one of the same files otherwise split.
+
+    What has no record is not one of training's, and of others nobody knows.
 
     Raises:
-        DataError: It may know the test part.
+        DataError: It may know the test part; or its record cannot be read.
     """
-    try:
-        record = read_record(checkpoint)
-    except DataError:
+    if not (Path(checkpoint) / RECORD).is_file():
         return
+    record = read_record(checkpoint)
     now, before = without_paths(asdict(arguments)), without_paths(asdict(DataArguments(**record["data_arguments"])))
-    if record["data"]["sha256"] == data.sha256 and now != before:
-        names = ", ".join(f"--{name}" for name in now if now[name] != before[name])
+    if now["cleaning"] != before["cleaning"]:  # its tokenizer goes on cleaning, and duplicates have to be found so
+        raise DataError(f"{option} {checkpoint} was trained with another --cleaning; pass what {RECORD} there has")
+    if set(record["data"]["files"]) & set(data.files) and (now != before or record["data"]["sha256"] != data.sha256):
+        names = ", ".join(f"--{name}" for name in now if now[name] != before[name]) or "set of files"
         raise DataError(
             f"{option} {checkpoint} was trained on this data with another {names}, so it may know the test part; pass "
             f"what {RECORD} there has"

@@ -23,7 +23,7 @@ from export import checkpoint as checkpoints
 from export import graph, parity
 from export.__main__ import main
 from export.artifact import publishing
-from export.checkpoint import open_checkpoint
+from export.checkpoint import open_checkpoint, open_source
 from export.errors import ExportError
 from export.texts import GOLDEN
 from runtime import ArtifactError, load
@@ -246,6 +246,15 @@ def test_damaged_configuration(
     assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
     (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert list(change)[-1] in error
+
+
+def test_labels_with_joiners(checkpoint: Path, tmp_path: Path) -> None:
+    """Persian words and emoji are made with them."""
+    copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+    content = json.loads((copy / "config.json").read_text())
+    names = {"0": "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "1": "\U0001f469\u200d\U0001f692", "2": "c"}
+    (copy / "config.json").write_text(json.dumps(content | {"id2label": names}))
+    assert open_source(str(copy), weights="model.safetensors").labels == tuple(names.values())
 
 
 def test_overwrite_spares_other_folders(checkpoint: Path, tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_record_with_other_types(
     assert "training.json is not a record that `python -m training` wrote" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("version", ["2.0", 1, None])
+@pytest.mark.parametrize("version", ["1.0", "20.0", 2, None])
 def test_record_of_another_version(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: object
 ) -> None:
@@ -218,7 +218,7 @@ def test_record_of_another_version(
     record = json.loads((copy / "training.json").read_text())
     (copy / "training.json").write_text(json.dumps(record | {"schema_version": version}))
     assert main([str(copy), str(tmp_path / "artifact"), "--variants", "fp32"]) == 1
-    assert f"training.json: expected schema_version 1.x, found {version!r}" in capsys.readouterr().err
+    assert f"training.json: expected schema_version 2.x, found {version!r}" in capsys.readouterr().err
     with pytest.raises(DataError, match="expected schema_version"):
         training_data(str(copy))
 

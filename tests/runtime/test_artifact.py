@@ -23,6 +23,7 @@ from runtime import (
 )
 from runtime.manifest import Manifest
 from runtime.onnx_file import text
+from runtime.rows import printable
 from tests.damage import add_foreign_domain, change_model, flip_bit, point_outside, rewrite
 
 
@@ -190,6 +191,14 @@ def test_wrong_field(copy: Path, field: str, value: object, expected: str) -> No
     """Each field is checked for type and sense, and the message names it."""
     rewrite(copy, lambda fields: fields.update({field: value}))
     assert expected in refusal(copy)
+
+
+def test_labels_with_joiners(copy: Path) -> None:
+    """Persian words and emoji are made with them, and a terminal gets them whole."""
+    labels = ["\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\U0001f469\u200d\U0001f692", "sad"]
+    rewrite(copy, lambda fields: fields.update(labels=labels))
+    assert list(load(copy, provider="cpu").labels) == labels
+    assert printable(labels[0]) == labels[0]
 
 
 def test_variant_without_provider(copy: Path) -> None:

@@ -9,9 +9,9 @@ from training.data import LabelledData, Part
 
 def dataset(texts: list[str], targets: np.ndarray) -> LabelledData:
     """A data set whose parts are alike."""
-    part = Part(tuple(texts), targets, np.arange(len(texts)))
+    part = Part(tuple(texts), targets, np.arange(len(texts)), tuple(texts))
     task = "multi_label" if targets.ndim == 2 else "single_label"
-    return LabelledData(task, ("a", "b", "c"), "", part, part, part, {})
+    return LabelledData(task, ("a", "b", "c"), "", (), part, part, part, {})
 
 
 def test_single_label_in_chinese() -> None:

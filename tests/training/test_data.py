@@ -141,11 +141,26 @@ def test_texts_in_two_parts_are_removed(tmp_path: Path, caplog: pytest.LogCaptur
 
 def test_texts_that_cleaning_makes_the_same_are_removed(tmp_path: Path) -> None:
     """The model reads them cleaned: without their speaker one of them stands in the test part."""
-    test = table(tmp_path, [{"text": "Doctor: text 3", "label": "odd"}, *rows_named("test", 1)], "test.csv")
-    path, cleaning = table(tmp_path, single()), ["nfkc", r"drop:(?i)\bdoctor:"]
-    assert load_data(arguments(path, test_file=test)).removed["train"] == 0
+    # ligature first, then the tag that it is part of; upper case stays a tag for none
+    test = table(tmp_path, [{"text": "Oﬃcer: text 3", "label": "odd"}, *rows_named("OFFICER:", 1)], "test.csv")
+    path, cleaning = table(tmp_path, single()), ["nfkc", r"drop:\bOfficer:"]
+    assert load_data(arguments(path, test_file=test)).removed == {"validation": 0, "train": 0}
     removed = load_data(arguments(path, test_file=test, cleaning=cleaning)).removed
     assert sum(removed.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ("drop:.*text 4$", "row 5: --cleaning leaves nothing of its text; remove the row, or the step"),
+        ("drop:(a+)+$", "row 41: a step of --cleaning fails on its text; simplify the step"),
+        ("drop:(?=text 7)", "row 8: a step of --cleaning fails on its text; simplify the step"),
+    ],
+)
+def test_cleaning_that_does_not_suit_a_text(tmp_path: Path, step: str, expected: str) -> None:
+    """Nothing to learn from; a search without an end; a match of nothing, at which tokenizers panics."""
+    rows = [*single(), {"text": f"{'a' * 5000}b", "label": "odd"}]
+    assert refusal(arguments(table(tmp_path, rows), cleaning=[step])) == f"train.csv: {expected}"
 
 
 def test_labels_with_joiners(tmp_path: Path) -> None:

@@ -151,6 +151,15 @@ def test_temperature_of_a_part_without_mistakes() -> None:
     assert 0.3 < fit_temperature(logits, np.arange(57) % 3, "single_label") < 1
 
 
+def test_sharper_scores_need_more_evidence_than_softer_ones() -> None:
+    """The epoch was chosen on the same rows: on few of them being right too often tells little, on many all."""
+    few, many = drawn("single_label", 0.5, 30), drawn("single_label", 0.5, 4000)
+    assert 0.6 < fit_temperature(*few, "single_label") < 0.95
+    assert fit_temperature(*many, "single_label") == pytest.approx(0.5, rel=0.1)
+    softer = drawn("single_label", 2.0, 30)
+    assert fit_temperature(*softer, "single_label") > 1.5
+
+
 def test_record_of_decisions() -> None:
     """Read back as they were written; without any, the usual ones."""
     assert Decisions.from_record({"decisions": {"temperature": 2, "thresholds": [0.1, 0.2]}}) == Decisions(

@@ -16,7 +16,7 @@ from training.encoder import load_model, load_tokenizer
 from training.errors import EncoderError
 from training.prediction import predict_logits
 
-from .runs import CLEANING, train, write_rows
+from .runs import CLEANING, easy_rows, train, write_rows
 
 TEXTS = ("the train was late again", "everything went well today")
 
@@ -128,7 +128,7 @@ def test_teacher_of_another_encoder(trained: Path, encoder: Path, easy: Path, tm
     ("options", "expected"),
     [
         (["--split_seed", "1"], "trained on this data with another --split_seed, so it may know the test part"),
-        (["--cleaning", "nfkc"], "trained on this data with another --cleaning"),
+        (["--cleaning", "nfkc"], "was trained with another --cleaning; pass what training.json there has"),
         (["--student_layers", "2"], "--student_layers: expected 1 to 1"),
         (["--max_length", "48", "--student_layers", "1"], "--max_length: expected at most the teacher's 32, found 48"),
     ],
@@ -172,6 +172,32 @@ def test_start_that_may_know_the_test_part(
     assert train(trained, easy, tmp_path / "same", *options) == 0
     first, same = (json.loads((folder / "tokenizer.json").read_text()) for folder in (trained, tmp_path / "same"))
     assert same["normalizer"] == first["normalizer"]
+
+
+def test_start_that_saw_the_test_part_as_training_part(
+    encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a test file of its own it learned all of the rows from which a part would be cut now."""
+    rows = [row | {"text": f"and {row['text']}"} for row in easy_rows(4)]
+    options = ["--label_columns", "label", "--num_train_epochs", "1"]
+    test = ("--test_file", str(write_rows(tmp_path / "test.csv", rows)))
+    assert train(encoder, easy, tmp_path / "start", *options, *test) == 0
+    assert train(tmp_path / "start", easy, tmp_path / "other", *options) == 1
+    assert "was trained on this data with another set of files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_start_on_other_data(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: str) -> None:
+    """Its tokenizer goes on cleaning, so that has to be said; a record of another version says nothing."""
+    start = shutil.copytree(trained, tmp_path / "start")
+    record = json.loads((start / "training.json").read_text()) | {"schema_version": version}
+    (start / "training.json").write_text(json.dumps(record))
+    rows = [row | {"text": f"and {row['text']}"} for row in easy_rows(20)]
+    data, options = write_rows(tmp_path / "train.csv", rows), ["--label_columns", "label", "--num_train_epochs", "1"]
+    assert train(start, data, tmp_path / "none", *options) == 1
+    expected = {"1.0": "expected schema_version 2.x", "2.0": "was trained with another --cleaning; pass what"}
+    assert expected[version] in capsys.readouterr().err
+    assert train(start, data, tmp_path / "same", *options, *CLEANING) == (0 if version == "2.0" else 1)
 
 
 def test_teacher_of_other_labels(

@@ -81,8 +81,8 @@ def test_teacher_and_labels_share_the_loss(task: str, targets: torch.Tensor) -> 
 def test_options_reach_the_loss(tmp_path: Path) -> None:
     """Each option of the command line is where the loss looks for it; a teacher's only with a teacher."""
     targets = np.array([0] * 6 + [1] * 2)
-    part = Part(("t",) * 8, targets, np.arange(8))
-    data = LabelledData("single_label", ("a", "b"), "", part, part, part, {})
+    part = Part(("t",) * 8, targets, np.arange(8), ("t",) * 8)
+    data = LabelledData("single_label", ("a", "b"), "", (), part, part, part, {})
     options = [
         "--loss",
         "focal",

@@ -135,8 +135,8 @@ def test_baseline_that_wins_is_the_first_line(encoder: Path, tmp_path: Path) -> 
 
 def test_verdict_without_baselines() -> None:
     """Figures alone; with worse baselines it says so."""
-    part = Part(("a",), np.array([0]), np.array([0]))
-    data = LabelledData("single_label", ("a", "b"), "", part, part, part, {})
+    part = Part(("a",), np.array([0]), np.array([0]), ("a",))
+    data = LabelledData("single_label", ("a", "b"), "", (), part, part, part, {})
     figures = {"accuracy": 0.9, "macro_f1": 0.8}
     evaluation = Evaluation({"test": figures}, (), (), {}, None, {}, None, None, ())
     assert verdict(evaluation, {}, data) == "On 1 held-out rows: macro_f1 0.8000, accuracy 0.9000."
