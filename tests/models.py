@@ -71,7 +71,7 @@ def families(task: str = "single_label") -> dict[str, PreTrainedConfig]:
 def write_checkpoint(
     folder: Path, config: PreTrainedConfig, *, cleaning: tuple[str, ...] = (), biases: float = 0.0
 ) -> Path:
-    """Writes a checkpoint with random weights, as training would; the tokenizer pads with the config's id.
+    """Writes a checkpoint with random weights and no record; the tokenizer pads with the config's id.
 
     `biases` is the standard deviation of those that are zero before training, the head's aside.
     """
@@ -88,7 +88,6 @@ def write_checkpoint(
     tokenizer.save_pretrained(folder)
     name_tokenizer_class(folder / "tokenizer_config.json")
     _move_padding(folder / "tokenizer.json", config.pad_token_id)
-    (folder / "training.json").write_text(json.dumps({"max_length": MAX_LENGTH}), "utf-8")
     return folder
 
 

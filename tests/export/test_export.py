@@ -240,7 +240,7 @@ def test_damaged_configuration(
 ) -> None:
     """One line that names the file or field, whatever is wrong with it."""
     copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
-    content = json.loads((copy / name).read_text())
+    content = json.loads((copy / name).read_text()) if (copy / name).exists() else {}
     (copy / name).write_text(json.dumps(content | change))
     capsys.readouterr()
     assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1

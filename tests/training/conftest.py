@@ -12,9 +12,7 @@ from .runs import CLEANING, easy_rows, train, write_rows
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small random encoder to start from."""
-    folder = write_checkpoint(tmp_path_factory.mktemp("encoder") / "encoder", bert("single_label"))
-    (folder / "training.json").unlink()  # what is none of training's has none
-    return folder
+    return write_checkpoint(tmp_path_factory.mktemp("encoder") / "encoder", bert("single_label"))
 
 
 @pytest.fixture(scope="session")
