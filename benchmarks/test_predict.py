@@ -11,21 +11,24 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from export.__main__ import main as export
 from runtime import Classifier, load
-from training.arguments import DataArguments
+from training.arguments import DataArguments, EncoderArguments
 from training.data import load_data
 from training.encoder import load_model, load_tokenizer
 
-ARGUMENTS = DataArguments(dataset="wisconsin")
-TEXTS = load_data(ARGUMENTS).test.texts
+DATA = load_data(DataArguments(dataset="wisconsin"))
+TEXTS = DATA.test.texts
 
 
 @pytest.fixture(scope="session")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packaged encoder, exported."""
+    """The packaged encoder, exported as int8: shipped whatever its new head, which has learned nothing, decides."""
     folder = tmp_path_factory.mktemp("benchmark")
-    load_model(ARGUMENTS, load_data(ARGUMENTS)).save_pretrained(folder / "checkpoint")
-    load_tokenizer(ARGUMENTS).save_pretrained(folder / "checkpoint")
-    assert export([str(folder / "checkpoint"), str(folder / "artifact")]) == 0
+    encoder = EncoderArguments()
+    load_model(encoder, DATA.labels, DATA.task).model.save_pretrained(folder / "checkpoint")
+    load_tokenizer(encoder).save_pretrained(folder / "checkpoint")
+    (folder / "texts.txt").write_text("\n".join(DATA.train.texts), "utf-8")
+    calibration = ["--calibration", str(folder / "texts.txt"), "--calibration-texts", "64", "--min-agreement", "0"]
+    assert export([str(folder / "checkpoint"), str(folder / "artifact"), "--variants", "int8", *calibration]) == 0
     return folder / "artifact"
 
 
