@@ -121,7 +121,7 @@ def _litmus(
         objective=Objective(data.task),
         model=model,
         args=training,
-        train_dataset=tokenized(data.train, tokenizer, model)[0].select(rows),
+        train_dataset=tokenized(data.train, "train", tokenizer, model)[0].select(rows),
         data_collator=DataCollatorWithPadding(tokenizer),
         processing_class=tokenizer,
     )

@@ -1,12 +1,12 @@
 """The texts an export goes by: some to calibrate on, some to choose on, and some to judge on that nothing else sees.
 
-They are found again where training found them, from the checkpoint's `training.json`. Split, metrics and decisions are
-all that export takes from `training`, because they must be the very same.
+They are found again where training found them, from the checkpoint's `training.json`. Split, cleaning, metrics
+and decisions are all that export takes from `training`, because they must be the very same.
 """
 
 import itertools
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from runtime.errors import TextError
 from runtime.tokenizer import Encoded, Tokenizer
+from training.cleaning import cleaned
 from training.errors import DataError
 from training.record import RECORD, training_data
 
@@ -61,7 +62,7 @@ def gather(source: Source, tokenizer: Tokenizer, file: Path | None, count: int) 
         source: Its record says which data set it was trained on, and how that was split.
         tokenizer: The runtime's, of this source.
         file: Calibration texts, one per line, UTF-8; None for the training part. A text that comes again is taken once,
-            one that is held out not at all. Without a record, those beyond `count` serve to compare.
+            one that is, cleaned, a held-out one not at all. Without a record, those beyond `count` serve to compare.
         count: How many texts to calibrate on.
 
     Raises:
@@ -73,7 +74,7 @@ def gather(source: Source, tokenizer: Tokenizer, file: Path | None, count: int) 
                 f"{source.folder} has no record of its training data, and int8 and fp16 need texts: pass "
                 "--calibration FILE with one text per line, or --variants fp32"
             )
-        texts = _from_file(file, tokenizer, (), None)
+        texts = _encode_lines(file, tokenizer, _lines(file))
         if len(texts) < 2:
             raise ExportError(f"{file}: expected two different texts or more, one per line; found {len(texts)}")
         count = min(count, len(texts) // 2)
@@ -91,7 +92,13 @@ def gather(source: Source, tokenizer: Tokenizer, file: Path | None, count: int) 
         count = min(count, len(data.train.texts))
         texts = _encode(tokenizer, random.Random(SEED).sample(data.train.texts, count))  # noqa: S311 - no secret
     else:
-        texts = _from_file(file, tokenizer, {*data.validation.texts, *data.test.texts}, count)
+        lines, seen = _lines(file), {*data.validation.keys, *data.test.keys}
+        keys = cleaned(tuple(lines), source.record["data_arguments"]["cleaning"], str(file), lines.values())
+        fresh = (line for line, key in zip(lines.items(), keys, strict=True) if key not in seen)
+        try:
+            texts = _encode_lines(file, tokenizer, dict(itertools.islice(fresh, count)))
+        except DataError as error:
+            raise ExportError(str(error)) from error
         if not texts:
             raise ExportError(f"{file}: expected texts to calibrate on, one per line; found none but held-out ones")
     return Evidence(
@@ -102,8 +109,8 @@ def gather(source: Source, tokenizer: Tokenizer, file: Path | None, count: int) 
     )
 
 
-def _from_file(file: Path, tokenizer: Tokenizer, held_out: Collection[str], count: int | None) -> tuple[Encoded, ...]:
-    """Reads the first `count` texts of a file, each once, without those held out."""
+def _lines(file: Path) -> dict[str, int]:
+    """Reads the texts of a file, each once, and the numbers of their lines."""
     try:
         content = file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -112,13 +119,16 @@ def _from_file(file: Path, tokenizer: Tokenizer, held_out: Collection[str], coun
         raise ExportError(f"cannot read {file}: {error.strerror}") from error
     numbers: dict[str, int] = {}
     for number, line in enumerate(content.split("\n"), start=1):
-        if line.strip() and line not in held_out:
+        if line.strip():
             numbers.setdefault(line, number)
-    texts = dict(itertools.islice(numbers.items(), count))
+    return numbers
+
+
+def _encode_lines(file: Path, tokenizer: Tokenizer, lines: dict[str, int]) -> tuple[Encoded, ...]:
     try:
-        return tuple(tokenizer.encode_many(list(texts)))
+        return tuple(tokenizer.encode_many(list(lines)))
     except TextError as error:
-        raise ExportError(f"{file}: line {list(texts.values())[error.position]}: {error.reason}") from error
+        raise ExportError(f"{file}: line {list(lines.values())[error.position]}: {error.reason}") from error
 
 
 def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Encoded, ...]:

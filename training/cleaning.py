@@ -4,8 +4,9 @@ So the same text gives the same token ids in training, in the runtime and in any
 no service needs a copy of a cleaning function.
 """
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tokenizers import Regex, Tokenizer
@@ -34,29 +35,29 @@ def normalizer(steps: Sequence[str]) -> Normalizer:
     return NormalizerSequence([part for step in steps for part in _normalizers(step)])
 
 
-def cleaned(texts: Sequence[str], steps: Sequence[str], name: str) -> list[str]:
+def cleaned(texts: Sequence[str], steps: Sequence[str], name: str, rows: Iterable[int] | None = None) -> Iterator[str]:
     """Cleans texts, in lower case and with single spaces: those that a model can hardly tell apart become the same.
 
     Args:
         texts: As they stand in the file.
         steps: As for `normalizer`.
         name: The file's, for messages.
+        rows: Their numbers in it, for messages; counted from 1 if None.
 
     Raises:
         DataError: As for `normalizer`; or a step fails on a text, or leaves nothing of it.
     """
     clean = NormalizerSequence([normalizer(steps), Lowercase()])
-    found = []
-    for row, text in enumerate(texts, start=1):
+    for row, text in zip(rows or itertools.count(1), texts, strict=False):
         try:
-            found.append(" ".join(clean.normalize_str(text).split()).casefold())
+            key = " ".join(clean.normalize_str(text).split()).casefold()
         except BaseException as error:
             if not failed(error):
                 raise
             raise DataError(f"{name}: row {row}: a step of --cleaning fails on its text; simplify the step") from error
-        if not found[-1]:
+        if not key:
             raise DataError(f"{name}: row {row}: --cleaning leaves nothing of its text; remove the row, or the step")
-    return found
+        yield key
 
 
 def add_cleaning(tokenizer: Tokenizer, steps: Sequence[str]) -> None:

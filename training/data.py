@@ -108,8 +108,8 @@ def load_data(arguments: DataArguments) -> LabelledData:
                 f"{table.name} has lists of labels; expected one label per row, as {tables['train'].name} has"
             )
         texts = _texts(table, arguments.text_columns)
-        keys = cleaned(texts, arguments.cleaning, table.name)
-        parts[name] = Part(texts, encode(sets, labels, task, table.name), np.arange(len(texts)), tuple(keys))
+        keys = tuple(cleaned(texts, arguments.cleaning, table.name))
+        parts[name] = Part(texts, encode(sets, labels, task, table.name), np.arange(len(texts)), keys)
     files = tuple(table.sha256 for table in tables.values())
     hashes = [f"{name} {table.sha256}" for name, table in tables.items()] + names_sha256
     several = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
@@ -155,8 +155,8 @@ def _embedded(arguments: DataArguments) -> LabelledData:
         raise DataError("pass --dataset or files, not both")
     cases = wisconsin.cases()
     sha256 = hashlib.sha256("\n".join(cases.reports).encode()).hexdigest()
-    keys = cleaned(cases.reports, arguments.cleaning, arguments.dataset)
-    whole = Part(cases.reports, cases.targets, np.arange(len(cases.reports)), tuple(keys))
+    keys = tuple(cleaned(cases.reports, arguments.cleaning, arguments.dataset))
+    whole = Part(cases.reports, cases.targets, np.arange(len(cases.reports)), keys)
     return _split({"train": whole}, "single_label", cases.labels, (sha256, (sha256,)), arguments)
 
 

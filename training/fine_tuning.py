@@ -26,7 +26,7 @@ from .arguments import Arguments, FineTuningArguments
 from .data import LabelledData, Part
 from .decisions import Decisions, best_threshold, decide
 from .distillation import Teacher, load_teacher, start
-from .errors import TrainingError
+from .errors import DataError, TrainingError
 from .folder import last_state
 from .head_start import warm_up_head
 from .labels import Task
@@ -98,6 +98,7 @@ def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned | None:
         What came of it; None in all processes but the first, if there are several.
 
     Raises:
+        DataError: A text has no tokens.
         EncoderError: The encoder or the teacher cannot be used.
         TrainingError: An argument is not usable, or the training diverged.
     """
@@ -109,12 +110,12 @@ def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned | None:
         teacher.model.to(training.device)
     encoder, tokenizer = start(arguments.encoder, data, arguments.data, teacher)
     encoder.model.to(training.device)
+    datasets, cut = {}, {}
+    for name, part in data.parts.items():
+        datasets[name], cut[name] = tokenized(part, name, tokenizer, encoder.model)
     state = last_state(training)
     if arguments.method.head_start and encoder.new_head and state is None:
         warm_up_head(encoder.model, tokenizer, data.train, data.task, seed=training.seed, bf16=training.bf16)
-    datasets, cut = {}, {}
-    for name, part in data.parts.items():
-        datasets[name], cut[name] = tokenized(part, tokenizer, encoder.model)
     if teacher is not None:
         soft = predict_logits(teacher.model, teacher.tokenizer, data.train.texts, bf16=training.bf16)
         datasets["train"] = datasets["train"].add_column(TEACHER_LOGITS, list(soft))
@@ -235,13 +236,22 @@ def _metric(asked: str | None, task: Task) -> str:
     return asked
 
 
-def tokenized(part: Part, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> tuple[Dataset, int]:
+def tokenized(part: Part, name: str, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> tuple[Dataset, int]:
     """Tokenizes a part once, in memory, without padding: texts do not go to a cache on disk.
 
     Returns:
         The columns that the model reads, and how many texts were cut.
+
+    Raises:
+        DataError: A text has no tokens, such as one of nothing but characters without a width.
     """
     encoded = tokenizer(beginnings(tokenizer, part.texts), truncation=True)
+    special = tokenizer.num_special_tokens_to_add()
+    for row, encoding in zip(part.rows, encoded.encodings, strict=True):
+        if len(encoding) <= special:
+            raise DataError(
+                f"row {row + 1} of the file of the {name} part has a text without visible characters; remove it"
+            )
     known = inspect.signature(model.forward).parameters
     columns = {name: column for name, column in encoded.items() if name in known}
     cut = sum(bool(encoding.overflowing) for encoding in encoded.encodings)

@@ -66,15 +66,25 @@ def check_start(option: str, checkpoint: str, data: LabelledData, arguments: Dat
     if not (Path(checkpoint) / RECORD).is_file():
         return
     record = read_record(checkpoint)
-    now, before = without_paths(asdict(arguments)), without_paths(asdict(DataArguments(**record["data_arguments"])))
+    now, before = _reading(arguments), _reading(DataArguments(**record["data_arguments"]))
     if now["cleaning"] != before["cleaning"]:  # its tokenizer goes on cleaning, and duplicates have to be found so
         raise DataError(f"{option} {checkpoint} was trained with another --cleaning; pass what {RECORD} there has")
     if set(record["data"]["files"]) & set(data.files) and (now != before or record["data"]["sha256"] != data.sha256):
-        names = ", ".join(f"--{name}" for name in now if now[name] != before[name]) or "set of files"
+        names = ", ".join(f"--{name}" for name in now if now[name] != before.get(name, now[name])) or "set of files"
         raise DataError(
             f"{option} {checkpoint} was trained on this data with another {names}, so it may know the test part; pass "
             f"what {RECORD} there has"
         )
+
+
+def _reading(arguments: DataArguments) -> dict[str, Any]:
+    """Returns what rows and split depend on: parts that come as files are not cut."""
+    chosen = without_paths(asdict(arguments))
+    given = {"test_size": arguments.test_file, "validation_size": arguments.validation_file}
+    unused = [name for name, file in given.items() if file is not None]
+    for name in [*unused, "split_seed"] if len(unused) == len(given) else unused:
+        del chosen[name]
+    return chosen
 
 
 def training_data(checkpoint: str) -> LabelledData:

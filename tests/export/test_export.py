@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -414,7 +415,8 @@ def test_terminated_export_leaves_nothing(checkpoint: Path, tmp_path: Path) -> N
             assert process.poll() is None
             time.sleep(0.01)
         process.terminate()
-        assert process.wait(60) == 130
+        # Either is 130 to a shell: after an interrupt inside exec("...") Python turns any status into the signal
+        assert process.wait(60) in (130, -signal.SIGINT)
     assert list(tmp_path.iterdir()) == []
 
 

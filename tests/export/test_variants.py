@@ -179,7 +179,8 @@ def test_calibration_file_beside_a_record(trained: Path, tmp_path: Path) -> None
     source = open_checkpoint(str(trained))
     tokenizer = command._tokenizer(source)
     data, file = training_data(str(trained)), tmp_path / "texts.txt"
-    file.write_text("\n".join([*data.test.texts, *data.validation.texts, "of our own", *data.train.texts]))
+    shouted = [text.upper() for text in data.test.texts]
+    file.write_text("\n".join([*data.test.texts, *shouted, *data.validation.texts, "of our own", *data.train.texts]))
     found = gather(source, tokenizer, file, 4)
     expected = tokenizer.encode_many(["of our own", *data.train.texts[:3]])
     assert [text.ids.tolist() for text in found.calibration] == [text.ids.tolist() for text in expected]

@@ -186,6 +186,21 @@ def test_start_that_saw_the_test_part_as_training_part(
     assert "was trained on this data with another set of files" in capsys.readouterr().err
 
 
+def test_start_whose_parts_came_as_files(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is cut, so how to cut does not matter; while the validation part is cut, it does."""
+    options = ["--label_columns", "label", "--num_train_epochs", "1"]
+    part = {
+        name: write_rows(tmp_path / f"{name}.csv", [row | {"text": f"{name} {row['text']}"} for row in easy_rows(8)])
+        for name in ("train", "validation", "test")
+    }
+    test = ["--test_file", str(part["test"])]
+    for folder, files in (("all", [*test, "--validation_file", str(part["validation"])]), ("some", test)):
+        assert train(encoder, part["train"], tmp_path / folder, *options, *files) == 0
+        again = [*options, *files, "--split_seed", "1", "--test_size", "0.3"]
+        assert train(tmp_path / folder, part["train"], tmp_path / f"{folder}2", *again) == (folder == "some")
+    assert "on this data with another --split_seed, so it may know" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_start_on_other_data(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: str) -> None:
     """Its tokenizer goes on cleaning, so that has to be said; a record of another version says nothing."""

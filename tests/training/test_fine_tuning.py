@@ -27,7 +27,7 @@ from training.fine_tuning import _metric
 from training.metrics import METRICS, quality
 from training.prediction import predict_logits
 
-from .runs import WORDS, command, train, write_rows
+from .runs import WORDS, command, easy_rows, train, write_rows
 
 LABELS = ("benign", "malignant")
 
@@ -340,3 +340,18 @@ def test_diverged_training_is_an_error(encoder: Path, tmp_path: Path, capsys: py
     assert train(encoder, data, tmp_path / "out", "--label_columns", "label", "--learning_rate", "1e30") == 1
     assert "the training diverged" in capsys.readouterr().err
     assert not (tmp_path / "out/training.json").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--test_file",)])
+def test_invisible_text(
+    encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    """Characters without a width are not white space, and the encoder drops them: the runtime would refuse the text."""
+    rows = [*easy_rows(20)[:57], {"text": "\u200b\u200d\u2060", "label": "fine"}]
+    data = write_rows(tmp_path / "rows.csv", rows)
+    good = write_rows(tmp_path / "good.csv", [row | {"text": f"and {row['text']}"} for row in easy_rows(20)])
+    train_file, parts = (good, [options[0], str(data)]) if options else (data, [])
+    assert train(encoder, train_file, tmp_path / "out", "--label_columns", "label", *parts) == 1
+    expected = f"error: row 58 of the file of the {'test' if options else ''}"
+    assert expected in (error := capsys.readouterr().err)
+    assert "part has a text without visible characters; remove it" in error
