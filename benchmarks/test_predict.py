@@ -35,7 +35,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def classifier(artifact: Path) -> Classifier:
     """The exported encoder, loaded."""
-    return load(artifact, provider="cpu")
+    return load(artifact, provider="cpu", variant="int8")
 
 
 def test_load(benchmark: BenchmarkFixture, artifact: Path) -> None:

@@ -6,7 +6,7 @@ and decisions are all that export takes from `training`, because they must be th
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from runtime.errors import TextError
 from runtime.tokenizer import Encoded, Tokenizer
-from training.cleaning import cleaned
+from training.arguments import DataArguments
+from training.cleaning import comparable
 from training.errors import DataError
 from training.record import RECORD, training_data
 
@@ -92,13 +93,9 @@ def gather(source: Source, tokenizer: Tokenizer, file: Path | None, count: int) 
         count = min(count, len(data.train.texts))
         texts = _encode(tokenizer, random.Random(SEED).sample(data.train.texts, count))  # noqa: S311 - no secret
     else:
-        lines, seen = _lines(file), {*data.validation.keys, *data.test.keys}
-        keys = cleaned(tuple(lines), source.record["data_arguments"]["cleaning"], str(file), lines.values())
-        fresh = (line for line, key in zip(lines.items(), keys, strict=True) if key not in seen)
-        try:
-            texts = _encode_lines(file, tokenizer, dict(itertools.islice(fresh, count)))
-        except DataError as error:
-            raise ExportError(str(error)) from error
+        key = comparable(DataArguments(**source.record["data_arguments"]).cleaning)
+        fresh = _fresh(file, key, {*data.validation.keys, *data.test.keys})
+        texts = _encode_lines(file, tokenizer, dict(itertools.islice(fresh, count)))
         if not texts:
             raise ExportError(f"{file}: expected texts to calibrate on, one per line; found none but held-out ones")
     return Evidence(
@@ -122,6 +119,16 @@ def _lines(file: Path) -> dict[str, int]:
         if line.strip():
             numbers.setdefault(line, number)
     return numbers
+
+
+def _fresh(file: Path, key: Callable[[str], str], seen: Collection[str]) -> Iterator[tuple[str, int]]:
+    """Leaves out the texts whose key was seen."""
+    for line, number in _lines(file).items():
+        try:
+            if key(line) not in seen:
+                yield line, number
+        except DataError as error:
+            raise ExportError(f"{file}: line {number}: training's cleaning fails on it; leave it out") from error
 
 
 def _encode_lines(file: Path, tokenizer: Tokenizer, lines: dict[str, int]) -> tuple[Encoded, ...]:

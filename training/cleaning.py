@@ -4,9 +4,8 @@ So the same text gives the same token ids in training, in the runtime and in any
 no service needs a copy of a cleaning function.
 """
 
-import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tokenizers import Regex, Tokenizer
@@ -35,29 +34,50 @@ def normalizer(steps: Sequence[str]) -> Normalizer:
     return NormalizerSequence([part for step in steps for part in _normalizers(step)])
 
 
-def cleaned(texts: Sequence[str], steps: Sequence[str], name: str, rows: Iterable[int] | None = None) -> Iterator[str]:
-    """Cleans texts, in lower case and with single spaces: those that a model can hardly tell apart become the same.
+def comparable(steps: Sequence[str]) -> Callable[[str], str]:
+    """Returns what makes texts the same that a model can hardly tell apart: cleaned, in lower case, single spaces.
+
+    Of a text that is all cleaned away it leaves the empty one. It raises DataError if a step fails on the text.
+
+    Args:
+        steps: As for `normalizer`.
+
+    Raises:
+        DataError: As for `normalizer`.
+    """
+    clean = NormalizerSequence([normalizer(steps), Lowercase()])
+
+    def key(text: str) -> str:
+        try:
+            return " ".join(clean.normalize_str(text).split()).casefold()
+        except BaseException as error:
+            if not failed(error):
+                raise
+            raise DataError("a step of --cleaning fails on its text; simplify the step") from error
+
+    return key
+
+
+def cleaned(texts: Sequence[str], steps: Sequence[str], name: str) -> list[str]:
+    """Returns texts as `comparable` gives them.
 
     Args:
         texts: As they stand in the file.
         steps: As for `normalizer`.
         name: The file's, for messages.
-        rows: Their numbers in it, for messages; counted from 1 if None.
 
     Raises:
         DataError: As for `normalizer`; or a step fails on a text, or leaves nothing of it.
     """
-    clean = NormalizerSequence([normalizer(steps), Lowercase()])
-    for row, text in zip(rows or itertools.count(1), texts, strict=False):
+    key, found = comparable(steps), []
+    for row, text in enumerate(texts, start=1):
         try:
-            key = " ".join(clean.normalize_str(text).split()).casefold()
-        except BaseException as error:
-            if not failed(error):
-                raise
-            raise DataError(f"{name}: row {row}: a step of --cleaning fails on its text; simplify the step") from error
-        if not key:
+            found.append(key(text))
+        except DataError as error:
+            raise DataError(f"{name}: row {row}: {error}") from error
+        if not found[-1]:
             raise DataError(f"{name}: row {row}: --cleaning leaves nothing of its text; remove the row, or the step")
-        yield key
+    return found
 
 
 def add_cleaning(tokenizer: Tokenizer, steps: Sequence[str]) -> None:

@@ -72,11 +72,9 @@ def load_tokenizer(arguments: EncoderArguments, cleaning: Sequence[str] = ()) ->
     `BertTokenizer` from its vocabulary and drops every other normalizer that tokenizer.json has.
 
     Raises:
-        EncoderError: There is none, it is no fast tokenizer, or it has no padding token.
+        EncoderError: There is none, it is no fast tokenizer, it has no padding token, or no text fits `max_length`.
         TrainingError: A cleaning step is wrong.
     """
-    if arguments.max_length < MIN_LENGTH:
-        raise EncoderError(f"--max_length: expected {MIN_LENGTH} or more, found {arguments.max_length}")
     source = resolve(arguments.model_name_or_path)
     try:
         published = AutoTokenizer.from_pretrained(
@@ -93,6 +91,9 @@ def load_tokenizer(arguments: EncoderArguments, cleaning: Sequence[str] = ()) ->
             f"{arguments.model_name_or_path} has no padding token, so it cannot be batched; choose another"
         )
     backend = published.backend_tokenizer
+    least = max(MIN_LENGTH, backend.num_special_tokens_to_add(False) + 1)
+    if arguments.max_length < least:
+        raise EncoderError(f"--max_length: expected {least} or more, found {arguments.max_length}")
     backend.no_padding()
     backend.no_truncation()
     add_cleaning(backend, cleaning)

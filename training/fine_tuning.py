@@ -247,11 +247,12 @@ def tokenized(part: Part, name: str, tokenizer: PreTrainedTokenizerFast, model: 
     """
     encoded = tokenizer(beginnings(tokenizer, part.texts), truncation=True)
     special = tokenizer.num_special_tokens_to_add()
-    for row, encoding in zip(part.rows, encoded.encodings, strict=True):
-        if len(encoding) <= special:
-            raise DataError(
-                f"row {row + 1} of the file of the {name} part has a text without visible characters; remove it"
-            )
+    empty = [row for row, encoding in zip(part.rows, encoded.encodings, strict=True) if len(encoding) <= special]
+    if empty:
+        raise DataError(
+            f"{len(empty)} texts of the {name} part have no character that the encoder reads, the first is row "
+            f"{min(empty) + 1} of its file; remove them"
+        )
     known = inspect.signature(model.forward).parameters
     columns = {name: column for name, column in encoded.items() if name in known}
     cut = sum(bool(encoding.overflowing) for encoding in encoded.encodings)

@@ -69,11 +69,13 @@ def check_start(option: str, checkpoint: str, data: LabelledData, arguments: Dat
     now, before = _reading(arguments), _reading(DataArguments(**record["data_arguments"]))
     if now["cleaning"] != before["cleaning"]:  # its tokenizer goes on cleaning, and duplicates have to be found so
         raise DataError(f"{option} {checkpoint} was trained with another --cleaning; pass what {RECORD} there has")
-    if set(record["data"]["files"]) & set(data.files) and (now != before or record["data"]["sha256"] != data.sha256):
-        names = ", ".join(f"--{name}" for name in now if now[name] != before.get(name, now[name])) or "set of files"
+    others = [f"--{name}" for name in now if now[name] != before.get(name, now[name])]
+    if record["data"]["sha256"] != data.sha256:
+        others.append("set of files")
+    if set(record["data"]["files"]) & set(data.files) and others:
         raise DataError(
-            f"{option} {checkpoint} was trained on this data with another {names}, so it may know the test part; pass "
-            f"what {RECORD} there has"
+            f"{option} {checkpoint} was trained on this data with another {', another '.join(others)}, so it may know "
+            f"the test part; pass what {RECORD} there has"
         )
 
 

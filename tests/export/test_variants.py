@@ -20,13 +20,15 @@ from training.__main__ import main as train
 from training.errors import DataError
 from training.record import training_data
 
+CLEANING = ("--cleaning", r"drop:(?i)\bdoctor:", "drop:(a+)+b$")  # the last one gives up on sixty
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint trained for two epochs on the embedded data set with a small encoder."""
     folder = tmp_path_factory.mktemp("trained")
     encoder = write_checkpoint(folder / "encoder", bert("single_label"))
-    data = ["--dataset", "wisconsin", "--model_name_or_path", str(encoder), "--max_length", "48"]
+    data = ["--dataset", "wisconsin", "--model_name_or_path", str(encoder), "--max_length", "48", *CLEANING]
     options = ["--num_train_epochs", "2", "--disable_tqdm", "true", "--learning_rate", "1e-2"]
     assert train([*data, *options, "--output_dir", str(folder / "checkpoint")]) == 0
     return folder / "checkpoint"
@@ -179,11 +181,25 @@ def test_calibration_file_beside_a_record(trained: Path, tmp_path: Path) -> None
     source = open_checkpoint(str(trained))
     tokenizer = command._tokenizer(source)
     data, file = training_data(str(trained)), tmp_path / "texts.txt"
-    shouted = [text.upper() for text in data.test.texts]
-    file.write_text("\n".join([*data.test.texts, *shouted, *data.validation.texts, "of our own", *data.train.texts]))
+    shouted = [f"DOCTOR: {text.upper()}" for text in data.test.texts]
+    rows = [*data.test.texts, *shouted, *data.validation.texts, "of our own", *data.train.texts]
+    file.write_text("\n".join(rows), "utf-8-sig")
     found = gather(source, tokenizer, file, 4)
     expected = tokenizer.encode_many(["of our own", *data.train.texts[:3]])
     assert [text.ids.tolist() for text in found.calibration] == [text.ids.tolist() for text in expected]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("Doctor:", "it is empty or has no visible character"), ("a" * 60 + "c", "training's cleaning fails on it")],
+)
+def test_calibration_line_that_cleaning_does_not_take(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, expected: str
+) -> None:
+    """The file and its line, as for any other text."""
+    (tmp_path / "texts.txt").write_text(f"one\n\n{line}\n")
+    assert main([str(trained), str(tmp_path / "artifact"), "--calibration", str(tmp_path / "texts.txt")]) == 1
+    assert f"texts.txt: line 3: {expected}" in capsys.readouterr().err
 
 
 def test_empty_calibration_file_beside_a_record(

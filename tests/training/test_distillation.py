@@ -186,6 +186,20 @@ def test_start_that_saw_the_test_part_as_training_part(
     assert "was trained on this data with another set of files" in capsys.readouterr().err
 
 
+def test_start_that_learned_from_the_test_file(
+    encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same files and arguments, but training and test part have changed places."""
+    other = write_rows(tmp_path / "other.csv", [row | {"text": f"and {row['text']}"} for row in easy_rows(20)])
+    options = ["--label_columns", "label", "--num_train_epochs", "1"]
+    assert train(encoder, easy, tmp_path / "start", *options, "--test_file", str(other)) == 0
+    options += ["--test_file", str(easy), "--split_seed", "1"]
+    assert train(tmp_path / "start", other, tmp_path / "out", *options[:-2]) == 1
+    assert "on this data with another set of files, so" in capsys.readouterr().err
+    assert train(tmp_path / "start", other, tmp_path / "out", *options) == 1
+    assert "on this data with another --split_seed, another set of files, so" in capsys.readouterr().err
+
+
 def test_start_whose_parts_came_as_files(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is cut, so how to cut does not matter; while the validation part is cut, it does."""
     options = ["--label_columns", "label", "--num_train_epochs", "1"]

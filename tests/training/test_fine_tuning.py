@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from export.__main__ import main as export
@@ -27,7 +29,7 @@ from training.fine_tuning import _metric
 from training.metrics import METRICS, quality
 from training.prediction import predict_logits
 
-from .runs import WORDS, command, easy_rows, train, write_rows
+from .runs import CLEANING, WORDS, command, easy_rows, train, write_rows
 
 LABELS = ("benign", "malignant")
 
@@ -333,6 +335,17 @@ def test_length_without_room_for_a_token(encoder: Path) -> None:
         load_tokenizer(EncoderArguments(model_name_or_path=str(encoder), max_length=2))
 
 
+def test_length_without_room_for_a_third_special_token(encoder: Path, tmp_path: Path) -> None:
+    """Else every text would be empty."""
+    copy = Path(shutil.copytree(encoder, tmp_path / "encoder"))
+    tokenizer = Tokenizer.from_file(str(copy / "tokenizer.json"))
+    ids = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP] [SEP]", special_tokens=ids)
+    tokenizer.save(str(copy / "tokenizer.json"))
+    with pytest.raises(EncoderError, match="--max_length: expected 4 or more, found 3"):
+        load_tokenizer(EncoderArguments(model_name_or_path=str(copy), max_length=3))
+
+
 def test_diverged_training_is_an_error(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A model of NaN is not a success."""
     rows = [{"text": f"{text} {index}", "label": label} for index in range(20) for label, text in WORDS.items()]
@@ -342,16 +355,25 @@ def test_diverged_training_is_an_error(encoder: Path, tmp_path: Path, capsys: py
     assert not (tmp_path / "out/training.json").exists()
 
 
-@pytest.mark.parametrize("options", [(), ("--test_file",)])
-def test_invisible_text(
-    encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
-) -> None:
-    """Characters without a width are not white space, and the encoder drops them: the runtime would refuse the text."""
-    rows = [*easy_rows(20)[:57], {"text": "\u200b\u200d\u2060", "label": "fine"}]
-    data = write_rows(tmp_path / "rows.csv", rows)
-    good = write_rows(tmp_path / "good.csv", [row | {"text": f"and {row['text']}"} for row in easy_rows(20)])
-    train_file, parts = (good, [options[0], str(data)]) if options else (data, [])
-    assert train(encoder, train_file, tmp_path / "out", "--label_columns", "label", *parts) == 1
-    expected = f"error: row 58 of the file of the {'test' if options else ''}"
-    assert expected in (error := capsys.readouterr().err)
-    assert "part has a text without visible characters; remove it" in error
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_invisible_texts(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str) -> None:
+    """Characters without a width are not white space, and the encoder drops them: the runtime would refuse the texts.
+
+    One token is enough.
+    """
+    invisible = [{"text": "Doctor:" * (n % 2) + "\u200b" * n, "label": "fine"} for n in range(1, 19)]
+    rows = [*easy_rows(20)[:56], {"text": "?", "label": "fine"}, *invisible]
+    good = [row | {"text": f"and {row['text']}"} for row in easy_rows(20)]
+    files = {
+        name: str(write_rows(tmp_path / f"{name}.csv", rows if name == part else good)) for name in ("train", "test")
+    }
+    options = ["--label_columns", "label", "--test_file", files["test"], *CLEANING]
+    assert train(encoder, Path(files["train"]), tmp_path / "out", *options) == 1
+    columns: dict[str, Any] = {"text_columns": ["text"], "label_columns": ["label"]}
+    data = load_data(DataArguments(train_file=files["train"], test_file=files["test"], **columns))
+    found = [row + 1 for row in data.parts[part].rows if row > 56]
+    assert len(found) > 9
+    assert (
+        f"error: {len(found)} texts of the {part} part have no character that the encoder reads, the first is row "
+        f"{min(found)} of its file; remove them"
+    ) in capsys.readouterr().err
