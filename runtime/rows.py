@@ -78,8 +78,7 @@ def writer(
 
 def printable(text: str) -> str:
     """Replaces what a terminal might obey, or break a line at."""
-    shown = (character.isprintable() or character in JOINERS for character in text)
-    return "".join(character if kept else "\N{MIDDLE DOT}" for character, kept in zip(text, shown, strict=True))
+    return "".join(one if one.isprintable() or one in JOINERS else "\N{MIDDLE DOT}" for one in text)
 
 
 def _rounded(scores: Mapping[str, float]) -> dict[str, float]:

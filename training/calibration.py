@@ -43,7 +43,8 @@ def fit_temperature(logits: Floats, targets: Targets, task: Task) -> float:
 
     Its logarithm is normal around 0 to begin with, above it with a deviation of 1, which weighs next to nothing beside
     a hundred rows. Below, scores become surer than the model's, and that is believed less: the epoch was chosen on the
-    same rows, so the model is right there more often than elsewhere (measured in docs/experiments.md).
+    same rows, so the model is right there more often than elsewhere (measured in docs/experiments.md). The labels of a
+    row are no independent evidence: all together they weigh as much as one.
 
     Args:
         logits: (rows, labels) float32 of rows that the model was not fitted on.

@@ -53,7 +53,7 @@ def load_teacher(arguments: Arguments, data: LabelledData) -> Teacher:
     if record["data"]["sha256"] != data.sha256:
         raise EncoderError(f"--teacher {checkpoint} was trained on other data; {RECORD} there has its arguments")
     check_start("--teacher", checkpoint, data, arguments.data)
-    own = replace(encoder, model_name_or_path=checkpoint, max_length=max_length, attention_dropout=None)
+    own = replace(encoder, model_name_or_path=checkpoint, max_length=max_length)
     teacher = load_model(own, data.labels, data.task)
     if teacher.new_head:
         raise EncoderError(
@@ -103,19 +103,16 @@ def start(
 
     Raises:
         EncoderError: It cannot be loaded, or not made.
-        DataError: It is a checkpoint of this data with another split.
-        TrainingError: A cleaning step is wrong.
+        DataError: It is a checkpoint that `check_start` refuses, or a cleaning step is wrong.
     """
     if teacher is None or arguments.student_layers is None:
         check_start("--model_name_or_path", arguments.model_name_or_path, data, data_arguments)
         tokenizer = load_tokenizer(arguments, data_arguments.cleaning)
         return load_model(arguments, data.labels, data.task), tokenizer
-    tokenizer = copy.deepcopy(teacher.tokenizer)
-    if arguments.max_length > tokenizer.model_max_length:
-        raise EncoderError(
-            f"--max_length: expected at most the teacher's {tokenizer.model_max_length}, found {arguments.max_length}"
-        )
-    tokenizer.model_max_length = arguments.max_length
+    tokenizer = load_tokenizer(replace(arguments, model_name_or_path=str(arguments.teacher)))
+    limit = teacher.tokenizer.model_max_length
+    if arguments.max_length > limit:
+        raise EncoderError(f"--max_length: expected at most the teacher's {limit}, found {arguments.max_length}")
     student = student_of(
         teacher,
         arguments.student_layers,

@@ -73,7 +73,7 @@ def load_tokenizer(arguments: EncoderArguments, cleaning: Sequence[str] = ()) ->
 
     Raises:
         EncoderError: There is none, it is no fast tokenizer, it has no padding token, or no text fits `max_length`.
-        TrainingError: A cleaning step is wrong.
+        DataError: A cleaning step is wrong.
     """
     source = resolve(arguments.model_name_or_path)
     try:

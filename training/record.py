@@ -27,7 +27,7 @@ def read_record(checkpoint: str) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text("utf-8"))
         check_schema(record, checkpoint)
-        DataArguments(**record["data_arguments"])
+        record["data_arguments"] = asdict(DataArguments(**record["data_arguments"]))
         record["data"]["sha256"], set(record["data"]["files"])
     except DataError:
         raise
@@ -81,12 +81,9 @@ def check_start(option: str, checkpoint: str, data: LabelledData, arguments: Dat
 
 def _reading(arguments: DataArguments) -> dict[str, Any]:
     """Returns what rows and split depend on: parts that come as files are not cut."""
-    chosen = without_paths(asdict(arguments))
-    given = {"test_size": arguments.test_file, "validation_size": arguments.validation_file}
-    unused = [name for name, file in given.items() if file is not None]
-    for name in [*unused, "split_seed"] if len(unused) == len(given) else unused:
-        del chosen[name]
-    return chosen
+    test, validation = arguments.test_file is not None, arguments.validation_file is not None
+    unused = {"test_size": test, "validation_size": validation, "split_seed": test and validation}
+    return {name: value for name, value in without_paths(asdict(arguments)).items() if not unused.get(name)}
 
 
 def training_data(checkpoint: str) -> LabelledData:

@@ -17,11 +17,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 @pytest.fixture(scope="session")
 def ragged(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """The same on texts of 2 to 31 words in no order, 24 of them held out."""
+    """The same on texts of 2 to 31 words in no order, 24 of them held out, with a cleaning step."""
     folder = tmp_path_factory.mktemp("ragged")
     rows = [f"{'glad' if n % 2 else 'sad'} {'late ' * (1 + n * 7 % 30)},{n % 2}\n" for n in range(120)]
     (folder / "rows.csv").write_text("text,label\n" + "".join(rows))
-    columns = ["--text_columns", "text", "--label_columns", "label"]
+    columns = ["--text_columns", "text", "--label_columns", "label", "--cleaning", "squeeze_spaces"]
     return _train(folder, "--train_file", str(folder / "rows.csv"), *columns)
 
 

@@ -190,7 +190,7 @@ def test_fixed_lengths_are_exact(trained: tuple[str, str]) -> None:
 
 def test_changed_data_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Figures on other rows than training's test part would be worthless."""
-    record = {"data_arguments": {"dataset": "wisconsin"}, "data": {"sha256": "0", "files": {}}}
+    record = {"data_arguments": {"dataset": "wisconsin"}, "data": {"sha256": "0", "files": []}}
     (tmp_path / "training.json").write_text(json.dumps(record))
     assert main(["quality", "--model", str(tmp_path), "--checkpoint", str(tmp_path)]) == 1
     assert "has changed since the training" in capsys.readouterr().err

@@ -1,11 +1,16 @@
 """`training`: the same rows, one epoch, three ways."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
+from benchmarks import training
 from benchmarks.__main__ import main
+from training.arguments import EncoderArguments
+from training.encoder import load_tokenizer
 
 
 @pytest.mark.slow
@@ -23,3 +28,17 @@ def test_training(trained: tuple[str, str], tmp_path: Path, capsys: pytest.Captu
     for name, result in results.items():
         assert result["times_faster"] == pytest.approx(result["rows_per_second"] / base)
         assert f"| {name} | {result['rows_per_second']:.1f} |" in table
+
+
+@pytest.mark.parametrize("way", ["notebook", "litmus"])
+def test_texts_are_cleaned(ragged: tuple[str, str], monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """As in the training whose speed is asked."""
+    seen = []
+
+    def spy(arguments: EncoderArguments, cleaning: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+        seen.extend(cleaning)
+        return load_tokenizer(arguments, cleaning)
+
+    monkeypatch.setattr(training, "load_tokenizer", spy)
+    assert training.epoch(ragged[0], way, 8) > 0
+    assert set(seen) == {"squeeze_spaces"}

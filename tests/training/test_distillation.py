@@ -131,6 +131,8 @@ def test_teacher_of_another_encoder(trained: Path, encoder: Path, easy: Path, tm
         (["--cleaning", "nfkc"], "was trained with another --cleaning; pass what training.json there has"),
         (["--student_layers", "2"], "--student_layers: expected 1 to 1"),
         (["--max_length", "48", "--student_layers", "1"], "--max_length: expected at most the teacher's 32, found 48"),
+        (["--max_length", "2", "--student_layers", "1"], "--max_length: expected 3 or more, found 2"),
+        (["--max_length", "-3", "--student_layers", "1"], "--max_length: expected 3 or more, found -3"),
     ],
 )
 def test_teacher_that_does_not_fit(
