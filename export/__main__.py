@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _tokenizer(source: Source) -> Tokenizer:
     return Tokenizer(
-        source.folder / TOKENIZER,
+        (source.folder / TOKENIZER).read_bytes(),
         max_length=source.max_length,
         stride=source.max_length,
         pad_token_id=source.pad_token_id,

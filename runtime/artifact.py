@@ -18,6 +18,7 @@ TOKENIZER = "tokenizer.json"
 MAX_MANIFEST_BYTES = 1 << 24
 FOREIGN_CODE = ("auto_map", "_attn_implementation_internal")  # keys that make transformers run a stranger's code
 EXPORT_AGAIN = "copy the artifact again, or export it again"
+CHANGED = f"{{}}: its sha256 is not the one in the manifest, the file was changed; {EXPORT_AGAIN}"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Artifact:
     """A folder with a manifest, which lists the files in it.
 
     Attributes:
-        folder: Its path, absolute.
+        folder: Its path, absolute and without symbolic links: a link that is switched later leads elsewhere.
         manifest: What `litmus.json` says.
         sha256: Of `litmus.json`, which has the hashes of all other files: it stands for the whole artifact.
     """
@@ -33,6 +34,18 @@ class Artifact:
     folder: Path
     manifest: Manifest
     sha256: str
+
+    def read(self, name: str) -> bytes:
+        """Returns the content of a listed file that is the one that was exported.
+
+        Raises:
+            ArtifactError: It is not, or cannot be read.
+        """
+        with reading():
+            content = (self.folder / name).read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.manifest.files[name].sha256:
+            raise ArtifactError(CHANGED.format(name))
+        return content
 
 
 def open_artifact(folder: str | os.PathLike[str]) -> Artifact:
@@ -57,7 +70,7 @@ def read_artifact(folder: str | os.PathLike[str]) -> Artifact:
     """
     if not isinstance(folder, str | os.PathLike) or isinstance(os.fspath(folder), bytes):
         raise ArtifactNotFoundError(f"expected the path of an artifact, found {type(folder).__name__}")
-    with _reading():
+    with reading():
         return _read(Path(folder))
 
 
@@ -67,12 +80,10 @@ def check_files(artifact: Artifact, names: Iterable[str]) -> None:
     Raises:
         ArtifactError: One is not, or cannot be read.
     """
-    with _reading():
+    with reading():
         for name in names:
             if sha256(artifact.folder / name) != artifact.manifest.files[name].sha256:
-                raise ArtifactError(
-                    f"{name}: its sha256 is not the one in the manifest, the file was changed; {EXPORT_AGAIN}"
-                )
+                raise ArtifactError(CHANGED.format(name))
 
 
 def check_path(path: Path, error: type[LitmusError] = ArtifactError) -> None:
@@ -91,7 +102,7 @@ def check_path(path: Path, error: type[LitmusError] = ArtifactError) -> None:
 
 
 @contextlib.contextmanager
-def _reading() -> Iterator[None]:
+def reading() -> Iterator[None]:
     """Says what it means that a file cannot be read."""
     try:
         yield
@@ -103,14 +114,15 @@ def _reading() -> Iterator[None]:
         ) from error
 
 
-def _read(root: Path) -> Artifact:
+def _read(folder: Path) -> Artifact:
+    root = Path(os.path.realpath(folder))  # once: the folder may be a link that is switched meanwhile
     if not root.is_dir():
-        raise ArtifactNotFoundError(f"no artifact at {root}: expected a folder that `python -m export` wrote")
+        raise ArtifactNotFoundError(f"no artifact at {folder}: expected a folder that `python -m export` wrote")
     check_path(root)
     path = root / manifests.NAME
     if not path.is_file():
         raise ArtifactNotFoundError(
-            f"{root} is not an artifact: it has no {manifests.NAME}; make one with `python -m export`"
+            f"{folder} is not an artifact: it has no {manifests.NAME}; make one with `python -m export`"
         )
     if path.is_symlink():
         raise ArtifactError(f"{manifests.NAME} is a symbolic link; an artifact holds plain files, {EXPORT_AGAIN}")
@@ -124,7 +136,7 @@ def _read(root: Path) -> Artifact:
     check_listing(root, manifest)
     for name, entry in manifest.files.items():
         _check_size(root / name, name, entry)
-    return Artifact(root.absolute(), manifest, hashlib.sha256(content).hexdigest())
+    return Artifact(root, manifest, hashlib.sha256(content).hexdigest())
 
 
 def sha256(path: Path) -> str:

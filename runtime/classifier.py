@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
+import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Self, overload
 
 import numpy as np
@@ -15,7 +16,7 @@ from .artifact import TOKENIZER, Artifact, check_files, read_artifact
 from .background import Task
 from .batches import BATCH_TOKENS, chunks, prepared, run
 from .cuda import BUCKET
-from .errors import SettingError, TextError, TextTypeError
+from .errors import InferenceError, SettingError, TextError, TextTypeError
 from .explanation import Explanation, Word
 from .machine import describe
 from .manifest import Aggregation, Manifest
@@ -24,7 +25,7 @@ from .providers import Provider, choices
 from .saturation import saturates
 from .session import check_version, open_session
 from .settings import DEFAULT, Profile, Settings
-from .tokenizer import Encoded, Tokenizer, refusal
+from .tokenizer import NO_MEMORY, Encoded, LongText, Tokenizer, refusal
 
 Thresholds = float | Mapping[str, float]
 Found = Prediction | TextError
@@ -42,6 +43,7 @@ def load(
     batch_tokens: int | None = None,
     gpu_memory_mb: int | None = None,
     cuda_graphs: bool = False,
+    thresholds: Thresholds | None = None,
     warm_up: bool = False,
 ) -> "Classifier":
     """Loads an artifact.
@@ -56,6 +58,7 @@ def load(
         batch_tokens: Most tokens of a batch, padding included; None for 512 on a CPU, 16384 on CUDA.
         gpu_memory_mb: CUDA: the most device memory the session takes, in MiB.
         cuda_graphs: CUDA: record a graph for each length bucket, for texts that come alone.
+        thresholds: Those of all calls that name none, as for `Classifier.predict`; None for the artifact's.
         warm_up: Run the shortest text and the largest batch once, so that the first call is as fast as any other.
 
     Raises:
@@ -63,19 +66,22 @@ def load(
         ArtifactError: It is damaged, not for this version, or lacks the variant.
         ProviderError: The provider is unknown, does not work here, or is not what the variant is for.
         DependencyError: onnxruntime is installed twice, or too old.
-        SettingError: A number is out of range, or the profile unknown.
+        SettingError: A number is out of range, the profile unknown, or a threshold not as `predict` takes it.
+        InferenceError: There is not enough memory.
     """
     settings = Settings(threads, profile, batch_tokens, gpu_memory_mb, cuda_graphs)
     artifact = read_artifact(folder)
     files = artifact.manifest.files
-    used = {TOKENIZER, *(item.file for _, item in choices(provider, variant, artifact.manifest.variants))}
-    others = Task(functools.partial(check_files, artifact, files.keys() - used))  # of which fp32 takes longest
+    (_, first), *_ = choices(provider, variant, artifact.manifest.variants)
+    unread = files.keys() - {TOKENIZER, first.file}  # the classifier checks these two as it reads them
+    unread_files = Task(functools.partial(check_files, artifact, unread))
     try:
-        check_files(artifact, used)
-        classifier = Classifier(artifact, provider=provider, variant=variant, settings=settings)
+        classifier = Classifier(artifact, provider=provider, variant=variant, settings=settings, thresholds=thresholds)
+    except MemoryError:
+        raise InferenceError("there is not enough memory to load the artifact; free some") from None
     finally:
-        others.wait()
-    others.result()
+        unread_files.wait()
+    unread_files.result()
     if warm_up:
         classifier.warm_up()
     return classifier
@@ -95,22 +101,29 @@ class Classifier:
         provider: Provider = "auto",
         variant: str | None = None,
         settings: Settings = DEFAULT,
+        thresholds: Thresholds | None = None,
     ) -> None:
-        """Makes one of an artifact whose files have been checked; args and errors are those of `load`."""
+        """Makes one of an artifact, whose model and tokenizer are checked; args and errors are those of `load`."""
         manifest = artifact.manifest
         check_version(manifest.min_onnxruntime)
         self.manifest: Manifest = manifest
         self._artifact = artifact
-        self._asked: dict[str, Any] = {"provider": provider, "variant": variant, **dataclasses.asdict(settings)}
+        self._asked: dict[str, Any] = {
+            "provider": provider,
+            "variant": variant,
+            **dataclasses.asdict(settings),
+            "thresholds": dict(thresholds) if isinstance(thresholds, Mapping) else thresholds,
+        }
         self._session = open_session(
             artifact.folder,
             choices(provider, variant, manifest.variants),
             labels=len(manifest.labels),
             longest=manifest.max_length,
             settings=settings,
+            files=manifest.files,
         )
         self._tokenizer = Tokenizer(
-            artifact.folder / TOKENIZER,
+            artifact.read(TOKENIZER),
             max_length=manifest.max_length,
             stride=manifest.window.stride,
             pad_token_id=manifest.pad_token_id,
@@ -118,7 +131,7 @@ class Classifier:
         )
         self._batch_tokens = settings.batch_tokens or BATCH_TOKENS[self._session.provider]
         self._run = functools.partial(run, self._session, self._tokenizer, max_tokens=self._batch_tokens)
-        self._policy = Policy(manifest)
+        self._policy = policies.policy(manifest, top_k=None, thresholds=thresholds, windows=False, with_logits=False)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -166,9 +179,10 @@ class Classifier:
             InferenceError: The model gave something that is not a number, or cannot run.
         """
         policy = self._wanted(top_k, thresholds, windows, with_logits)
-        whole = policy.aggregation is not None
-        found = self._tokenizer.encode_windows(text) if whole else [self._tokenizer.encode(text)]
-        return policies.prediction(self._run(found).tolist(), found, policy)
+        if policy.aggregation is not None:
+            return self._predict_windows(text, policy)
+        encoded = self._tokenizer.encode(text)
+        return policies.prediction(self._run([encoded]).tolist(), [encoded.window], policy)
 
     def predict_many(
         self,
@@ -277,10 +291,11 @@ class Classifier:
             raise SettingError(f"unknown label, expected one of {', '.join(self.labels):.400}")
         encoded, offsets = self._tokenizer.locate(text)
         words = explanation.words(text, offsets)
+        pad_token_id = self.manifest.pad_token_id
         parts = [self._run([encoded])]
         for start in range(0, len(words), EXPLAINED_WORDS):  # all of them at once would be a copy of the text for each
             group = words[start : start + EXPLAINED_WORDS]
-            parts.append(self._run([explanation.without(encoded, tokens) for _, _, tokens in group]))
+            parts.append(self._run([explanation.without(encoded, tokens, pad_token_id) for _, _, tokens in group]))
         logits = np.concatenate(parts)
         scores = policies.scores(logits[0].tolist(), self.manifest)
         index = scores.index(max(scores)) if label is None else self.labels.index(label)
@@ -292,7 +307,7 @@ class Classifier:
             truncated=encoded.truncated,
         )
 
-    def logits(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def logits(self, texts: Iterable[str]) -> npt.NDArray[np.float32]:
         """Returns the raw logits of a few texts, run as one batch: (texts, labels) float32.
 
         Raises:
@@ -300,7 +315,7 @@ class Classifier:
             InferenceError: As `predict`.
         """
         _check_many(texts)
-        batch = self._tokenizer.encode_many(texts)
+        batch = self._tokenizer.encode_many(list(texts))
         return self._session.run(self._tokenizer.pad(batch)) if batch else np.empty((0, len(self.labels)), np.float32)
 
     def warm_up(self) -> None:
@@ -340,6 +355,10 @@ class Classifier:
         """Gives memory and threads back; a later call is an `InferenceError`, those under way come to their end."""
         self._session.close()
 
+    def __repr__(self) -> str:
+        folder = self._artifact.folder.name
+        return f"<Classifier {folder!r}: {self.variant} on {self.provider}, {len(self.labels)} labels>"
+
     def __enter__(self) -> Self:
         return self
 
@@ -355,7 +374,7 @@ class Classifier:
         if top_k is None and thresholds is None and windows is False and not with_logits:
             return self._policy
         return policies.policy(
-            self.manifest, top_k=top_k, thresholds=thresholds, windows=windows, with_logits=with_logits
+            self._policy.manifest, top_k=top_k, thresholds=thresholds, windows=windows, with_logits=with_logits
         )
 
     def _stream(self, texts: Iterable[str], policy: Policy, *, return_errors: bool) -> Iterator[Found]:
@@ -363,18 +382,44 @@ class Classifier:
         position = 0
         encode = functools.partial(self._tokenizer.try_encode, windows=policy.aggregation is not None)
         for chunk in prepared(encode, chunks(texts)):
-            good = [windows for windows in chunk if not isinstance(windows, TextError)]
-            if len(good) < len(chunk) and not return_errors:
-                error = next(windows for windows in chunk if isinstance(windows, TextError))
+            error = next((item for item in chunk if isinstance(item, TextError)), None)
+            if error is not None and not return_errors:
                 raise type(error)(position + error.position, error.reason)
-            logits = self._run([window for windows in good for window in windows])
-            found = iter(policies.predictions(logits, good, policy))
-            for windows in chunk:
-                if isinstance(windows, TextError):
-                    yield type(windows)(position, windows.reason)
+            good = [windows for windows in chunk if isinstance(windows, list)]
+            logits = self._run([encoded for windows in good for encoded in windows])
+            read = [[encoded.window for encoded in windows] for windows in good]
+            predictions = iter(policies.predictions(logits, read, policy))
+            for item in chunk:
+                found: Found
+                if isinstance(item, list):
+                    found = next(predictions)
                 else:
-                    yield next(found)
+                    found = self._try_windows(item.text, policy) if isinstance(item, LongText) else item
+                if isinstance(found, TextError):
+                    found = type(found)(position, found.reason)
+                    if not return_errors:
+                        raise found
+                yield found
                 position += 1
+
+    def _predict_windows(self, text: str, policy: Policy) -> Prediction:
+        """Reads all of a text, however long, a batch of windows at a time."""
+        logits, read = [], []
+        most = max(1, self._batch_tokens // self.manifest.max_length)
+        windows = self._tokenizer.windows(text)
+        try:
+            while group := list(itertools.islice(windows, most)):
+                logits += self._run(group).tolist()
+                read += [encoded.window for encoded in group]
+            return policies.prediction(logits, read, policy)
+        except MemoryError:
+            raise TextError(0, NO_MEMORY) from None
+
+    def _try_windows(self, text: str, policy: Policy) -> Found:
+        try:
+            return self._predict_windows(text, policy)
+        except TextError as error:
+            return error
 
 
 def _check_many(texts: object) -> None:

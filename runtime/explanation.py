@@ -75,8 +75,10 @@ def words(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int,
     ]
 
 
-def without(encoded: Encoded, positions: Sequence[int]) -> Encoded:
-    """Returns a text's tokens without some."""
+def without(encoded: Encoded, positions: Sequence[int], pad_token_id: int) -> Encoded:
+    """Returns a text's tokens without some; where none would be left, which no model reads, the padding's."""
+    if len(positions) == len(encoded.ids):
+        return Encoded(np.full(1, pad_token_id, np.int64), None if encoded.type_ids is None else np.zeros(1, np.int64))
     type_ids = None if encoded.type_ids is None else np.delete(encoded.type_ids, positions)
     return Encoded(np.delete(encoded.ids, positions), type_ids)
 

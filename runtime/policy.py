@@ -5,17 +5,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import InferenceError, SettingError
 from .manifest import Aggregation, Manifest, Task
-from .settings import check_number
-from .tokenizer import Encoded
+from .settings import check_number, shown
+from .tokenizer import Window
 
 Floats = npt.NDArray[np.float32]
+SHOWN_SCORES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,13 @@ class WindowScores:
     scores: Mapping[str, float]
     logits: tuple[float, ...] | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all of it as plain values, ready for JSON; logits only if they were asked for."""
+        content = {"start": self.start, "end": self.end, "scores": dict(self.scores)}
+        return content if self.logits is None else content | {"logits": list(self.logits)}
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Prediction:
     """What the classifier says of one text.
 
@@ -63,6 +69,27 @@ class Prediction:
     def label(self) -> str | None:
         """The best label given, or None."""
         return self.labels[0] if self.labels else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all of it as plain values, ready for JSON; logits and windows only if they were asked for."""
+        content = {"label": self.label} | {name: getattr(self, name) for name in ("abstained", "truncated", "n_tokens")}
+        content |= {"labels": list(self.labels), "scores": dict(self.scores)}
+        if self.logits is not None:
+            content["logits"] = list(self.logits)
+        if self.windows:
+            content["windows"] = [window.to_dict() for window in self.windows]
+        return content
+
+    def __repr__(self) -> str:
+        """Shows what a person asks first: the labels, and the highest scores."""
+        best = sorted(self.scores.items(), key=lambda item: -item[1])[:SHOWN_SCORES]
+        scores = ", ".join(f"{label!r}: {score:.4f}" for label, score in best)
+        more = f", and {len(self.scores) - len(best)} more" if len(self.scores) > len(best) else ""
+        flags = "".join(f", {name}=True" for name in ("abstained", "truncated") if getattr(self, name))
+        windows = f", {len(self.windows)} windows" if self.windows else ""
+        return (
+            f"Prediction(labels={self.labels!r}, scores={{{scores}{more}}}{flags}, n_tokens={self.n_tokens}{windows})"
+        )
 
 
 @dataclass(frozen=True)
@@ -98,7 +125,7 @@ def policy(
     """
     check_number("top_k", top_k)
     if not (isinstance(windows, bool) or (isinstance(windows, str) and windows in get_args(Aggregation))):
-        raise SettingError(f"windows: expected True, False, 'max' or 'mean', found {windows!r:.40}")
+        raise SettingError(f"windows: expected True, False, 'max' or 'mean', found {shown(windows)}")
     aggregation = windows if isinstance(windows, str) else manifest.window.aggregation
     return Policy(
         manifest if thresholds is None else _with_thresholds(manifest, thresholds),
@@ -149,7 +176,7 @@ def choose(row: Sequence[float], manifest: Manifest) -> tuple[str, ...]:
     return tuple(manifest.labels[index] for index in _best_first(row) if row[index] >= manifest.thresholds[index])
 
 
-def predictions(logits: Floats, texts: Sequence[Sequence[Encoded]], policy: Policy) -> list[Prediction]:
+def predictions(logits: Floats, texts: Sequence[Sequence[Window]], policy: Policy) -> list[Prediction]:
     """Turns logits into predictions.
 
     Args:
@@ -182,7 +209,7 @@ def aggregate(rows: Sequence[Sequence[float]], aggregation: Aggregation, task: T
     return [score / total for score in highest]
 
 
-def prediction(logits: Sequence[Sequence[float]], windows: Sequence[Encoded], policy: Policy) -> Prediction:
+def prediction(logits: Sequence[Sequence[float]], windows: Sequence[Window], policy: Policy) -> Prediction:
     """Turns a text's logits into a prediction.
 
     Args:
@@ -206,14 +233,14 @@ def prediction(logits: Sequence[Sequence[float]], windows: Sequence[Encoded], po
         scores=named,
         abstained=not labels and manifest.thresholds is None,
         truncated=windows[0].truncated,
-        n_tokens=sum([len(window.ids) for window in windows]),
+        n_tokens=sum([window.n_tokens for window in windows]),
         logits=tuple(logits[0]) if policy.with_logits and len(rows) == 1 else None,
         windows=() if policy.aggregation is None else _windows(logits, rows, windows, policy),
     )
 
 
 def _windows(
-    logits: Sequence[Sequence[float]], rows: Sequence[Sequence[float]], windows: Sequence[Encoded], policy: Policy
+    logits: Sequence[Sequence[float]], rows: Sequence[Sequence[float]], windows: Sequence[Window], policy: Policy
 ) -> tuple[WindowScores, ...]:
     labels = policy.manifest.labels
     return tuple(
@@ -229,7 +256,7 @@ def _with_thresholds(manifest: Manifest, thresholds: float | Mapping[str, float]
     for label, level in named.items():
         number = isinstance(level, Real) and not isinstance(level, bool)
         if not (number and 0 <= level <= 1):
-            raise SettingError(f"thresholds: expected numbers from 0 to 1, found {level!r:.40}")
+            raise SettingError(f"thresholds: expected numbers from 0 to 1, found {shown(level)}")
         if label not in manifest.labels:
             known = ", ".join(manifest.labels)
             raise SettingError(f"thresholds: unknown label, expected some of {known:.400}")

@@ -5,7 +5,9 @@ tokens in it that are used. The parts of the tokenizer are looked at, once:
 
 - If it cleans and splits looking no further than the word, only the last words of a prefix can come out otherwise.
 - If some cleaning looks at whole words (a speaker's tag), a prefix has to end where white space begins.
-- With a part that is not known to be so, whole texts are tokenized.
+- With a part that is not known to be so, as much is tokenized as is ever read.
+
+No more is ever read of a text than `most_characters`, so that none takes a second, whatever is in it.
 """
 
 import json
@@ -17,6 +19,7 @@ from tokenizers import Encoding
 from tokenizers import Tokenizer as FastTokenizer
 
 CHARACTERS_PER_TOKEN = 16
+MOST_CHARACTERS, MOST_CHARACTERS_PER_TOKEN = 1 << 17, 32
 LAST_WORDS = 16  # and as many as the longest added token has characters: those that are not trusted
 SPACES_BEGIN = re.compile(r"(?<=\S) ")
 WHITE_SPACE_BEGINS = re.compile("(?<=\\S)[ \t\n\r\u00a0\u2000-\u200a\u202f\u205f\u3000]")
@@ -29,6 +32,7 @@ WORDS = re.compile(  # regular expressions that match no white space, so that a 
 )
 SPACE = r"(\\s| |\[(\\[nrt])+\])" + QUANTIFIER
 SPACES = re.compile(rf"{SPACE}(\|{SPACE})*")
+REPEATS = re.compile(r"[*+{]")
 
 
 class Cut(NamedTuple):
@@ -41,6 +45,20 @@ class Cut(NamedTuple):
 
     ends: re.Pattern[str] | None
     last_words: int
+
+
+def beginning(text: str, max_length: int) -> str:
+    """Cuts off what is never read: all but the first 131,072 characters, or 32 for each token if that is more.
+
+    Leading white space does not count. It is far more than tokens need; a tokenizer takes half a second for a million
+    characters without a space.
+
+    Args:
+        text: Any text.
+        max_length: Tokens that are used, special tokens included.
+    """
+    most = max(MOST_CHARACTERS, MOST_CHARACTERS_PER_TOKEN * max_length)
+    return text if len(text) <= most else text[: len(text) - len(text.lstrip()) + most]
 
 
 def encode_start(tokenizer: FastTokenizer, text: str, max_length: int, cut: Cut) -> Encoding:
@@ -83,6 +101,13 @@ def cut_of(tokenizer: FastTokenizer) -> Cut | None:
     if all(step["type"] != "Replace" or _squeezes(step) for step in cleaning):
         return Cut(None, last_words)
     return Cut(WHITE_SPACE_BEGINS if at_white_space else SPACES_BEGIN, last_words)
+
+
+def can_backtrack(tokenizer: FastTokenizer) -> bool:
+    """Tells whether a regular expression of the tokenizer may give up on a text, which is a panic of tokenizers."""
+    parts = (*_parts(tokenizer.normalizer, "normalizers"), *_parts(tokenizer.pre_tokenizer, "pretokenizers"))
+    expressions = (part["pattern"].get("Regex", "") for part in parts if part["type"] in ("Replace", "Split"))
+    return any(not SPACES.fullmatch(expression) and REPEATS.search(expression) for expression in expressions)
 
 
 def _last_word(encoding: Encoding) -> int:

@@ -33,16 +33,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from .artifact import reading
 from .background import FORKED
 from .cuda import Graphs, provider_options, run_bound
 from .engine import onnxruntime
 from .errors import ArtifactError, DependencyError, InferenceError, ProviderError
-from .manifest import MAX_LENGTH, Variant
+from .manifest import MAX_LENGTH, FileEntry, Variant
 from .onnx_file import mapped_skeleton, separate
 from .providers import PROVIDERS
 from .saturation import saturates
 from .settings import DEFAULT, Settings
 from .threads import available_cpus
+from .watched_file import WatchedFile
 
 SLOW = ("SkipLayerNormFusion", "BiasGeluFusion")
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -66,73 +68,37 @@ class Session:
         labels: int,
         longest: int = MAX_LENGTH,
         settings: Settings = DEFAULT,
+        sha256: str | None = None,
     ) -> None:
         """Creates the session and checks its inputs and output once.
 
         Args:
-            folder: The artifact, already verified.
+            folder: The artifact.
             variant: Which of its ONNX files to load.
             provider: `cpu` or `cuda`.
             labels: Expected length of a row of logits.
             longest: Tokens that the model reads at most.
             settings: How to use the machine.
+            sha256: The file's, which is checked; None for one that is being made.
 
         Raises:
             ProviderError: The provider did not come up, or cannot run the model.
-            ArtifactError: The file is no model, or its inputs or output are not what the manifest says.
+            ArtifactError: The file is another one or no model, or its inputs or output are not what the manifest says.
             InferenceError: There is not enough memory.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = settings.threads or available_cpus()
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.log_severity_level = 3
-        options.add_session_config_entry(*SPINNING[settings.profile])
-        precise = variant.name == "int8" and provider == "cpu" and saturates()
-        if precise:
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-            options.add_session_config_entry("session.x64quantprecision", "1")
         path = (folder / variant.file).resolve()
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
-        name = PROVIDERS[provider]
-        extras = {}
-        if provider == "cuda":
-            extras = provider_options(settings.gpu_memory_mb, graphs=settings.cuda_graphs)
-            with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find
-                onnxruntime.preload_dlls()  # finds the CUDA libraries of the nvidia-* wheels
-        try:
-            model = mapped_skeleton(path)
-            self._session = onnxruntime.InferenceSession(
-                separate(model) if precise else model,
-                options,
-                providers=[(name, extras)],
-                disabled_optimizers=SLOW,
-                enable_fallback=False,
-            )
-            self._inputs = tuple(node.name for node in self._session.get_inputs())
-        except ArtifactError:
-            raise
-        except Exception as error:  # onnxruntime's own classes derive from Exception alone
-            if provider != "cpu":
-                raise ProviderError(
-                    f"{name} did not start on this machine; use provider 'cpu'. {_first_line(error)}"
-                ) from error
-            if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
-                raise InferenceError(
-                    f"there is not enough memory to load {variant.file}; free some, or choose a smaller variant"
-                ) from error
-            raise ArtifactError(
-                f"onnxruntime cannot load {variant.file}; export the artifact again. {_first_line(error)}"
-            ) from error
-        if self._session.get_providers()[0] != name:
-            raise ProviderError(f"{name} did not start on this machine; use provider 'cpu', or install its libraries")
+        options = _options(settings, path.parent)
+        self._graphs: Graphs | None = None
+        with reading():
+            self._file = WatchedFile(path, variant.file, sha256)
+        self._session = _create(path, variant, provider, options, settings)
+        self._file.check_path()
+        self._inputs = tuple(node.name for node in self._session.get_inputs())
+        self._check(variant.file, labels)
         self.provider = provider
         self.variant = variant.name
         self.labels = labels
         self.threads: int = options.intra_op_num_threads
-        self._check(variant.file, labels)
-        self._graphs: Graphs | None = None
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))  # given back by close, or never
         self._process = os.getpid()
         if provider == "cuda":
@@ -160,6 +126,7 @@ class Session:
             raise InferenceError("the classifier is closed; load it again")
         named = {name: inputs[name] for name in self._inputs}
         expected = len(named[self._inputs[0]])
+        self._file.check()
         try:
             if self.provider == "cpu":
                 (logits,) = session.run([OUTPUT], named)
@@ -169,6 +136,7 @@ class Session:
                 logits = run_bound(session, named, OUTPUT, graphs=self._graphs is not None)
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise InferenceError(f"onnxruntime failed on {self.provider}: {_first_line(error)}") from error
+        self._file.check()  # again: it may have been changed meanwhile
         if len(logits) != expected:
             raise InferenceError(f"the model gave {len(logits)} rows of logits for {expected} texts; export it again")
         return np.asarray(logits, np.float32)
@@ -212,6 +180,57 @@ class Session:
             )
 
 
+def _options(settings: Settings, folder: Path) -> onnxruntime.SessionOptions:
+    """Returns the options of every session."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings.threads or available_cpus()
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4  # its errors become ours, and would stand on standard error as well
+    options.add_session_config_entry(*SPINNING[settings.profile])
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    return options
+
+
+def _create(
+    path: Path, variant: Variant, provider: str, options: onnxruntime.SessionOptions, settings: Settings
+) -> onnxruntime.InferenceSession:
+    """Creates onnxruntime's session; what it says against it becomes an error of ours."""
+    name = PROVIDERS[provider]
+    extras = {}
+    if provider == "cuda":
+        extras = provider_options(settings.gpu_memory_mb, graphs=settings.cuda_graphs)
+        with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find
+            onnxruntime.preload_dlls()  # finds the CUDA libraries of the nvidia-* wheels
+    try:
+        model = mapped_skeleton(path)
+        if variant.name == "int8" and provider == "cpu" and saturates():
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+            options.add_session_config_entry("session.x64quantprecision", "1")
+            model = separate(model)
+        session = onnxruntime.InferenceSession(
+            model, options, providers=[(name, extras)], disabled_optimizers=SLOW, enable_fallback=False
+        )
+    except ArtifactError:
+        raise
+    except Exception as error:  # onnxruntime's own classes derive from Exception alone
+        if provider != "cpu":
+            raise ProviderError(
+                f"{name} did not start on this machine; use provider 'cpu'. {_first_line(error)}"
+            ) from error
+        if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
+            raise InferenceError(
+                f"there is not enough memory to load {variant.file}; free some, or choose a smaller variant"
+            ) from error
+        raise ArtifactError(
+            f"onnxruntime cannot load {variant.file}; export the artifact again. {_first_line(error)}"
+        ) from error
+    if session.get_providers()[0] != name:
+        raise ProviderError(f"{name} did not start on this machine; use provider 'cpu', or install its libraries")
+    return session
+
+
 def open_session(
     folder: Path,
     attempts: Sequence[tuple[str, Variant]],
@@ -219,18 +238,25 @@ def open_session(
     labels: int,
     longest: int,
     settings: Settings = DEFAULT,
+    files: Mapping[str, FileEntry],
 ) -> Session:
     """Creates a session on the first provider that really works.
 
-    `attempts` are those of `providers.choices`; the other arguments, and the errors, are those of `Session`.
+    `attempts` are those of `providers.choices`, `files` the manifest's; the other arguments, and the errors, are those
+    of `Session`.
     """
+
+    def attempt(provider: str, variant: Variant) -> Session:
+        sha256 = files[variant.file].sha256
+        return Session(
+            folder, variant, provider=provider, labels=labels, longest=longest, settings=settings, sha256=sha256
+        )
+
     *others, last = attempts
     for provider, variant in others:
-        try:
-            return Session(folder, variant, provider=provider, labels=labels, longest=longest, settings=settings)
-        except ProviderError:
-            continue
-    return Session(folder, last[1], provider=last[0], labels=labels, longest=longest, settings=settings)
+        with contextlib.suppress(ProviderError):
+            return attempt(provider, variant)
+    return attempt(*last)
 
 
 def check_version(minimum: str) -> None:

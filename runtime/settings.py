@@ -40,9 +40,9 @@ class Settings:
         check_number("batch_tokens", self.batch_tokens, MAX_BATCH_TOKENS)
         check_number("gpu_memory_mb", self.gpu_memory_mb)
         if not isinstance(self.cuda_graphs, bool):
-            raise SettingError(f"cuda_graphs: expected True or False, found {self.cuda_graphs!r:.40}")
+            raise SettingError(f"cuda_graphs: expected True or False, found {shown(self.cuda_graphs)}")
         if self.profile not in get_args(Profile):
-            raise SettingError(f"profile: expected {' or '.join(get_args(Profile))}, found {self.profile!r:.40}")
+            raise SettingError(f"profile: expected {' or '.join(get_args(Profile))}, found {shown(self.profile)}")
 
 
 def check_number(name: str, value: object, most: int = MAX_NUMBER) -> None:
@@ -53,10 +53,21 @@ def check_number(name: str, value: object, most: int = MAX_NUMBER) -> None:
     """
     if value is None:
         return
-    whole = hasattr(value, "__index__") and not isinstance(value, bool)  # NumPy's integers as well
-    if not whole or not 1 <= operator.index(cast(SupportsIndex, value)) <= most:
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(cast(SupportsIndex, value))  # NumPy's integers, too
+    except TypeError:
+        number = 0
+    if not 1 <= number <= most:
         expected = f"a whole number from 1 to {most}" if most < MAX_NUMBER else "a whole number of 1 or more"
-        raise SettingError(f"{name}: expected {expected}, found {value!r:.40}")
+        raise SettingError(f"{name}: expected {expected}, found {shown(value)}")
+
+
+def shown(value: object) -> str:
+    """Returns the first characters of a setting's value, on one line, for a message."""
+    try:
+        return " ".join(f"{value!r}".split())[:40]
+    except ValueError:  # a number of more digits than Python spells
+        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
 
 
 DEFAULT = Settings()

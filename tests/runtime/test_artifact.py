@@ -184,7 +184,7 @@ def test_other_schema(copy: Path) -> None:
         ("thresholds", [], "thresholds: expected them for multi_label, else null"),
         ("task", "regression", "task: expected single_label or multi_label, found 'regression'"),
         ("variants", [], "variants: expected one or more, found none"),
-        ("vocab_size", 100, "tokenizer.json has 30522 tokens, the model's embedding 100"),
+        ("vocab_size", 100, "tokenizer.json has the token id 30521, the model's embedding the ids 0 to 99"),
     ],
 )
 def test_wrong_field(copy: Path, field: str, value: object, expected: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from runtime import Classifier, SettingError, TextError, load
 from runtime.explanation import log_odds, words
+from tests.damage import rewrite_json
 from tests.models import LABELS, MAX_LENGTH
 
 TEXT = "The train was late, and  nobody said why."
@@ -31,6 +32,15 @@ def test_contribution_is_what_is_lost(which: str, artifact: Path, multi_label_ar
         for word in explanation.words:
             without = classifier.predict(TEXT[: word.start] + TEXT[word.end :]).scores[label]
             assert word.contribution == pytest.approx(odds(whole.scores[label]) - odds(without), abs=1e-3)
+
+
+def test_only_word_without_special_tokens(copy: Path) -> None:
+    """Where no token is left without the word, one of padding stands in for the empty text."""
+    rewrite_json(copy, "tokenizer.json", lambda content: content.update(post_processor=None))
+    classifier = load(copy, provider="cpu", threads=1)
+    (word,) = classifier.explain("late").words
+    assert math.isfinite(word.contribution)
+    assert word.contribution != 0
 
 
 def test_best_label_unless_asked(classifier: Classifier) -> None:

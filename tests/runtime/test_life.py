@@ -60,6 +60,7 @@ def test_info(artifact: Path, classifier: Classifier) -> None:
         "batch_tokens": None,
         "gpu_memory_mb": None,
         "cuda_graphs": False,
+        "thresholds": None,
     }
     assert found["versions"]["onnxruntime"] == onnxruntime.__version__
     assert found["batch_tokens"] == 512

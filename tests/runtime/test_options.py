@@ -1,12 +1,14 @@
 """What a call may ask for beyond the artifact's own decisions."""
 
+import json
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from runtime import Classifier, Prediction, SettingError, load
+from runtime import Classifier, Prediction, SettingError, TextTypeError, load
 from tests.damage import rewrite
 from tests.models import LABELS
 
@@ -46,6 +48,64 @@ def test_threshold_by_label(multi_label: Classifier) -> None:
     before = multi_label.predict(TEXT)
     given = before.labels[0]
     assert multi_label.predict(TEXT, thresholds={given: 1}).labels == before.labels[1:]
+
+
+def test_thresholds_of_all_calls(multi_label: Classifier, multi_label_artifact: Path) -> None:
+    """Those given to `load` are at work in every call, and a call may change one of them; they pickle along."""
+    first, second = LABELS["multi_label"][:2]
+    strict = load(multi_label_artifact, provider="cpu", threads=1, thresholds={first: 1.0, second: 0.0})
+    for model in strict, pickle.loads(pickle.dumps(strict)):
+        assert second in model.predict(TEXT).labels
+        assert first not in model.predict(TEXT).labels
+        assert {first, second} <= set(model.predict(TEXT, thresholds={first: 0.0}).labels)
+    assert strict.info()["asked_for"]["thresholds"] == {first: 1.0, second: 0.0}
+    with pytest.raises(SettingError, match="unknown label"):
+        load(multi_label_artifact, provider="cpu", thresholds={"loud": 0.5})
+
+
+def test_prediction_as_a_dict(classifier: Classifier) -> None:
+    """It is ready for JSON, and has logits and windows only if they were asked for."""
+    found = classifier.predict(TEXT, with_logits=True)
+    content = json.loads(json.dumps(found.to_dict()))
+    assert content == {
+        "label": found.label,
+        "labels": list(found.labels),
+        "scores": found.scores,
+        "abstained": False,
+        "truncated": False,
+        "n_tokens": found.n_tokens,
+        "logits": list(found.logits or ()),
+    }
+    windows = json.loads(json.dumps(classifier.predict("late " * 60, windows=True).to_dict()))
+    assert "logits" not in windows
+    assert [set(window) for window in windows["windows"]] == [{"start", "end", "scores"}] * len(windows["windows"])
+
+
+def test_prediction_in_short() -> None:
+    """Of many labels the highest scores are shown, of many windows how many they are."""
+    scores = {f"label {index}": index / 10 for index in range(6)}
+    found = Prediction(("label 5",), scores, abstained=False, truncated=True, n_tokens=9)
+    assert repr(found) == (
+        "Prediction(labels=('label 5',), scores={'label 5': 0.5000, 'label 4': 0.4000, 'label 3': 0.3000, and 3 more}, "
+        "truncated=True, n_tokens=9)"
+    )
+
+
+def test_classifier_in_short(classifier: Classifier) -> None:
+    """It says what runs where."""
+    assert repr(classifier) == "<Classifier 'artifact': fp32 on cpu, 3 labels>"
+
+
+def test_texts_in_arrays_and_generators(classifier: Classifier) -> None:
+    """Texts may come in a NumPy array or a generator, to `logits` as well; an array of arrays is no text."""
+    texts = [TEXT, "early"]
+    expected = classifier.predict_many(texts)
+    assert classifier.predict_many(np.array(texts)) == expected
+    assert np.array_equal(classifier.logits(text for text in texts), classifier.logits(texts))
+    with pytest.raises(TextTypeError, match="text 0: expected str, found ndarray"):
+        classifier.predict_many(np.array([texts]))
+    with pytest.raises(TextTypeError, match="expected several texts, found int"):
+        classifier.logits(3)  # type: ignore[arg-type]
 
 
 def test_abstaining(classifier: Classifier) -> None:
@@ -96,6 +156,10 @@ def test_options_are_the_same_for_one_and_many(classifier: Classifier) -> None:
         ({"top_k": 0}, "top_k: expected a whole number of 1 or more, found 0"),
         ({"top_k": True}, "top_k: expected a whole number"),
         ({"top_k": "2"}, "top_k: expected a whole number"),
+        ({"top_k": 10**5000}, "top_k: expected a whole number of 1 or more, found a number of 16610 bits"),
+        ({"top_k": np.array([1, 2])}, r"top_k: expected a whole number of 1 or more, found array\(\[1, 2\]\)"),
+        ({"thresholds": 10**5000}, "thresholds: expected numbers from 0 to 1, found a number of 16610 bits"),
+        ({"thresholds": np.array([0.5])}, "thresholds: expected numbers from 0 to 1"),
         ({"thresholds": -1}, "thresholds: expected numbers from 0 to 1, found -1"),
         ({"thresholds": float("nan")}, "thresholds: expected numbers from 0 to 1, found nan"),
         ({"thresholds": "0.5"}, "thresholds: expected numbers from 0 to 1"),

@@ -133,7 +133,11 @@ def rename_output(model: onnx.ModelProto) -> None:
 
 
 def set_labels(model: onnx.ModelProto) -> None:
-    """Has the graph promise logits of two labels."""
+    """Has the graph compute logits of two labels."""
+    rename_output(model)
+    model.graph.initializer.append(onnx.helper.make_tensor("two", onnx.TensorProto.INT64, [2], [0, 1]))
+    model.graph.node.append(onnx.helper.make_node("Gather", ["scores", "two"], ["logits"], axis=1))
+    model.graph.output[0].name = "logits"
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 2
 
 
