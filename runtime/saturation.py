@@ -11,6 +11,7 @@ import functools
 import numpy as np
 
 from .engine import onnxruntime
+from .errors import InferenceError
 from .onnx_file import number, text
 
 ROWS, DEPTH, COLUMNS = 4, 64, 16
@@ -19,12 +20,19 @@ LARGEST_INPUT, LARGEST_WEIGHT = 255, 127
 
 @functools.cache
 def saturates() -> bool:
-    """Tells whether uint8 x int8 products come out wrong here; takes a millisecond, once."""
+    """Tells whether uint8 x int8 products come out wrong here; takes a millisecond, once.
+
+    Raises:
+        InferenceError: There is not enough memory.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(_product(), options, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"a": np.full((ROWS, DEPTH), LARGEST_INPUT, np.uint8)})
+    try:
+        session = onnxruntime.InferenceSession(_product(), options, providers=["CPUExecutionProvider"])
+        (found,) = session.run(None, {"a": np.full((ROWS, DEPTH), LARGEST_INPUT, np.uint8)})
+    except Exception as error:  # a model of a few hundred bytes: nothing else is in its way
+        raise InferenceError("there is not enough memory to start onnxruntime; free some") from error
     return bool((found != DEPTH * LARGEST_INPUT * LARGEST_WEIGHT).any())
 
 

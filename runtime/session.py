@@ -37,7 +37,7 @@ from .artifact import reading
 from .background import FORKED
 from .cuda import Graphs, provider_options, run_bound
 from .engine import onnxruntime
-from .errors import ArtifactError, DependencyError, InferenceError, ProviderError
+from .errors import ArtifactError, DependencyError, InferenceError, LitmusError, ProviderError
 from .manifest import MAX_LENGTH, FileEntry, Variant
 from .onnx_file import mapped_skeleton, separate
 from .providers import PROVIDERS
@@ -212,7 +212,7 @@ def _create(
         session = onnxruntime.InferenceSession(
             model, options, providers=[(name, extras)], disabled_optimizers=SLOW, enable_fallback=False
         )
-    except ArtifactError:
+    except LitmusError:
         raise
     except Exception as error:  # onnxruntime's own classes derive from Exception alone
         if provider != "cpu":

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from runtime.prefix import cut_of, encode_start
+from runtime.prefix import beginning, cut_of, encode_start
 
 Floats = npt.NDArray[np.float32]
 TEXTS_PER_BATCH = 16
@@ -83,11 +83,9 @@ def beginnings(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list
     backend.no_padding()
     backend.enable_truncation(length)
     cut = cut_of(backend)
-    if cut is None:
-        return list(texts)
     shortened = []
-    for text in texts:
-        overflowing = encode_start(backend, text, length, cut).overflowing if len(text) > LONG_TEXT else []
+    for text in (beginning(text, length) for text in texts):
+        overflowing = encode_start(backend, text, length, cut).overflowing if cut and len(text) > LONG_TEXT else []
         shortened.append(text[: overflowing[-1].offsets[-2][1]] if overflowing else text)
     return shortened
 

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from runtime import load
+from runtime import InferenceError, load
 from runtime import session as sessions
 from runtime.onnx_file import separate, skeleton
 from runtime.saturation import saturates
@@ -45,6 +45,18 @@ def test_says_what_the_machine_does() -> None:
     b = generator.integers(100, 128, (96, 48)).astype(np.int8)
     wrong = bool((multiplied(a, b) != a.astype(np.int32) @ b.astype(np.int32)).any())
     assert saturates.__wrapped__() == wrong
+
+
+def test_no_memory_to_find_out(int8_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where onnxruntime cannot even start, loading is an error that says so."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("std::bad_alloc")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
+    monkeypatch.setattr(sessions, "saturates", saturates.__wrapped__)
+    with pytest.raises(InferenceError, match="not enough memory to start onnxruntime"):
+        load(int8_artifact, provider="cpu", variant="int8")
 
 
 @pytest.mark.parametrize(("wrong_by", "expected"), [(0, False), (-1, True)])
