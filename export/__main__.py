@@ -15,14 +15,15 @@ from runtime import LitmusError
 from runtime.artifact import TOKENIZER
 from runtime.manifest import Variant
 from runtime.providers import PROVIDERS
+from runtime.publishing import publishing
 from runtime.tokenizer import Tokenizer
 from runtime.verify import verify
 
 from . import parity
 from .adopt import adopt, open_export
-from .artifact import publishing, write_artifact
+from .artifact import write_artifact
 from .checkpoint import Source, open_checkpoint
-from .errors import BudgetError, ParityError
+from .errors import BudgetError, ExportError, ParityError
 from .evidence import gather
 from .fp32 import export_fp32
 from .int8 import Operators
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> list[str]:
         ExportError: The checkpoint cannot be exported, or the target cannot be written; nothing is written.
         ArtifactError: An adopted graph is not one that the runtime loads.
     """
-    with publishing(args.artifact, overwrite=args.overwrite) as folder:
+    with publishing(args.artifact, overwrite=args.overwrite, error=ExportError) as folder:
         (folder / "onnx").mkdir()
         if args.from_onnx:
             source, graph = open_export(args.checkpoint)

@@ -1,27 +1,19 @@
-"""Writes the artifact folder: all of it under a temporary name beside the target, then one rename.
+"""Completes an artifact whose ONNX files are there: tokenizer, configs, golden scores, model card, manifest."""
 
-A reader never sees half an artifact. One that is replaced is moved aside, for the moment between two renames there is
-none, and it is back if the second rename fails.
-"""
-
-import contextlib
 import dataclasses
-import os
 import platform
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from runtime import manifest as manifests
 from runtime import policy
-from runtime.artifact import TOKENIZER, check_listing, check_path, sha256
+from runtime.artifact import TOKENIZER, sha256
 from runtime.manifest import FileEntry, Golden, Manifest, Precision, Variant, Window
 from runtime.session import Session
 
 from .checkpoint import Source
-from .errors import ExportError
 from .layers import Floats
 from .model_card import model_card
 from .parity import Inputs, pad
@@ -31,73 +23,6 @@ SCHEMA_VERSION = f"{manifests.SCHEMA_MAJOR}.0"
 MIN_ONNXRUNTIME = "1.26.0"
 Logits = Callable[[Inputs], Floats]
 TOOLS = ("litmus-onnx", "numpy", "onnx", "onnxruntime", "onnxscript", "optimum", "tokenizers", "torch", "transformers")
-
-
-@contextlib.contextmanager
-def publishing(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Gives a temporary folder beside the target that becomes the target if the block succeeds, and is removed if not.
-
-    Args:
-        target: The artifact's path.
-        overwrite: Replace an artifact that is there.
-
-    Raises:
-        ExportError: The target exists and may not be replaced, or is no artifact; or its path is not UTF-8.
-        ArtifactError: The artifact to replace is damaged, or holds files that are not its own.
-    """
-    target = target.absolute()
-    check_path(target, ExportError)
-    replace = target.exists() or target.is_symlink()
-    if replace and not overwrite:
-        raise ExportError(f"{target} exists; choose another folder, or pass --overwrite")
-    if replace:
-        _check_replaceable(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        folder.chmod(0o755)
-        yield folder
-        _sync(folder)
-        if replace:
-            _check_replaceable(target)  # again: an export takes a while
-            _replace(target, folder)
-        else:
-            _rename(folder, target)
-        _sync_one(target.parent)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def _check_replaceable(target: Path) -> None:
-    """Makes sure that replacing the target costs nothing but an artifact: no other file in it, no link to it."""
-    path = target / manifests.NAME
-    if target.is_symlink() or not path.is_file():
-        raise ExportError(f"{target} is not an artifact's folder, so --overwrite does not replace it; choose another")
-    check_listing(target, Manifest.from_json(path.read_text("utf-8", errors="replace")))
-
-
-def _replace(target: Path, folder: Path) -> None:
-    """Puts the new artifact in the old one's place; if that fails, the old one is back."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.replaced.", dir=target.parent))
-    try:
-        target.rename(aside / "artifact")
-        try:
-            _rename(folder, target)
-        except BaseException:
-            (aside / "artifact").rename(target)
-            raise
-    except BaseException:
-        aside.rmdir()
-        raise
-    shutil.rmtree(aside)
-
-
-def _rename(folder: Path, target: Path) -> None:
-    try:
-        folder.rename(target)
-    except OSError as error:  # somebody else has put something there meanwhile
-        raise ExportError(f"cannot write {target}: {error.strerror}; choose another folder") from error
 
 
 def write_artifact(
@@ -170,17 +95,3 @@ def _with_golden(
 def _files(folder: Path) -> dict[str, FileEntry]:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): FileEntry(sha256(path), path.stat().st_size) for path in paths}
-
-
-def _sync(folder: Path) -> None:
-    """Makes sure that every file is on the disk before the rename."""
-    for path in (*folder.rglob("*"), folder):
-        _sync_one(path)
-
-
-def _sync_one(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -28,12 +28,17 @@ class Artifact:
     Attributes:
         folder: Its path, absolute and without symbolic links: a link that is switched later leads elsewhere.
         manifest: What `litmus.json` says.
-        sha256: Of `litmus.json`, which has the hashes of all other files: it stands for the whole artifact.
+        content: Of `litmus.json`.
     """
 
     folder: Path
     manifest: Manifest
-    sha256: str
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Of `litmus.json`, which has the hashes of all other files: it stands for the whole artifact."""
+        return hashlib.sha256(self.content).hexdigest()
 
     def read(self, name: str) -> bytes:
         """Returns the content of a listed file that is the one that was exported.
@@ -136,7 +141,7 @@ def _read(folder: Path) -> Artifact:
     check_listing(root, manifest)
     for name, entry in manifest.files.items():
         _check_size(root / name, name, entry)
-    return Artifact(root, manifest, hashlib.sha256(content).hexdigest())
+    return Artifact(root, manifest, content)
 
 
 def sha256(path: Path) -> str:

@@ -23,12 +23,13 @@ from export import artifact as export_artifact
 from export import checkpoint as checkpoints
 from export import graph, parity
 from export.__main__ import main
-from export.artifact import publishing
 from export.checkpoint import open_checkpoint, open_source
 from export.errors import ExportError
 from export.texts import GOLDEN
 from runtime import ArtifactError, load
+from runtime import publishing as runtime_publishing
 from runtime.manifest import Manifest
+from runtime.publishing import publishing
 from tests.models import FP32, LABELS, MAX_LENGTH, bert, distilbert, write_checkpoint
 from training.arguments import EncoderArguments
 from training.encoder import load_tokenizer
@@ -203,7 +204,10 @@ def test_overwrite_spares_what_lies_in_the_artifact(checkpoint: Path, artifact: 
 def test_overwrite_spares_what_appears_meanwhile(artifact: Path, tmp_path: Path) -> None:
     """What somebody puts into the old artifact during the export is not deleted with it either."""
     target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
-    with pytest.raises(ArtifactError, match=r"'notes\.txt' is not in"), publishing(target, overwrite=True) as folder:
+    with (
+        pytest.raises(ArtifactError, match=r"'notes\.txt' is not in"),
+        publishing(target, overwrite=True, error=ExportError) as folder,
+    ):
         (folder / "file").write_text("x")
         (target / "notes.txt").write_text("y")
     assert (target / "notes.txt").read_text() == "y"
@@ -271,8 +275,8 @@ def test_replaced_artifact_that_vanishes_leaves_nothing(
 ) -> None:
     """Somebody else may replace it at the very moment; then this export has failed, and cleans up."""
     target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
-    monkeypatch.setattr(export_artifact, "_check_replaceable", lambda _: None)
-    with pytest.raises(FileNotFoundError), publishing(target, overwrite=True) as folder:
+    monkeypatch.setattr(runtime_publishing, "_check_replaceable", lambda *_: None)
+    with pytest.raises(FileNotFoundError), publishing(target, overwrite=True, error=ExportError) as folder:
         (folder / "file").write_text("x")
         shutil.rmtree(target)
     assert list(tmp_path.iterdir()) == []
@@ -280,7 +284,10 @@ def test_replaced_artifact_that_vanishes_leaves_nothing(
 
 def test_interrupted_publishing_leaves_nothing(tmp_path: Path) -> None:
     """Half an artifact never appears under the target's name."""
-    with pytest.raises(KeyboardInterrupt), publishing(tmp_path / "artifact", overwrite=False) as folder:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        publishing(tmp_path / "artifact", overwrite=False, error=ExportError) as folder,
+    ):
         (folder / "half").write_text("x")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
@@ -289,7 +296,10 @@ def test_interrupted_publishing_leaves_nothing(tmp_path: Path) -> None:
 def test_target_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
     """An export takes a while; what somebody else puts under the name in that time is not touched."""
     target = tmp_path / "artifact"
-    with pytest.raises(ExportError, match="cannot write"), publishing(target, overwrite=False) as folder:
+    with (
+        pytest.raises(ExportError, match="cannot write"),
+        publishing(target, overwrite=False, error=ExportError) as folder,
+    ):
         (folder / "file").write_text("x")
         target.mkdir()
         (target / "chapter").write_text("y")
@@ -305,8 +315,8 @@ def test_failed_replacement_keeps_the_old_artifact(
         raise ExportError("disk on fire")
 
     target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
-    monkeypatch.setattr(export_artifact, "_rename", fail)
-    with pytest.raises(ExportError, match="on fire"), publishing(target, overwrite=True) as folder:
+    monkeypatch.setattr(runtime_publishing, "_rename", fail)
+    with pytest.raises(ExportError, match="on fire"), publishing(target, overwrite=True, error=ExportError) as folder:
         (folder / "half").write_text("x")
     assert load(target, provider="cpu").predict("late").label
     assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
@@ -430,7 +440,10 @@ def test_target_beside_a_missing_folder(tmp_path: Path) -> None:
 def test_publishing_refuses_a_dangling_link(tmp_path: Path) -> None:
     """It exists as a name, and replacing it would surprise."""
     (tmp_path / "artifact").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(ExportError, match="exists"), publishing(tmp_path / "artifact", overwrite=False):
+    with (
+        pytest.raises(ExportError, match="exists"),
+        publishing(tmp_path / "artifact", overwrite=False, error=ExportError),
+    ):
         pass
 
 

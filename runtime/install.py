@@ -1,0 +1,70 @@
+"""`python -m runtime.install ARTIFACT TARGET`: copy an artifact to where services load it, checked and by renaming.
+
+Services that have an earlier one loaded keep it, for its files are not written to; a load while this runs gets the old
+one or the new one. What is copied is what is checked: hashes, models, golden texts.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from . import manifest as manifests
+from .artifact import read_artifact
+from .errors import ArtifactError
+from .exit_status import exit_status
+from .publishing import publishing
+from .verify import verify
+
+
+def install(source: Path, target: Path, *, overwrite: bool = False) -> None:
+    """Copies an artifact.
+
+    Args:
+        source: Its folder.
+        target: The folder to make, or with `overwrite` to replace if it is an artifact.
+        overwrite: Replace an artifact that is there.
+
+    Raises:
+        ArtifactError: The source is damaged or does not give its golden scores here, or the target cannot be written.
+    """
+    artifact = read_artifact(source)
+    with publishing(target, overwrite=overwrite) as folder:
+        for name in artifact.manifest.files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(artifact.read(name))
+        (folder / manifests.NAME).write_bytes(artifact.content)
+        failures = verify(folder).failures
+        if failures:
+            raise ArtifactError(f"{failures[0]}; nothing was written")
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(prog="python -m runtime.install", description="Copy an artifact into place.")
+    parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="folder that `python -m export` wrote")
+    parser.add_argument("target", type=Path, metavar="TARGET", help="folder to make")
+    parser.add_argument("--overwrite", action="store_true", help="replace an artifact that is there")
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace, output: TextIO) -> int:
+    """Installs, and says where; returns 0.
+
+    Raises:
+        LitmusError: As `install`.
+    """
+    install(args.artifact, args.target, overwrite=args.overwrite)
+    print(args.target, file=output)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status: 0, 1 for a failed job, 2 for a wrong call."""
+    args = parse_args(sys.argv[1:] if argv is None else argv)
+    return exit_status(lambda output: run(args, output))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

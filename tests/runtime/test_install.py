@@ -1,0 +1,42 @@
+"""Artifacts are copied into place checked, and by renaming."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from runtime import load
+from runtime.install import main
+from tests.damage import MODEL, flip_bit, rewrite
+
+
+def test_installs_and_replaces(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The copy is the artifact, and one that is loaded meanwhile keeps its own model."""
+    target, other = tmp_path / "a/target", Path(shutil.copytree(artifact, tmp_path / "other"))
+    rewrite(other, lambda fields: fields.update(base_model={"name": "other"}))
+    assert main([str(artifact), str(target)]) == 0
+    assert capsys.readouterr().out == f"{target}\n"
+    loaded = load(target, provider="cpu")
+    expected = loaded.predict("late")
+    assert main([str(other), str(target), "--overwrite"]) == 0
+    assert loaded.predict("late") == expected
+    assert load(target, provider="cpu").manifest.base_model == {"name": "other"}
+    assert [path.name for path in target.parent.iterdir()] == ["target"]
+
+
+@pytest.mark.parametrize("what", ["other scores", "a flipped bit", "no overwrite"])
+def test_what_is_refused_leaves_the_old_one(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    """A damaged artifact, or one that gives other scores here, is not installed."""
+    source, target = (Path(shutil.copytree(artifact, tmp_path / name)) for name in ("source", "target"))
+    if what == "other scores":
+        rewrite(source, lambda fields: [g.update(scores=g["scores"][::-1]) for g in fields["golden"]])
+    elif what == "a flipped bit":
+        flip_bit(source / MODEL)
+    options = [] if what == "no overwrite" else ["--overwrite"]
+    assert main([str(source), str(target), *options]) == 1
+    expected = {"other scores": "nothing was written", "a flipped bit": "its sha256 is not", "no overwrite": "exists"}
+    assert expected[what] in capsys.readouterr().err
+    assert load(target, provider="cpu").predict("late") == load(artifact, provider="cpu").predict("late")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]
