@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runtime import InputError, records
+from runtime import InputError
 from runtime.records import Format, Layout, Record, arriving, read_records
 
 
@@ -203,8 +203,8 @@ def test_lines() -> None:
 @pytest.mark.parametrize("form", ["lines", "jsonl"])
 def test_endless_line(monkeypatch: pytest.MonkeyPatch, form: Format) -> None:
     """Takes no more memory than the longest field may, and costs only itself."""
-    monkeypatch.setattr(records, "MAX_FIELD", 100)
-    monkeypatch.setattr(records, "CHUNK_BYTES", 30)
+    monkeypatch.setattr("runtime.lines.MAX_FIELD", 100)
+    monkeypatch.setattr("runtime.lines.CHUNK_BYTES", 30)
     lines = ["late", "x" * 100, "x" * 99, "x" * 1000, "calm"]
     content = lines if form == "lines" else [json.dumps({"text": line}) for line in lines]
     found = read("\n".join(content).encode(), form)
@@ -215,8 +215,8 @@ def test_endless_line(monkeypatch: pytest.MonkeyPatch, form: Format) -> None:
 
 def test_endless_line_that_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same on standard input."""
-    monkeypatch.setattr(records, "MAX_FIELD", 100)
-    monkeypatch.setattr(records, "CHUNK_BYTES", 30)
+    monkeypatch.setattr("runtime.lines.MAX_FIELD", 100)
+    monkeypatch.setattr("runtime.lines.CHUNK_BYTES", 30)
     content = b"\xef\xbb\xbflate\r\n" + b"x" * 500 + b"\ncalm\n" + b"x" * 90 + b"\n\nend"
     found = [record for group in arriving(stream(content)) for record in group]
     assert [record.text for record in found] == ["late", "", "calm", "x" * 90, "", "end"]

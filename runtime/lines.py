@@ -1,0 +1,180 @@
+r"""Reads the lines of a file or a pipe as they arrive.
+
+Knows kinds of file, encodings and where lines end; knows nothing of rows and columns. A line ends with `\n`, `\r\n` or
+`\r`. Bytes that do not decode are kept in surrogates, so that they cost only the row they are in. Only one line is in
+memory at a time, and one that is too long is not.
+"""
+
+import codecs
+import io
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .errors import InputError
+
+MAX_FIELD = 1 << 27  # characters; a quote that is never closed takes no more memory than this
+CHUNK_BYTES = 1 << 20
+SNIFFED_BYTES = 1 << 9
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+OTHER_FORMATS = (
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh91AY&SY", "bzip2"),
+    (b"PAR1\x15", "Parquet"),
+    (b"PK\x03\x04", "zip or Excel"),
+    (b"\xd0\xcf\x11\xe0", "Excel"),
+    (b"%PDF", "PDF"),
+)
+MARKUP = ((b"<!doctype", "HTML"), (b"<html", "HTML"), (b"<?xml", "XML"))  # in any case, behind white space
+STARTS = tuple(start for start, _ in (*BYTE_ORDER_MARKS, *OTHER_FORMATS))
+UNDECODED = re.compile("[\udc80-\udcff]")  # what Python makes of bytes that are not in the encoding
+NO_MEMORY = "there is not enough memory to read it; allow the process more, or shorten the text"
+
+
+class Unreadable(NamedTuple):
+    """What stands in the place of a line or a row that cannot be read."""
+
+    reason: str
+
+
+Line = str | Unreadable
+
+
+class Source(NamedTuple):
+    """An input whose kind is known.
+
+    Attributes:
+        file: Its bytes, behind those of `start`.
+        start: The first of them.
+        encoding: How they are encoded.
+        marked: Whether a byte order mark says so.
+    """
+
+    file: io.BufferedReader
+    start: bytes
+    encoding: str
+    marked: bool
+
+    def refusal(self) -> str:
+        """Says why a row with bytes that do not decode is an error."""
+        name = "UTF-8" if self.encoding.startswith("utf-8") else self.encoding
+        return f"it is not {name}; pass --encoding, for example cp1252 for a file from Windows"
+
+
+def open_source(file: io.BufferedReader, encoding: str = "utf-8", *, answering: bool = False) -> Source:
+    """Reads as much as it takes to know the kind of an input, however slowly that arrives.
+
+    Args:
+        file: Its bytes.
+        encoding: How they are encoded; a byte order mark wins.
+        answering: Somebody waits for the answer to the first line: nothing behind it counts.
+
+    Raises:
+        InputError: It is not text.
+    """
+    start = b""
+    while _undecided(start, answering=answering) and (arrived := file.read1(CHUNK_BYTES)):
+        start += arrived
+    marked = next((name for mark, name in BYTE_ORDER_MARKS if start.startswith(mark)), None)
+    for content, kinds in (start, OTHER_FORMATS), (_markup(start, answering=answering), MARKUP):
+        for name in (name for magic, name in kinds if content.startswith(magic)):
+            raise InputError(f"the input is {name}; expected CSV, TSV, JSON Lines or plain text")
+    if not (marked or _is_wide(encoding)) and max(start[0:8:2].count(0), start[1:8:2].count(0)) >= 2:
+        raise InputError(
+            "the input looks like UTF-16 without a byte order mark; pass --encoding utf-16-le or utf-16-be"
+        )
+    return Source(file, start, marked or codecs.lookup(encoding).name, marked is not None)
+
+
+def read_lines(source: Source, chunk_bytes: int = CHUNK_BYTES) -> Iterator[list[Line]]:
+    r"""Yields the lines that have arrived, with their ends, without waiting for more.
+
+    A `\r\n` of which the halves arrive one after the other ends a line twice: the second is `\n` alone.
+
+    Args:
+        source: The input.
+        chunk_bytes: The most to read at once.
+
+    Raises:
+        InputError: It is not in its encoding, and nobody can tell where the next line begins.
+    """
+    errors = "strict" if _is_wide(source.encoding) else "surrogateescape"
+    decoder = codecs.getincrementaldecoder(source.encoding)(errors)
+    started: list[str] = []
+    size, why = 0, ""
+    data: bytes | None = source.start or None
+    while data != b"":
+        state = decoder.getstate()
+        try:
+            data = source.file.read1(chunk_bytes) if data is None else data
+            pieces = list(io.StringIO(decoder.decode(data, final=not data), newline=""))
+        except MemoryError:
+            if not started:
+                raise
+            started, why = [], NO_MEMORY
+            decoder.setstate(state)
+            continue  # the same again, with the memory that the line took
+        except UnicodeError as error:
+            name = "what its byte order mark says" if source.marked else source.encoding
+            raise InputError(f"the input breaks off, or is not {name}; save it as UTF-8") from error
+        lines: list[Line] = []
+        for piece in pieces:
+            started.append(piece)
+            size += len(piece)
+            if size > MAX_FIELD:
+                started, why = [], why or f"it is longer than {MAX_FIELD} characters"
+            if piece[-1] in "\r\n":
+                lines.append(_joined(started, why))
+                started, size, why = [], 0, ""
+        if not data and size:
+            lines.append(_joined(started, why))
+        if lines:
+            yield lines
+        data = data and None
+
+
+def without_ends(groups: Iterator[list[Line]]) -> Iterator[list[Line]]:
+    """Takes the ends off the lines of `read_lines`."""
+    cut = False
+    for group in groups:
+        if cut and group[0] == "\n":  # the other half of an end
+            del group[0]
+        cut = bool(group) and isinstance(group[-1], str) and group[-1].endswith("\r")
+        yield [line.removesuffix("\n").removesuffix("\r") if isinstance(line, str) else line for line in group]
+
+
+def _joined(pieces: list[str], why: str) -> Line:
+    try:
+        return Unreadable(why) if why else "".join(pieces)
+    except MemoryError:
+        return Unreadable(NO_MEMORY)
+
+
+def _undecided(start: bytes, *, answering: bool) -> bool:
+    """Tells whether more bytes may show that the input is not what it seems."""
+    if len(start) >= SNIFFED_BYTES:
+        return False
+    markup = _markup(start, answering=answering)
+    begins = any(known.startswith(start) for known in STARTS)
+    may_be_markup = any(known.startswith(markup) for known, _ in MARKUP) and not (answering and _ended(start))
+    return begins or may_be_markup or (0 in start and len(start) < 8)
+
+
+def _markup(start: bytes, *, answering: bool) -> bytes:
+    content = start.removeprefix(codecs.BOM_UTF8)
+    return (content.splitlines() or [b""])[0].strip().lower() if answering else content.lstrip().lower()
+
+
+def _ended(start: bytes) -> bool:
+    return b"\n" in start or b"\r" in start
+
+
+def _is_wide(encoding: str) -> bool:
+    """Tells whether a character takes several bytes, ASCII too, so that a wrong one shifts all that follow."""
+    return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
