@@ -116,22 +116,21 @@ class Rows:
         Args:
             complete: It has closed the fields that it opened, as far as its quotes tell.
         """
-        ahead: list[Line] = []
+        ahead: list[Line] = []  # those of which nobody knows yet
         size = 0
-        while (line := self._next_line()) is not None:
-            ahead.append(line)
+        while size <= LOOK_AHEAD and (line := self._next_line()) is not None:
             if isinstance(line, Unreadable):
+                ahead.append(line)
                 break
-            size += len(line)
-            marks = self._marks(line)
+            marks, is_row = self._marks(line), self._has_all_fields(line)
             if marks[:1] == ["closes"]:
                 complete = marks[-1] == "closes"
                 ahead, size = [], 0
-            elif marks or size > LOOK_AHEAD or (complete and self._has_all_fields(line)):
-                break
-        if not complete:  # the quote is closed nowhere: what does not look like a row belongs to it
-            looks = (isinstance(line, Unreadable) or self._marks(line) or self._has_all_fields(line) for line in ahead)
-            del ahead[: next((position for position, row in enumerate(looks) if row), len(ahead))]
+            elif marks or complete or is_row or ahead:
+                ahead.append(line)
+                size += len(line)
+                if marks or (complete and is_row):
+                    break
         self._returned.extendleft(reversed(ahead))
         self.line -= len(ahead)
 

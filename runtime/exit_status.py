@@ -8,22 +8,30 @@ from typing import TextIO
 from .errors import LitmusError
 
 
-def exit_status(job: Callable[[TextIO], int]) -> int:
+def exit_status(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
     """Runs a command's job and returns the exit status: 0, 1 if anything failed, 130 if it was interrupted.
 
     Args:
         job: Receives standard output, in UTF-8; returns how much failed.
+        prints: The job needs standard output.
     """
+    _fill_descriptors()
     if sys.stderr is None:  # closed; print would write to standard output instead, among the data
-        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     if sys.stdout is None:
-        print("error: standard output is closed; there is nowhere to write to", file=sys.stderr)
-        return 1
+        if prints:
+            print("error: standard output is closed; there is nowhere to write to", file=sys.stderr)
+            return 1
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:
         return 1 if job(sys.stdout) else 0
     except LitmusError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except MemoryError:
+        discard_output()
+        print("error: there is not enough memory; allow the process more", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `| head -1`: the reader has what it wanted
         discard_output()
@@ -35,6 +43,15 @@ def exit_status(job: Callable[[TextIO], int]) -> int:
     except KeyboardInterrupt:
         discard_output()
         return 130
+
+
+def _fill_descriptors() -> None:
+    """Opens the null device in the place of standard streams that are closed, before a file of ours takes it."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free
 
 
 def discard_output() -> None:

@@ -54,32 +54,47 @@ class Source(NamedTuple):
         start: The first of them.
         encoding: How they are encoded.
         marked: Whether a byte order mark says so.
+        chunk_bytes: The most to read at once.
     """
 
     file: io.BufferedReader
     start: bytes
     encoding: str
     marked: bool
+    chunk_bytes: int
 
-    def refusal(self) -> str:
-        """Says why a row with bytes that do not decode is an error."""
+    def refusal(self, what: str = "it") -> str:
+        """Says why something with bytes that do not decode is an error."""
         name = "UTF-8" if self.encoding.startswith("utf-8") else self.encoding
-        return f"it is not {name}; pass --encoding, for example cp1252 for a file from Windows"
+        return f"{what} is not {name}; pass --encoding, for example cp1252 for a file from Windows"
 
 
-def open_source(file: io.BufferedReader, encoding: str = "utf-8", *, answering: bool = False) -> Source:
+def is_encoding(name: str) -> bool:
+    """Tells whether Python can read text in the encoding of this name."""
+    try:
+        "".encode(name)
+        codecs.getincrementaldecoder(name)
+    except (LookupError, ValueError):  # unknown; no name at all
+        return False
+    return True
+
+
+def open_source(
+    file: io.BufferedReader, encoding: str = "utf-8", *, chunk_bytes: int = CHUNK_BYTES, answering: bool = False
+) -> Source:
     """Reads as much as it takes to know the kind of an input, however slowly that arrives.
 
     Args:
         file: Its bytes.
         encoding: How they are encoded; a byte order mark wins.
+        chunk_bytes: The most to read at once.
         answering: Somebody waits for the answer to the first line: nothing behind it counts.
 
     Raises:
         InputError: It is not text.
     """
     start = b""
-    while _undecided(start, answering=answering) and (arrived := file.read1(CHUNK_BYTES)):
+    while _undecided(start, answering=answering) and (arrived := file.read1(chunk_bytes)):
         start += arrived
     marked = next((name for mark, name in BYTE_ORDER_MARKS if start.startswith(mark)), None)
     for content, kinds in (start, OTHER_FORMATS), (_markup(start, answering=answering), MARKUP):
@@ -89,35 +104,33 @@ def open_source(file: io.BufferedReader, encoding: str = "utf-8", *, answering: 
         raise InputError(
             "the input looks like UTF-16 without a byte order mark; pass --encoding utf-16-le or utf-16-be"
         )
-    return Source(file, start, marked or codecs.lookup(encoding).name, marked is not None)
+    return Source(file, start, marked or codecs.lookup(encoding).name, marked is not None, chunk_bytes)
 
 
-def read_lines(source: Source, chunk_bytes: int = CHUNK_BYTES) -> Iterator[list[Line]]:
+def read_lines(source: Source) -> Iterator[list[Line]]:
     r"""Yields the lines that have arrived, with their ends, without waiting for more.
 
     A `\r\n` of which the halves arrive one after the other ends a line twice: the second is `\n` alone.
 
     Args:
         source: The input.
-        chunk_bytes: The most to read at once.
 
     Raises:
         InputError: It is not in its encoding, and nobody can tell where the next line begins.
     """
     errors = "strict" if _is_wide(source.encoding) else "surrogateescape"
     decoder = codecs.getincrementaldecoder(source.encoding)(errors)
-    started: list[str] = []
-    size, why = 0, ""
+    started = _Started()
     data: bytes | None = source.start or None
     while data != b"":
         state = decoder.getstate()
         try:
-            data = source.file.read1(chunk_bytes) if data is None else data
+            data = source.file.read1(source.chunk_bytes) if data is None else data
             pieces = list(io.StringIO(decoder.decode(data, final=not data), newline=""))
         except MemoryError:
-            if not started:
+            if not started.size:
                 raise
-            started, why = [], NO_MEMORY
+            started.give_up(NO_MEMORY)
             decoder.setstate(state)
             continue  # the same again, with the memory that the line took
         except UnicodeError as error:
@@ -125,15 +138,11 @@ def read_lines(source: Source, chunk_bytes: int = CHUNK_BYTES) -> Iterator[list[
             raise InputError(f"the input breaks off, or is not {name}; save it as UTF-8") from error
         lines: list[Line] = []
         for piece in pieces:
-            started.append(piece)
-            size += len(piece)
-            if size > MAX_FIELD:
-                started, why = [], why or f"it is longer than {MAX_FIELD} characters"
+            started.add(piece)
             if piece[-1] in "\r\n":
-                lines.append(_joined(started, why))
-                started, size, why = [], 0, ""
-        if not data and size:
-            lines.append(_joined(started, why))
+                lines.append(started.end())
+        if not data and started.size:
+            lines.append(started.end())
         if lines:
             yield lines
         data = data and None
@@ -149,11 +158,37 @@ def without_ends(groups: Iterator[list[Line]]) -> Iterator[list[Line]]:
         yield [line.removesuffix("\n").removesuffix("\r") if isinstance(line, str) else line for line in group]
 
 
-def _joined(pieces: list[str], why: str) -> Line:
-    try:
-        return Unreadable(why) if why else "".join(pieces)
-    except MemoryError:
-        return Unreadable(NO_MEMORY)
+class _Started:
+    """A line of which the end has not arrived.
+
+    Attributes:
+        size: Characters so far.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._pieces: list[str] = []
+        self._reason = ""
+
+    def add(self, piece: str) -> None:
+        self.size += len(piece)
+        if self.size > MAX_FIELD:
+            self.give_up(f"it is longer than {MAX_FIELD} characters")
+        if not self._reason:
+            self._pieces.append(piece)
+
+    def give_up(self, reason: str) -> None:
+        """Keeps nothing of the line."""
+        self._pieces, self._reason = [], self._reason or reason
+
+    def end(self) -> Line:
+        """Returns the line, and begins the next one."""
+        try:
+            return Unreadable(self._reason) if self._reason else "".join(self._pieces)
+        except MemoryError:
+            return Unreadable(NO_MEMORY)
+        finally:
+            self.size, self._pieces, self._reason = 0, [], ""
 
 
 def _undecided(start: bytes, *, answering: bool) -> bool:

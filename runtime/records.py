@@ -78,8 +78,8 @@ def read_records(file: io.BufferedReader, layout: Layout) -> Generator[Record, N
         InputError: It is another kind of file, lacks a column, or cannot be read any further.
     """
     with file:
-        source = open_source(file, layout.encoding)
-        groups = read_lines(source, FILE_CHUNK_BYTES)
+        source = open_source(file, layout.encoding, chunk_bytes=FILE_CHUNK_BYTES)
+        groups = read_lines(source)
         if layout.form in ("csv", "tsv"):
             yield from _table(itertools.chain.from_iterable(groups), layout, source)
             return
@@ -136,7 +136,9 @@ def _object(index: int, line: Line, layout: Layout, source: Source) -> Record:
         if not (isinstance(identity, str | int | float) and finite) or isinstance(identity, bool):
             return Record(index, "", error=f"its {layout.id_column!r} is missing, or neither a string nor a number")
         if isinstance(identity, str) and not _is_unicode(identity):
-            return Record(index, "", error=f"its {layout.id_column!r} is half a character; write the whole of it")
+            return Record(
+                index, "", error=f"its {layout.id_column!r} has half of a surrogate pair; write whole characters"
+            )
     texts: list[str] = []
     for column in layout.text_columns:
         text = fields.get(column)
@@ -161,7 +163,7 @@ def _table(lines: Iterator[Line], layout: Layout, source: Source) -> Iterator[Re
             continue
         name = row[identity] if identity is not None and identity < len(row) else None
         if name is not None and UNDECODED.search(name):
-            yield Record(index, "", error=f"in its id, {source.refusal()}")
+            yield Record(index, "", error=source.refusal("its id"))
         elif len(row) != len(columns):
             yield Record(index, "", name, f"expected {len(columns)} fields as in {where}, found {len(row)}")
         else:
