@@ -195,19 +195,16 @@ def _undecided(start: bytes, *, answering: bool) -> bool:
     """Tells whether more bytes may show that the input is not what it seems."""
     if len(start) >= SNIFFED_BYTES:
         return False
-    markup = _markup(start, answering=answering)
+    markup, is_due = _markup(start, answering=answering), answering and (b"\n" in start or b"\r" in start)
     begins = any(known.startswith(start) for known in STARTS)
-    may_be_markup = any(known.startswith(markup) for known, _ in MARKUP) and not (answering and _ended(start))
-    return begins or may_be_markup or (0 in start and len(start) < 8)
+    may_be_markup = any(known.startswith(markup) for known, _ in MARKUP) and not is_due
+    may_be_utf16 = len(start) < 8 and (0 in start or not is_due)
+    return begins or may_be_markup or may_be_utf16
 
 
 def _markup(start: bytes, *, answering: bool) -> bytes:
     content = start.removeprefix(codecs.BOM_UTF8)
     return (content.splitlines() or [b""])[0].strip().lower() if answering else content.lstrip().lower()
-
-
-def _ended(start: bytes) -> bool:
-    return b"\n" in start or b"\r" in start
 
 
 def _is_wide(encoding: str) -> bool:
