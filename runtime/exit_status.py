@@ -30,7 +30,6 @@ def exit_status(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except MemoryError:
-        discard_output()
         print("error: there is not enough memory; allow the process more", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `| head -1`: the reader has what it wanted
