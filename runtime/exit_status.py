@@ -1,8 +1,10 @@
 """How a command of the runtime ends: an exit status, and one line instead of a stack trace for what went wrong."""
 
+import contextlib
+import faulthandler
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from .errors import LitmusError
@@ -25,7 +27,8 @@ def exit_status(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        return 1 if job(sys.stdout) else 0
+        with _without_native_messages():
+            return 1 if job(sys.stdout) else 0
     except LitmusError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -42,6 +45,37 @@ def exit_status(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
     except KeyboardInterrupt:
         discard_output()
         return 130
+
+
+@contextlib.contextmanager
+def _without_native_messages() -> Iterator[None]:
+    """Drops what native libraries write to standard error themselves; what Python writes there is written.
+
+    A panic in tokenizers or an error in onnxruntime becomes one line of ours, and their own lines beside it may repeat
+    a text. If a library ends the process instead, its last line is dropped, too, so Python says then which signal it
+    was and where. Nothing is done where standard error is not the process's own, as in a test that captures it.
+    """
+    plain = sys.stderr
+    if plain is not sys.__stderr__ or plain is None or plain.fileno() != 2:
+        yield
+        return
+    watched = faulthandler.is_enabled()
+    own = open(os.dup(2), "w", buffering=1, encoding=plain.encoding, errors=plain.errors)  # noqa: PTH123, SIM115
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    faulthandler.enable(own, all_threads=False)
+    sys.stderr = own
+    try:
+        yield
+    finally:
+        sys.stderr = plain
+        os.dup2(own.fileno(), 2)
+        faulthandler.disable()
+        if watched:
+            faulthandler.enable()
+        with contextlib.suppress(OSError):  # of what was left in its buffer
+            own.close()
 
 
 def _fill_descriptors() -> None:
