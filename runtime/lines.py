@@ -55,6 +55,7 @@ class Source(NamedTuple):
         encoding: How they are encoded.
         marked: Whether a byte order mark says so.
         chunk_bytes: The most to read at once.
+        answering: Somebody waits for the answer to each line.
     """
 
     file: io.BufferedReader
@@ -62,6 +63,7 @@ class Source(NamedTuple):
     encoding: str
     marked: bool
     chunk_bytes: int
+    answering: bool
 
     def refusal(self, what: str = "it") -> str:
         """Says why something with bytes that do not decode is an error."""
@@ -88,7 +90,7 @@ def open_source(
         file: Its bytes.
         encoding: How they are encoded; a byte order mark wins.
         chunk_bytes: The most to read at once.
-        answering: Somebody waits for the answer to the first line: nothing behind it counts.
+        answering: Somebody waits for the answer to each line: nothing behind the first tells the kind.
 
     Raises:
         InputError: It is not text.
@@ -104,13 +106,14 @@ def open_source(
         raise InputError(
             "the input looks like UTF-16 without a byte order mark; pass --encoding utf-16-le or utf-16-be"
         )
-    return Source(file, start, marked or codecs.lookup(encoding).name, marked is not None, chunk_bytes)
+    return Source(file, start, marked or codecs.lookup(encoding).name, marked is not None, chunk_bytes, answering)
 
 
 def read_lines(source: Source) -> Iterator[list[Line]]:
     r"""Yields the lines that have arrived, with their ends, without waiting for more.
 
-    A `\r\n` of which the halves arrive one after the other ends a line twice: the second is `\n` alone.
+    Where somebody waits for answers, a `\r\n` of which the halves arrive one after the other ends a line twice: the
+    second is `\n` alone.
 
     Args:
         source: The input.
@@ -119,7 +122,10 @@ def read_lines(source: Source) -> Iterator[list[Line]]:
         InputError: It is not in its encoding, and nobody can tell where the next line begins.
     """
     errors = "strict" if _is_wide(source.encoding) else "surrogateescape"
+    decoder: codecs.IncrementalDecoder | io.IncrementalNewlineDecoder
     decoder = codecs.getincrementaldecoder(source.encoding)(errors)
+    if not source.answering:
+        decoder = io.IncrementalNewlineDecoder(decoder, translate=False)
     started = _Started()
     data: bytes | None = source.start or None
     while data != b"":

@@ -61,6 +61,14 @@ def test_error_has_the_line() -> None:
     assert lines == ["line 4", "line 7"]
 
 
+def test_lines_are_counted_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ends of two characters that are cut by what is read at once are one end."""
+    for size in range(1, 10):
+        monkeypatch.setattr("runtime.records.FILE_CHUNK_BYTES", size)
+        (*_, last) = read("text,id\r\nlate,1\r\ncalm,2\r\n" + '"a "b" c",3\r\n')
+        assert str(last.error).startswith("line 4: ")
+
+
 def test_stray_quotes_by_chance() -> None:
     """Of rows with a stray quote in front of a letter none adds a row or takes one, whatever line ends are in them."""
     generator = random.Random(7)
