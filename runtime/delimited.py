@@ -69,8 +69,10 @@ class Rows:
                 yield Unreadable(f"line {self.line}: {row.reason}")
                 self._skip_rest(complete=not self._latest or self._marks(self._latest)[-1:] == ["closes"])
             elif row:
+                cut = len(row) < len(self.columns) and '"' in self._latest
+                self._latest = ""  # it may be long
                 yield row
-                if len(row) < len(self.columns) and '"' in self._latest:
+                if cut:
                     self._skip_rest(complete=True)
 
     def _header(self) -> Sequence[str]:
@@ -139,15 +141,14 @@ class Rows:
 
     def _marks(self, line: str) -> list[Mark]:
         """Returns what the quotes of a line tell, in order."""
-        content = line.rstrip("\r\n")
         marks: list[Mark] = []
-        left = content.count('"')
-        for run in re.finditer('"+', content):
+        left = line.count('"')
+        for run in re.finditer('"+', line):
             start, end = run.span()
             left -= end - start
             odd = (end - start) % 2 == 1  # a pair is a quote of the text
-            first = start == 0 or content[start - 1] == self._delimiter
-            last = end == len(content) or content[end] == self._delimiter
+            first = start == 0 or line[start - 1] == self._delimiter
+            last = end == len(line) or line[end] in ("\r", "\n", self._delimiter)
             if first and last:  # an empty field; of a single quote what is behind it tells
                 marks += (["opens"] if left % 2 else ["closes"]) if odd else ["opens", "closes"]
             elif first:

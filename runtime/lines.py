@@ -8,7 +8,7 @@ memory at a time, and one that is too long is not.
 import codecs
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .errors import InputError
@@ -109,14 +109,12 @@ def open_source(
     return Source(file, start, marked or codecs.lookup(encoding).name, marked is not None, chunk_bytes, answering)
 
 
-def read_lines(source: Source) -> Iterator[list[Line]]:
-    r"""Yields the lines that have arrived, with their ends, without waiting for more.
-
-    Where somebody waits for answers, a `\r\n` of which the halves arrive one after the other ends a line twice: the
-    second is `\n` alone.
+def read_lines(source: Source, *, with_ends: bool = False) -> Iterator[list[Line]]:
+    """Yields the lines that have arrived, without waiting for more.
 
     Args:
         source: The input.
+        with_ends: Leave the ends of the lines on them.
 
     Raises:
         InputError: It is not in its encoding, and nobody can tell where the next line begins.
@@ -126,7 +124,7 @@ def read_lines(source: Source) -> Iterator[list[Line]]:
     decoder = codecs.getincrementaldecoder(source.encoding)(errors)
     if not source.answering:
         decoder = io.IncrementalNewlineDecoder(decoder, translate=False)
-    started = _Started()
+    started, halved = _Started(), False
     data: bytes | None = source.start or None
     while data != b"":
         state = decoder.getstate()
@@ -142,26 +140,11 @@ def read_lines(source: Source) -> Iterator[list[Line]]:
         except UnicodeError as error:
             name = "what its byte order mark says" if source.marked else source.encoding
             raise InputError(f"the input breaks off, or is not {name}; save it as UTF-8") from error
-        lines: list[Line] = []
-        for piece in pieces:
-            started.add(piece)
-            if piece[-1] in "\r\n":
-                lines.append(started.end())
-        if not data and started.size:
-            lines.append(started.end())
-        if lines:
+        rest = pieces[1:] if halved and pieces[:1] == ["\n"] else pieces  # `\n` of an end that was taken for `\r`
+        halved = source.answering and pieces[-1].endswith("\r") if pieces else halved
+        if lines := list(started.lines(rest, with_ends=with_ends, complete=not data)):
             yield lines
         data = data and None
-
-
-def without_ends(groups: Iterator[list[Line]]) -> Iterator[list[Line]]:
-    """Takes the ends off the lines of `read_lines`."""
-    cut = False
-    for group in groups:
-        if cut and group[0] == "\n":  # the other half of an end
-            del group[0]
-        cut = bool(group) and isinstance(group[-1], str) and group[-1].endswith("\r")
-        yield [line.removesuffix("\n").removesuffix("\r") if isinstance(line, str) else line for line in group]
 
 
 class _Started:
@@ -176,18 +159,31 @@ class _Started:
         self._pieces: list[str] = []
         self._reason = ""
 
-    def add(self, piece: str) -> None:
-        self.size += len(piece)
-        if self.size > MAX_FIELD:
-            self.give_up(f"it is longer than {MAX_FIELD} characters")
-        if not self._reason:
-            self._pieces.append(piece)
+    def lines(self, pieces: Sequence[str], *, with_ends: bool, complete: bool) -> Iterator[Line]:
+        """Yields the lines that end with these pieces.
+
+        Args:
+            pieces: The next lines, of which the last may have no end.
+            with_ends: Leave the ends on them.
+            complete: No more will come.
+        """
+        for piece in pieces:
+            content = piece.removesuffix("\n").removesuffix("\r")
+            self.size += len(piece)
+            if self.size > MAX_FIELD:
+                self.give_up(f"it is longer than {MAX_FIELD} characters")
+            if not self._reason:
+                self._pieces.append(piece if with_ends else content)
+            if content != piece:
+                yield self._end()
+        if complete and self.size:
+            yield self._end()
 
     def give_up(self, reason: str) -> None:
         """Keeps nothing of the line."""
         self._pieces, self._reason = [], self._reason or reason
 
-    def end(self) -> Line:
+    def _end(self) -> Line:
         """Returns the line, and begins the next one."""
         try:
             return Unreadable(self._reason) if self._reason else "".join(self._pieces)

@@ -15,7 +15,7 @@ from typing import Literal
 
 from .delimited import Rows
 from .errors import InputError
-from .lines import NO_MEMORY, UNDECODED, Line, Source, Unreadable, open_source, read_lines, without_ends
+from .lines import NO_MEMORY, UNDECODED, Line, Source, Unreadable, open_source, read_lines
 
 Format = Literal["csv", "tsv", "jsonl", "lines"]
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "lines"}
@@ -79,15 +79,14 @@ def read_records(file: io.BufferedReader, layout: Layout) -> Generator[Record, N
     """
     with file:
         source = open_source(file, layout.encoding, chunk_bytes=FILE_CHUNK_BYTES)
-        groups = read_lines(source)
-        if layout.form in ("csv", "tsv"):
-            yield from _table(itertools.chain.from_iterable(groups), layout, source)
-            return
-        lines = itertools.chain.from_iterable(without_ends(groups))
-        if layout.form == "lines":
+        is_table = layout.form in ("csv", "tsv")
+        lines = itertools.chain.from_iterable(read_lines(source, with_ends=is_table))
+        if is_table:
+            yield from _table(lines, layout, source)
+        elif layout.form == "lines":
             yield from (text_record(index, line, source.refusal()) for index, line in enumerate(lines))
         else:
-            objects = (line for line in lines if isinstance(line, Unreadable) or line.strip())
+            objects = (line for line in lines if isinstance(line, Unreadable) or not (line == "" or line.isspace()))
             yield from (_object(index, line, layout, source) for index, line in enumerate(objects))
 
 
@@ -99,7 +98,7 @@ def arriving(stream: io.BufferedReader, encoding: str = "utf-8") -> Iterator[lis
     """
     source = open_source(stream, encoding, answering=True)
     index = 0
-    for lines in without_ends(read_lines(source)):
+    for lines in read_lines(source):
         yield [text_record(index + position, line, source.refusal()) for position, line in enumerate(lines)]
         index += len(lines)
 
@@ -122,11 +121,15 @@ def _object(index: int, line: Line, layout: Layout, source: Source) -> Record:
     if isinstance(line, Unreadable) or UNDECODED.search(line):
         return text_record(index, line, source.refusal())
     try:
-        fields = json.loads(line)
+        return _values(index, json.loads(line), layout)
     except MemoryError:
         return Record(index, "", error=NO_MEMORY)
     except (ValueError, RecursionError):
         return Record(index, "", error="the line is not valid JSON; expected one object per line")
+
+
+def _values(index: int, fields: object, layout: Layout) -> Record:
+    """Makes a record of a JSON object."""
     if not isinstance(fields, dict):
         return Record(index, "", error="the line is not a JSON object")
     identity = None

@@ -67,8 +67,8 @@ def test_ends_of_lines(end: str) -> None:
 
 def test_mixed_ends() -> None:
     """Standard input and a file count the same lines."""
-    for pieces in cuts(b"a\r\n\r\r\nb\n\rc\r"):
-        assert texts_of_pipe(*pieces) == texts_of_file(*pieces) == ["a", "", "", "b", "", "c"]
+    for pieces in cuts(b"a\r\n\r\r\nb\n\rc\r\n\n\nd\r"):
+        assert texts_of_pipe(*pieces) == texts_of_file(*pieces) == ["a", "", "", "b", "", "c", "", "", "d"]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
@@ -202,4 +202,4 @@ def test_line_that_is_given_up() -> None:
         patch.setattr("runtime.lines.MAX_FIELD", 500)
         (first, second) = itertools.chain.from_iterable(read_lines(source))
     assert isinstance(first, Unreadable)
-    assert second == "late\n"
+    assert second == "late"
