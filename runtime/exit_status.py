@@ -1,29 +1,39 @@
 """How a command of the runtime ends: an exit status, and one line instead of a stack trace for what went wrong."""
 
+import contextlib
+import faulthandler
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from .errors import LitmusError
 
 
-def exit_status(job: Callable[[TextIO], int]) -> int:
+def exit_status(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
     """Runs a command's job and returns the exit status: 0, 1 if anything failed, 130 if it was interrupted.
 
     Args:
         job: Receives standard output, in UTF-8; returns how much failed.
+        prints: The job needs standard output.
     """
+    _fill_descriptors()
     if sys.stderr is None:  # closed; print would write to standard output instead, among the data
-        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     if sys.stdout is None:
-        print("error: standard output is closed; there is nowhere to write to", file=sys.stderr)
-        return 1
+        if prints:
+            print("error: standard output is closed; there is nowhere to write to", file=sys.stderr)
+            return 1
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        return 1 if job(sys.stdout) else 0
+        with _without_native_messages():
+            return 1 if job(sys.stdout) else 0
     except LitmusError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except MemoryError:
+        print("error: there is not enough memory; allow the process more", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `| head -1`: the reader has what it wanted
         discard_output()
@@ -35,6 +45,46 @@ def exit_status(job: Callable[[TextIO], int]) -> int:
     except KeyboardInterrupt:
         discard_output()
         return 130
+
+
+@contextlib.contextmanager
+def _without_native_messages() -> Iterator[None]:
+    """Drops what native libraries write to standard error themselves; what Python writes there is written.
+
+    A panic in tokenizers or an error in onnxruntime becomes one line of ours, and their own lines beside it may repeat
+    a text. If a library ends the process instead, its last line is dropped, too, so Python says then which signal it
+    was and where. Nothing is done where standard error is not the process's own, as in a test that captures it.
+    """
+    plain = sys.stderr
+    if plain is not sys.__stderr__ or plain is None or plain.fileno() != 2:
+        yield
+        return
+    watched = faulthandler.is_enabled()
+    own = open(os.dup(2), "w", buffering=1, encoding=plain.encoding, errors=plain.errors)  # noqa: PTH123, SIM115
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    faulthandler.enable(own, all_threads=False)
+    sys.stderr = own
+    try:
+        yield
+    finally:
+        sys.stderr = plain
+        os.dup2(own.fileno(), 2)
+        faulthandler.disable()
+        if watched:
+            faulthandler.enable()
+        with contextlib.suppress(OSError):  # of what was left in its buffer
+            own.close()
+
+
+def _fill_descriptors() -> None:
+    """Opens the null device in the place of standard streams that are closed, before a file of ours takes it."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free
 
 
 def discard_output() -> None:

@@ -57,23 +57,37 @@ def row(
 
 
 def writer(
-    form: Format, output: TextIO, labels: Sequence[str], *, with_id: bool, with_text: bool
+    form: Format,
+    output: TextIO,
+    labels: Sequence[str],
+    *,
+    with_id: bool,
+    with_text: bool,
+    top_k: int | None = None,
 ) -> Callable[[Row], None]:
     """Returns what writes a row, as `row` makes it, and begins with the header where there is one.
 
     Args:
-        form: `jsonl`: everything. `csv`, `tsv`: labels joined by `|`, a column for each label's score, and flags.
-            `table`: for a terminal.
+        form: `jsonl`: everything. `csv`, `tsv`: labels as `join_labels` joins them, a column for each label's score or,
+            with `top_k`, one for each of the best labels and one for its score, and flags. `table`: for a terminal.
         output: Receives it.
         labels: The classifier's.
         with_id: As for `row`.
         with_text: As for `row`.
+        top_k: How many labels and scores a row has at most; None for all.
     """
     if form == "jsonl":
         return lambda fields: print(json.dumps(fields, ensure_ascii=False), file=output)
     if form == "table":
         return _table(output, labels, with_id=with_id, with_text=with_text)
-    return _delimited(output, "," if form == "csv" else "\t", labels, with_id=with_id, with_text=with_text)
+    delimiter = "," if form == "csv" else "\t"
+    best = None if top_k is None else min(top_k, len(labels))
+    return _delimited(output, delimiter, labels, with_id=with_id, with_text=with_text, best=best)
+
+
+def join_labels(labels: Sequence[str]) -> str:
+    """Joins labels by `|`; one that has `|` or a double quote in it is quoted as in CSV, so that they can be split."""
+    return "|".join('"' + label.replace('"', '""') + '"' if {*label} & {*'|"'} else label for label in labels)
 
 
 def printable(text: str) -> str:
@@ -86,17 +100,23 @@ def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def _delimited(
-    output: TextIO, delimiter: str, labels: Sequence[str], *, with_id: bool, with_text: bool
+    output: TextIO, delimiter: str, labels: Sequence[str], *, with_id: bool, with_text: bool, best: int | None
 ) -> Callable[[Row], None]:
     lines = csv.writer(output, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     flags = ["abstained", "truncated", "n_tokens"]
-    names = ["index", *["id"] * with_id, "labels", *(f"score_{label}" for label in labels), *flags]
-    lines.writerow([*names, *["text"] * with_text, "error"])
+    scored = [f"score_{label}" for label in labels]
+    if best is not None:
+        scored = [f"{name}_{place}" for place in range(1, best + 1) for name in ("label", "score")]
+    lines.writerow(["index", *["id"] * with_id, "labels", *scored, *flags, *["text"] * with_text, "error"])
 
     def write(fields: Row) -> None:
         scores = fields.get("scores", {})
-        cells = [fields["index"], *[fields.get("id")] * with_id, "|".join(fields.get("labels", ()))]
-        cells += [scores.get(label) for label in labels]
+        cells = [fields["index"], *[fields.get("id")] * with_id, join_labels(fields.get("labels", ()))]
+        if best is None:
+            cells += [scores.get(label) for label in labels]
+        else:
+            ranked = [cell for item in scores.items() for cell in item]
+            cells += ranked + [None] * (2 * best - len(ranked))
         cells += [str(fields[flag]).lower() if flag in fields else None for flag in flags]
         lines.writerow([*cells, *[fields.get("text")] * with_text, fields.get("error")])
 
@@ -116,7 +136,7 @@ def _table(output: TextIO, labels: Sequence[str], *, with_id: bool, with_text: b
         last = f"error: {fields['error']}" if "error" in fields else ""
         last = last or ", ".join(flag for flag in ("abstained", "truncated") if fields.get(flag))
         if with_text:
-            last = f"{last:<9}  {printable(fields['text'])[:text_width]}"
+            last = f"{last:<9}  {printable(fields['text'][:text_width])}"
         for label, score in _lines(fields, len(labels)):
             cells = (name, printable(label)[:label_width], "" if score is None else f"{score:.4f}")
             print((left.format(*cells) + last).rstrip(), file=output)

@@ -31,6 +31,7 @@ def test_library(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert names["prediction"].windows
     assert names["explanation"].words
     assert len(names["predictions"]) == 2
+    assert names["labels"] == ["late", "on|off"]
     assert "text 2: it is empty" in capsys.readouterr().out
 
 
@@ -53,6 +54,8 @@ def test_tables() -> None:
     arguments = {*inspect.signature(runtime.load).parameters} - {"folder"}
     errors = {name for name in runtime.__all__ if name.endswith("Error")} - {"LitmusError"}
     assert named == arguments | errors
+    for options in re.findall(r"^\| `(--[^`]*)` \|", PAGE, re.MULTILINE):
+        parse_args(["--model", "x", "--input", "x.csv", *shlex.split(options)])
     for option in set(re.findall(r"`(--[a-z-]+)`", PAGE)):
         assert option.removeprefix("--").replace("-", "_") in vars(parse_args(["--model", "x"]))
 

@@ -109,7 +109,7 @@ def test_two_jobs_on_one_output(artifact: Path, tmp_path: Path) -> None:
     """The second is refused while the first writes, and after it broke off."""
     target = tmp_path / "found.jsonl"
     (tmp_path / "found.jsonl.part").write_text("unfinished")
-    with pytest.raises(InputError, match="left behind by a job that broke off; remove it, or pass --overwrite"):
+    with pytest.raises(InputError, match="left over from an interrupted job; delete it, or pass --overwrite"):
         predict(artifact, "late", "--output", target)
     assert not target.exists()
     with writing(target, overwrite=True) as first:
@@ -246,14 +246,14 @@ def test_nobody_reads_the_errors(artifact: Path, trouble: str) -> None:
 
 
 def test_half_characters(artifact: Path, tmp_path: Path) -> None:
-    """Lone surrogates in ids and texts are written as escapes; arguments that are not UTF-8 are errors."""
+    """Lone surrogates in texts are written as escapes; arguments that are not UTF-8 are errors."""
     file = tmp_path / "notes.jsonl"
-    file.write_text('{"id": "\\ud800", "text": "a \\udfff b"}\n')
+    file.write_text('{"id": "7", "text": "a \\udfff b"}\n')
     options = ["--input", file, "--id-column", "id", "--with-text", "--explain", tmp_path / "page.html"]
     for name in "found.jsonl", "found.csv":
         assert predict(artifact, *options, "--output", tmp_path / name, "--overwrite")[0] == 0
     (row,) = rows_of((tmp_path / "found.jsonl").read_text())
-    assert (row["id"], row["text"]) == ("\ud800", "a \udfff b")
+    assert (row["id"], row["text"]) == ("7", "a \udfff b")
     done = subprocess.run(
         [sys.executable, "-m", "runtime.predict", "--model", artifact, b"caf\xe9", "late"],
         capture_output=True,

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 from runtime import Explanation, Prediction, TextError, Word
 from runtime.highlight import END, PAGE, article, coloured
 from runtime.records import Record
-from runtime.rows import Format, row, writer
+from runtime.rows import Format, join_labels, row, writer
 
 LABELS = ("calm", "glad", "sad")
 GIVEN = Prediction(("glad", "sad"), {"calm": 0.1, "glad": 0.7, "sad": 0.2000001}, False, True, 12)
@@ -145,3 +146,48 @@ def test_page() -> None:
     assert "http" not in page
     assert "<script" not in page
     assert page.count("<article>") == page.count("</article>") == 1
+
+
+AWKWARD = ("b|a", "a", "b", '"a"', '5" pipe', '"', "|", '""|', "a|", "Größe, sehr", " x ", "x;y\u200d", "'")
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_labels_can_be_split_again(form: Format) -> None:
+    """Whatever printable characters are in them, by one line of Python."""
+    delimiter = "," if form == "csv" else "\t"
+    for given in [(), *((label,) for label in AWKWARD), *itertools.permutations(AWKWARD, 2), AWKWARD]:
+        prediction = Prediction(given, dict.fromkeys(AWKWARD, 0.5), False, False, 3)
+        output = io.StringIO()
+        writer(form, output, AWKWARD, with_id=False, with_text=False)(row(Record(0, ""), prediction))
+        (found,) = csv.DictReader(io.StringIO(output.getvalue(), newline=""), delimiter=delimiter)
+        assert tuple(next(csv.reader([found["labels"]], delimiter="|"))) == given
+
+
+def test_usual_labels_are_joined_as_they_are() -> None:
+    """Quotes are only for labels that have the separator or quotes in them."""
+    assert join_labels(["late", "it's, so", "été"]) == "late|it's, so|été"
+    assert join_labels(["b|a", "a", 'the "b"']) == '"b|a"|a|"the ""b"""'
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_columns_of_the_best(form: Format) -> None:
+    """With `top_k` a row has so many labels and scores, best first, however many labels there are."""
+    labels = tuple(f"label {index}" for index in range(150))
+    best = Prediction(("label 9",), {"label 9": 0.7, "label 2": 0.2}, False, False, 12)
+    output = io.StringIO()
+    write = writer(form, output, labels, with_id=False, with_text=False, top_k=2)
+    write(row(Record(0, ""), best))
+    write(row(Record(1, ""), TextError(1, "it is empty")))
+    found = list(csv.DictReader(io.StringIO(output.getvalue()), delimiter="," if form == "csv" else "\t"))
+    columns = ["index", "labels", "label_1", "score_1", "label_2", "score_2"]
+    assert list(found[0]) == [*columns, "abstained", "truncated", "n_tokens", "error"]
+    assert [found[0][column] for column in columns] == ["0", "label 9", "label 9", "0.7", "label 2", "0.2"]
+    assert [found[1][column] for column in columns] == ["1", "", "", "", "", ""]
+    assert found[1]["error"] == "it is empty"
+
+
+def test_more_of_the_best_than_there_are() -> None:
+    """Then there are columns for all of them."""
+    output = io.StringIO()
+    writer("csv", output, LABELS, with_id=False, with_text=False, top_k=10**9)
+    assert output.getvalue().count("score_") == 3
