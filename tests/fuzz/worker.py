@@ -6,24 +6,27 @@ object with the number of cases and those that went wrong. Anything on standard 
 
 import io
 import json
+import os
 import random
 import shutil
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
 
 from runtime import Classifier, LitmusError, TextError, load
 from runtime.manifest import _digest
+from runtime.predict import main as predict
 from runtime.records import Layout, read_records
 from tests.damage import rewrite
-
-from .damage import damaged_bytes, damaged_json
+from tests.fuzz.damage import damaged_bytes, damaged_json
 
 CANARY = "Zwiebelfisch"  # in every text; it must not come out
 TEXTS = [
@@ -102,7 +105,39 @@ CELLS = [
     "\r",
     "é",
 ]
-KINDS: dict[str, Case] = {"manifest": manifest, "model": model, "tokenizer": tokenizer, "file": file}
+OPTIONS = (
+    *("--input", "--input-format", "--delimiter", "--quoting", "--encoding", "--column-names", "--text-column"),
+    *("--id-column", "--output", "--overwrite", "--format", "--with-text", "--top-k", "--threshold", "--windows"),
+    *("--explain", "--explain-label", "--provider", "--variant", "--threads", "--profile", "--batch-tokens"),
+    *("--quiet", "--info", "--", "--nonsense", "-x"),
+)
+VALUES = (
+    *("0", "1", "-1", "2", "nan", "1e999", "9" * 5000, "", " ", ";", "\\t", '"', "text", "id", "calm", "late"),
+    *("in.csv", "in.jsonl", "in.txt", "out.csv", "out.jsonl", "page.html", "csv", "jsonl", "lines", "table"),
+    *("true", "false", "utf-16", "cp1252", "nope", "max", "artifact", "cpu", "cuda", "fp32", "int8", "shared"),
+    *(CANARY, f"{CANARY} was late", "é漢", "\udcff", "--", "-5"),
+)
+
+
+def options(folder: Path, dice: random.Random) -> None:
+    """Whatever stands on the command line, `predict` ends with 0, 1 or 2, and says nothing of a text."""
+    argv = ["--model", str(folder)]
+    for option in dice.sample(OPTIONS, dice.randrange(1, 6)):
+        argv += [option, *dice.choices(VALUES, k=dice.choice((0, 1, 1, 1, 2)))]
+    os.chdir(folder.parent)
+    rows = f'text,id\n{CANARY},1\n"{CANARY} ""x""",2\n'.encode()
+    for name in ("in.csv", "in.jsonl", "in.txt"):
+        Path(name).write_bytes(damaged_bytes(rows, dice) if dice.random() < 0.5 else rows)
+    standard_input = io.TextIOWrapper(io.BytesIO(rows))
+    output, errors = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
+    with mock.patch("sys.stdin", standard_input), redirect_stdout(output), redirect_stderr(errors):
+        try:
+            status = predict(argv)
+        except SystemExit as error:
+            status = int(error.code or 0)
+    assert status in (0, 1, 2), (argv, status)
+    assert CANARY not in errors.getvalue(), argv
+    assert "Traceback" not in errors.getvalue(), argv
 
 
 def _step(dice: random.Random) -> dict[str, Any]:
@@ -132,6 +167,15 @@ def check(found: Any, classifier: Classifier) -> None:
         return
     assert list(found.scores) == list(classifier.labels)
     assert all(np.isfinite(score) and 0 <= score <= 1 for score in found.scores.values())
+
+
+KINDS: dict[str, Case] = {
+    "manifest": manifest,
+    "model": model,
+    "tokenizer": tokenizer,
+    "file": file,
+    "options": options,
+}
 
 
 def main(kind: str, artifact: str, folder: str, seed: str, seconds: str, most: str) -> None:
