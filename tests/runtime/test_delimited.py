@@ -39,6 +39,7 @@ def outcome(body: str) -> list[str | None]:
         ('"say "hi" to\nall",b\n"say "hi" to\nall",c\nfine,d\n', [None, None, "d"]),
         ('"a 5" pipe",b\nfine,c\n', [None, "c"]),
         ('"a 5" pipe",b\nlate\nfine,c\n', [None, None, "c"]),
+        ('"a 5" pipe",b\nfine,c\nThe 6",d\n', [None, "c", "d"]),
         ('"abc" x,b\n"fine",c\n', [None, "c"]),
         ('"abc" x,b\n"",c\nfine,d\n', [None, "c", "d"]),
         ('"abc" x,b\n"fine\nfine ""too""",c\nfine,d\n', [None, "c", "d"]),
