@@ -74,5 +74,5 @@ def test_crash_leaves_a_trace(body: str, number: signal.Signals, reason: str) ->
 
 def test_files_take_no_closed_stream() -> None:
     """A file that a job opens is never standard input, output or error, to which libraries might write."""
-    done = ended("print(os.open(os.devnull, os.O_RDONLY) > 2, file=output); return 0", "<&-")
+    done = ended("print(os.open(os.devnull, os.O_RDONLY) > 2, file=output); return 0", "<&- 2>&-")
     assert done.stdout == "True\n"
