@@ -49,7 +49,7 @@ class Rows:
         self._lines = lines
         self._returned: deque[Line] = deque()
         self._latest = ""
-        self._delimiter = delimiter
+        self._delimiter, self._quoting = delimiter, quoting
         self._reader = csv.reader(
             iter(self._text, None),
             delimiter=delimiter,
@@ -67,7 +67,7 @@ class Rows:
         while (row := self._row()) is not None:
             if isinstance(row, Unreadable):
                 yield Unreadable(f"line {self.line}: {row.reason}")
-                self._skip_rest(complete=not self._latest or self._marks(self._latest)[-1:] == ["closes"])
+                self._skip_rest(complete='"' not in self._latest or self._marks(self._latest)[1] == "closes")
             elif row:
                 cut = len(row) < len(self.columns) and '"' in self._latest
                 self._latest = ""  # it may be long
@@ -118,20 +118,22 @@ class Rows:
         Args:
             complete: It has closed the fields that it opened, as far as its quotes tell.
         """
+        if not self._quoting:
+            return
         ahead: list[Line] = []  # those of which nobody knows yet
         size = 0
         while size <= LOOK_AHEAD and (line := self._next_line()) is not None:
             if isinstance(line, Unreadable):
                 ahead.append(line)
                 break
-            marks, is_row = self._marks(line), self._has_all_fields(line)
-            if marks[:1] == ["closes"]:
-                complete = marks[-1] == "closes"
+            (mark, last), is_row = self._marks(line), self._has_all_fields(line)
+            if mark == "closes":
+                complete = last == "closes"
                 ahead, size = [], 0
-            elif marks or complete or is_row or ahead:
+            elif mark or complete or is_row or ahead:
                 ahead.append(line)
                 size += len(line)
-                if marks or (complete and is_row):
+                if mark or (complete and is_row):
                     break
         self._returned.extendleft(reversed(ahead))
         self.line -= len(ahead)
@@ -139,9 +141,10 @@ class Rows:
     def _has_all_fields(self, line: str) -> bool:
         return not line.isspace() and line.count(self._delimiter) + 1 == len(self.columns)
 
-    def _marks(self, line: str) -> list[Mark]:
-        """Returns what the quotes of a line tell, in order."""
-        marks: list[Mark] = []
+    def _marks(self, line: str) -> tuple[Mark | None, Mark | None]:
+        """Returns what the first and the last quote of a line tell that tell something."""
+        mark: Mark | None = None
+        latest: Mark | None = None
         left = line.count('"')
         for run in re.finditer('"+', line):
             start, end = run.span()
@@ -149,13 +152,13 @@ class Rows:
             odd = (end - start) % 2 == 1  # a pair is a quote of the text
             first = start == 0 or line[start - 1] == self._delimiter
             last = end == len(line) or line[end] in ("\r", "\n", self._delimiter)
-            if first and last:  # an empty field; of a single quote what is behind it tells
-                marks += (["opens"] if left % 2 else ["closes"]) if odd else ["opens", "closes"]
-            elif first:
-                marks.append("opens")
-            elif last and odd:
-                marks.append("closes")
-        return marks
+            if not first and not (last and odd):
+                continue
+            opens = first and not (last and odd and left % 2 == 0)  # of a single quote what is behind it tells
+            closes = last and not (opens and odd)  # two are an empty field
+            mark = mark or ("opens" if opens else "closes")
+            latest = "closes" if closes else "opens"
+        return mark, latest
 
 
 class _LineError(Exception):

@@ -39,6 +39,7 @@ def outcome(body: str) -> list[str | None]:
         ('"say "hi" to\nall",b\n"say "hi" to\nall",c\nfine,d\n', [None, None, "d"]),
         ('"a 5" pipe",b\nfine,c\n', [None, "c"]),
         ('"a 5" pipe",b\nlate\nfine,c\n', [None, None, "c"]),
+        ('"a 5" pipe",b\nfine,c\nThe 6",d\n', [None, "c", "d"]),
         ('"abc" x,b\n"fine",c\n', [None, "c"]),
         ('"abc" x,b\n"",c\nfine,d\n', [None, "c", "d"]),
         ('"abc" x,b\n"fine\nfine ""too""",c\nfine,d\n', [None, "c", "d"]),
@@ -85,7 +86,8 @@ def test_stray_quotes_by_chance() -> None:
 
 
 def test_without_quoting() -> None:
-    """A quote is a character like others, and every line a row."""
+    """A quote is a character like others, and every line a row, also behind one that lacks a field."""
+    assert [record.id for record in read('text,id\n"late\n6",4\n', quoting=False)] == [None, "4"]
     found = read('text,id\n"He say "hi" to,1\nall",2\n', quoting=False)
     assert found == [Record(0, '"He say "hi" to', "1"), Record(1, 'all"', "2")]
 

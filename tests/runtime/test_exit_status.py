@@ -70,3 +70,9 @@ def test_crash_leaves_a_trace(body: str, number: signal.Signals, reason: str) ->
     assert done.returncode == -number
     assert reason in done.stderr
     assert "Miller" not in done.stderr
+
+
+def test_files_take_no_closed_stream() -> None:
+    """A file that a job opens is never standard input, output or error, to which libraries might write."""
+    done = ended("print(os.open(os.devnull, os.O_RDONLY) > 2, file=output); return 0", "<&- 2>&-")
+    assert done.stdout == "True\n"
