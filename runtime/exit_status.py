@@ -3,11 +3,15 @@
 import contextlib
 import faulthandler
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from .errors import LitmusError
+
+SOON_S = 0.01
 
 
 def exit_status(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
@@ -27,7 +31,7 @@ def exit_status(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        with _without_native_messages():
+        with _without_native_messages(), _interrupts_everywhere():
             return 1 if job(sys.stdout) else 0
     except LitmusError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -45,6 +49,30 @@ def exit_status(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
     except KeyboardInterrupt:
         discard_output()
         return 130
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process with a status; an interrupt that comes so late has nothing to stop any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(status)
+
+
+@contextlib.contextmanager
+def _interrupts_everywhere() -> Iterator[None]:
+    """Has an interrupt that comes while an object is removed stop the job all the same: Python only prints it there."""
+    plain = sys.unraisablehook
+
+    def again(unraisable: "sys.UnraisableHookArgs") -> None:
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            threading.Timer(SOON_S, os.kill, (os.getpid(), signal.SIGINT)).start()  # at once would be in here
+        else:
+            plain(unraisable)
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = plain
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import TextIO
 from . import manifest as manifests
 from .artifact import read_artifact
 from .errors import ArtifactError
-from .exit_status import exit_status
+from .exit_status import exit_status, leave
 from .publishing import publishing
 from .verify import verify
 
@@ -67,4 +67,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

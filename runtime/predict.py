@@ -22,7 +22,7 @@ from . import highlight, rows
 from .arguments import parse_args
 from .classifier import Classifier, Found, load
 from .errors import InputError, SettingError, TextError
-from .exit_status import exit_status
+from .exit_status import exit_status, leave
 from .lines import NO_MEMORY
 from .policy import Prediction
 from .progress import Progress
@@ -219,4 +219,4 @@ def _classified(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

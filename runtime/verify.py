@@ -27,7 +27,7 @@ from .artifact import FOREIGN_CODE, Artifact, open_artifact
 from .classifier import Classifier
 from .engine import onnxruntime
 from .errors import ArtifactError, LitmusError, ProviderError
-from .exit_status import discard_output, exit_status
+from .exit_status import discard_output, exit_status, leave
 from .manifest import Manifest, Variant
 from .onnx_file import mapped_skeleton
 from .providers import PROVIDERS, Provider, choices
@@ -233,4 +233,4 @@ def _log_odds(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -76,3 +76,17 @@ def test_files_take_no_closed_stream() -> None:
     """A file that a job opens is never standard input, output or error, to which libraries might write."""
     done = ended("print(os.open(os.devnull, os.O_RDONLY) > 2, file=output); return 0", "<&- 2>&-")
     assert done.stdout == "True\n"
+
+
+def test_interrupt_during_a_removal_stops_the_job() -> None:
+    """Python would only print an interrupt that comes while an object is removed, and go on."""
+    body = """
+    class Interrupted:
+        def __del__(self):
+            raise KeyboardInterrupt
+    Interrupted()
+    import time
+    time.sleep(60)
+    """
+    done = ended(body)
+    assert (done.returncode, done.stderr) == (130, "progress\nbehind\nnative\n")
