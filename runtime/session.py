@@ -87,7 +87,7 @@ class Session:
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # its errors become ours, and would stand on standard error as well
         options.add_session_config_entry(*SPINNING[settings.profile])
         precise = variant.name == "int8" and provider == "cpu" and saturates()
         if precise:
