@@ -19,7 +19,7 @@ from runtime.tokenizer import Tokenizer
 from runtime.verify import verify
 
 from . import parity
-from .adopt import adopt, open_export
+from .adopt import OnnxExport, adopt, open_export
 from .artifact import publishing, write_artifact
 from .checkpoint import Source, open_checkpoint
 from .errors import BudgetError, ParityError
@@ -96,20 +96,17 @@ def run(args: argparse.Namespace) -> list[str]:
     """
     with publishing(args.artifact, overwrite=args.overwrite) as folder:
         (folder / "onnx").mkdir()
-        if args.from_onnx:
-            source, graph = open_export(args.checkpoint)
-        else:
-            source = checkpoint = open_checkpoint(args.checkpoint)
+        source = open_export(args.checkpoint) if args.from_onnx else open_checkpoint(args.checkpoint)
         tokenizer = _tokenizer(source)
         evidence = None
         if set(args.variants) != {"fp32"}:
             evidence = gather(source, tokenizer, args.calibration, args.calibration_texts)
-        if args.from_onnx:
-            quality = adopt(source, graph, folder, portable=args.portable)
+        if isinstance(source, OnnxExport):
+            quality = adopt(source, folder, portable=args.portable)
             reference = open_variant(folder, "fp32", labels=len(source.labels)).run
         else:
-            quality = export_fp32(checkpoint, folder, portable=args.portable, require_fused=args.require_fused)
-            reference = functools.partial(parity.torch_logits, checkpoint)
+            quality = export_fp32(source, folder, portable=args.portable, require_fused=args.require_fused)
+            reference = functools.partial(parity.torch_logits, source)
         made_of = operators(folder / FILES["fp32"])
         variants = [Variant("fp32", FILES["fp32"], tuple(PROVIDERS.values()), made_of, None, quality, ())]
         withheld: list[str] = []
@@ -154,7 +151,7 @@ def _tokenizer(source: Source) -> Tokenizer:
         max_length=source.max_length,
         stride=source.max_length,
         pad_token_id=source.pad_token_id,
-        vocab_size=source.config.vocab_size,
+        vocab_size=source.vocab_size,
     )
 
 
