@@ -13,6 +13,12 @@ def model_card(manifest: Manifest) -> str:
         "\n".join(f"| {name} | {value:.4f} |" for name, value in manifest.metrics.items()) or "| none recorded | |"
     )
     variants = "\n".join(_row(variant) for variant in manifest.variants)
+    warnings = [
+        f"- {variant.name} was {warning}."
+        for variant in manifest.variants
+        for warning in variant.quality.get("warnings", ())
+    ]
+    notes = "\n".join(["", "Warnings:", "", *warnings, ""]) if warnings else ""
     labels = ", ".join(f"`{label}`" for label in manifest.labels)
     return f"""---
 library_name: onnx
@@ -33,7 +39,7 @@ Held-out quality of the PyTorch checkpoint:
 | variant | file | for | operators | quality |
 |---|---|---|---|---|
 {variants}
-
+{notes}
 Use it with `pip install 'litmus-onnx[cpu]'`:
 
 ```python

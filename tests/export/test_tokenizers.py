@@ -149,9 +149,7 @@ def test_normalizer_that_fails_on_some_texts(
     assert "tokenizer.json fails on an ordinary text" in error(source, capfd)
 
 
-def test_graph_that_fails_on_calibration_texts(
-    artifact: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_graph_that_fails_on_a_text(artifact: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Here a tokenizer numbers its segments beyond the model's; onnxruntime's own line does not stand beside ours."""
     folder = shutil.copytree(artifact, tmp_path / "source")
     texts = write_texts(tmp_path / "texts.txt")
