@@ -40,7 +40,7 @@ Held-out quality of the PyTorch checkpoint:
 |---|---|---|---|---|
 {variants}
 {notes}
-Use it with `pip install 'litmus-onnx[cpu]'`:
+Use it with the runtime of Litmus, the wheel that its `make wheel` builds, installed with `[cpu]` or `[gpu]`:
 
 ```python
 from runtime import load

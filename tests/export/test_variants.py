@@ -153,7 +153,7 @@ def test_most_layers_in_fp32(
     ("names", "message"),
     [
         (["pooler.dens"], "no linear layer 'pooler.dens'; near it: pooler.dense"),
-        (["nonsense"], "no linear layer 'nonsense'; near it: layer.0.key, layer.0.value, pooler.dense"),
+        (["xyz"], "no linear layer 'xyz'; near it: layer.0.key, layer.0.value, pooler.dense"),
         (["layer.0.key", "pooler.dense", "layer.0.value"], "names all 3 linear layers; use --variants fp32"),
     ],
 )
