@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := build/demo
 REPORT := The nuclei are very large: radius 20.6, perimeter 137, area 1320. Concavity marked, concave points high.
 
-.PHONY: setup demo test bench lint clean
+.PHONY: setup demo test bench lint wheel clean
 
 setup: $(VENV)/installed
 
@@ -40,6 +40,9 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+wheel: setup
+	$(BIN)/python -m build --wheel
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .benchmarks .hypothesis

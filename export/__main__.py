@@ -20,69 +20,21 @@ from runtime.tokenizer import Tokenizer
 from runtime.verify import verify
 
 from . import parity
-from .adopt import adopt, open_export
+from .adopt import OnnxExport, adopt, open_export
+from .arguments import parse_args
 from .artifact import write_artifact
 from .checkpoint import Source, open_checkpoint
+from .decisions import Request, check_request, with_decisions
 from .errors import BudgetError, ExportError, ParityError
-from .evidence import gather
+from .evidence import Rows, gather
 from .fp32 import export_fp32
 from .int8 import Operators
-from .quality import Budget
+from .layers import Floats
+from .quality import Budget, logits_of
 from .variants import FILES, Workshop, make_fp16, make_int8, open_variant, operators, say
 
 WITHHELD = 3
 INTERRUPTED = 130
-
-
-def parse_args(argv: Sequence[str]) -> argparse.Namespace:
-    """Parses the command line."""
-    parser = argparse.ArgumentParser(prog="python -m export", description="Turn a checkpoint into an ONNX artifact.")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder that `python -m training` wrote")
-    parser.add_argument("artifact", metavar="ARTIFACT", type=Path, help="folder to write; must not exist")
-    parser.add_argument("--overwrite", action="store_true", help="replace an artifact that is there")
-    parser.add_argument(
-        "--variants",
-        nargs="+",
-        choices=list(FILES),
-        default=["fp32", "int8"],
-        help="default: fp32 int8; fp16 is for CUDA",
-    )
-    parser.add_argument(
-        "--int8",
-        choices=["static", "dynamic"],
-        default="static",
-        help="scales fixed by calibration, or found per batch",
-    )
-    parser.add_argument(
-        "--calibration", type=Path, metavar="FILE", help="texts, one per line (default: from the training part)"
-    )
-    parser.add_argument("--calibration-texts", type=int, default=256, metavar="N", help="how many (default: 256)")
-    budget = Budget()
-    parser.add_argument(
-        "--max-metric-drop",
-        type=float,
-        default=budget.max_metric_drop,
-        metavar="X",
-        help=f"most that accuracy or micro-F1 may fall below fp32 (default: {budget.max_metric_drop})",
-    )
-    parser.add_argument(
-        "--min-agreement",
-        type=float,
-        default=budget.min_agreement,
-        metavar="X",
-        help=f"least share of rows decided as by fp32 (default: {budget.min_agreement})",
-    )
-    parser.add_argument("--portable", action="store_true", help="ONNX's own operators only, for other engines")
-    parser.add_argument(
-        "--require-fused", action="store_true", help="write nothing unless the attention of every layer is fused"
-    )
-    parser.add_argument("--from-onnx", action="store_true", help="CHECKPOINT is an ONNX export made elsewhere")
-    args = parser.parse_args(argv)
-    if args.require_fused and (args.portable or args.from_onnx):
-        parser.error("--require-fused goes neither with --portable nor with --from-onnx")
-    if args.calibration_texts < 1 or not 0 <= args.min_agreement <= 1 or not 0 <= args.max_metric_drop <= 1:
-        parser.error("expected --calibration-texts of 1 or more, and budgets from 0 to 1")
-    return args
 
 
 def run(args: argparse.Namespace) -> list[str]:
@@ -97,27 +49,31 @@ def run(args: argparse.Namespace) -> list[str]:
     """
     with publishing(args.artifact, overwrite=args.overwrite, error=ExportError) as folder:
         (folder / "onnx").mkdir()
-        if args.from_onnx:
-            source, graph = open_export(args.checkpoint)
-        else:
-            source = checkpoint = open_checkpoint(args.checkpoint)
+        source = open_export(args.checkpoint) if args.from_onnx else open_checkpoint(args.checkpoint)
         tokenizer = _tokenizer(source)
+        request = Request(args.target_precision, args.threshold, dict(args.thresholds))
+        check_request(source, request)
         evidence = None
-        if set(args.variants) != {"fp32"}:
+        if set(args.variants) != {"fp32"} or args.target_precision is not None:
             evidence = gather(source, tokenizer, args.calibration, args.calibration_texts)
-        if args.from_onnx:
-            quality = adopt(source, graph, folder, portable=args.portable)
+        if isinstance(source, OnnxExport):
+            quality = adopt(source, folder, portable=args.portable)
             reference = open_variant(folder, "fp32", labels=len(source.labels)).run
         else:
-            quality = export_fp32(checkpoint, folder, portable=args.portable, require_fused=args.require_fused)
-            reference = functools.partial(parity.torch_logits, checkpoint)
+            quality = export_fp32(source, folder, portable=args.portable, require_fused=args.require_fused)
+            reference = functools.partial(parity.torch_logits, source)
+        if not request.is_empty:
+            logits = functools.partial(_fp32_logits, source, folder, tokenizer)
+            source = with_decisions(source, request, evidence, logits)
         made_of = operators(folder / FILES["fp32"])
         variants = [Variant("fp32", FILES["fp32"], tuple(PROVIDERS.values()), made_of, None, quality, ())]
         withheld: list[str] = []
         if evidence is not None:
             budget = Budget(max_metric_drop=args.max_metric_drop, min_agreement=args.min_agreement)
             allowed: Operators = "standard" if args.portable else "onnxruntime"
-            shop = Workshop(source, folder, tokenizer, evidence, budget, allowed)
+            shop = Workshop(
+                source, folder, tokenizer, evidence, budget, allowed, tuple(args.fp32_layers), args.max_fp32_layers
+            )
             made, withheld = _others(args, shop)
             variants += made
         if "fp32" not in args.variants:
@@ -144,6 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (LitmusError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except MemoryError:
+        print("error: there is not enough memory to export this; free some, or use a smaller encoder", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return INTERRUPTED
     return WITHHELD if withheld else 0
@@ -155,8 +114,12 @@ def _tokenizer(source: Source) -> Tokenizer:
         max_length=source.max_length,
         stride=source.max_length,
         pad_token_id=source.pad_token_id,
-        vocab_size=source.config.vocab_size,
+        vocab_size=source.vocab_size,
     )
+
+
+def _fp32_logits(source: Source, folder: Path, tokenizer: Tokenizer, rows: Rows) -> Floats:
+    return logits_of(open_variant(folder, "fp32", labels=len(source.labels)), tokenizer, rows)
 
 
 def _others(args: argparse.Namespace, shop: Workshop) -> tuple[list[Variant], list[str]]:

@@ -16,6 +16,7 @@ import onnxruntime
 
 from runtime.threads import available_cpus
 
+from .calibration import run
 from .errors import ExportError
 
 
@@ -32,14 +33,14 @@ def largest_activations(
         batches: Inputs by name, (batch, sequence) int64; names that the graph does not have are ignored.
 
     Raises:
-        ExportError: There are no batches.
+        ExportError: There are no batches, or the graph fails on one.
     """
     largest = np.zeros(len(tensors), np.float32)
     session = _session(_reduced(model, tensors))
     names = [node.name for node in session.get_inputs()]
     count = 0
     for batch in batches:
-        found = session.run(None, {name: batch[name] for name in names})
+        found = run(session, None, {name: batch[name] for name in names})
         largest = np.maximum(largest, np.array(found, np.float32))
         count += 1
     if not count:
@@ -68,7 +69,7 @@ def _session(model: ir.Model) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = available_cpus()
     options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED  # as soon as possible
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its errors become ours
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         ir.save(model, path)

@@ -1,16 +1,19 @@
 """Adopts an ONNX export made elsewhere, by Optimum or for the hub: the same checks, the same artifact."""
 
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from runtime.onnx_file import skeleton
+from runtime.onnx_file import mapped_skeleton
 
-from .checkpoint import Source, open_source
+from .checkpoint import Source, fit_vocabulary, open_source
 from .errors import CheckpointError, ParityError
 from .graph import quiet
+from .layers import embedding_rows
 from .parity import TOLERANCE, batches
 from .simplify import simplify
 from .variants import FILES, open_variant, operators, say
@@ -19,29 +22,45 @@ PLACES = ("onnx/model.onnx", "model.onnx")
 TYPES = frozenset({ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL})
 
 
-def open_export(path: str) -> tuple[Source, Path]:
+@dataclass(frozen=True)
+class OnnxExport(Source):
+    """An ONNX export made elsewhere: what its folder says, and the graph.
+
+    Attributes:
+        graph: The file.
+        model: What is in it, simplified.
+    """
+
+    graph: Path
+    model: ir.Model
+
+
+def open_export(path: str) -> OnnxExport:
     """Reads an export's folder.
 
     Args:
         path: Has config.json, tokenizer.json, tokenizer_config.json, and onnx/model.onnx or model.onnx.
 
-    Returns:
-        What the folder says, and the path of the graph.
-
     Raises:
-        CheckpointError: Something is missing or damaged.
+        ArtifactError: The runtime would refuse the graph: it is none, or keeps weights in other files.
+        CheckpointError: Something is missing or damaged, the graph is not fp32, or the tokenizer is another model's.
     """
     name = next((place for place in PLACES if (Path(path) / place).is_file()), PLACES[-1])
     source = open_source(path, weights=name)
-    return source, source.folder / name
+    graph = source.folder / name
+    mapped_skeleton(graph)
+    model = _simplified(graph)
+    rows = embedding_rows(model.graph)
+    if rows is not None:
+        source = fit_vocabulary(source, rows=rows)
+    return OnnxExport(**vars(source), graph=graph, model=model)
 
 
-def adopt(source: Source, graph: Path, folder: Path, *, portable: bool) -> dict[str, float]:
+def adopt(source: OnnxExport, folder: Path, *, portable: bool) -> dict[str, float]:
     """Writes the simplified graph as the fp32 variant and compares it with the original.
 
     Args:
         source: Of `open_export`.
-        graph: As `source`.
         folder: The artifact in the making.
         portable: Refuse operators beside ONNX's own.
 
@@ -49,20 +68,18 @@ def adopt(source: Source, graph: Path, folder: Path, *, portable: bool) -> dict[
         Figures for the manifest.
 
     Raises:
-        ArtifactError: The runtime would refuse the graph: weights in other files, inputs or an output it does not know.
-        CheckpointError: The graph is not fp32, or not portable.
+        ArtifactError: The runtime would refuse the graph: inputs or an output it does not know.
+        CheckpointError: The graph is not portable, or damaged.
+        InferenceError: The graph fails on a text.
         ParityError: The simplified graph gives other logits.
     """
-    content = graph.read_bytes()
-    skeleton(memoryview(content), graph.name)
-    model = _simplified(graph)
-    target, labels = folder / FILES["fp32"], len(source.labels)
-    target.write_bytes(content)
+    graph, target, labels = source.graph, folder / FILES["fp32"], len(source.labels)
+    shutil.copyfile(graph, target)
     original = open_variant(folder, "fp32", labels=labels)
     expected = [original.run(inputs) for inputs in batches(source)]
     if not all(np.isfinite(logits).all() for logits in expected):
         raise CheckpointError(f"{graph} gives NaN or infinite logits: its weights are damaged; export it again")
-    ir.save(model, target)
+    ir.save(source.model, target)
     if portable and operators(target) != "standard":
         raise CheckpointError(f"{graph} has operators of onnxruntime's own; adopt it without --portable")
     adopted = open_variant(folder, "fp32", labels=labels)

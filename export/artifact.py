@@ -62,7 +62,7 @@ def _manifest(source: Source, variants: tuple[Variant, ...]) -> Manifest:
         abstain_below=source.decisions.abstain_below,
         max_length=source.max_length,
         pad_token_id=source.pad_token_id,
-        vocab_size=source.config.vocab_size,
+        vocab_size=source.vocab_size,
         window=Window(stride=source.max_length // 2, aggregation="max" if multi_label else "mean"),
         variants=variants,
         files={},
@@ -79,7 +79,7 @@ def _with_golden(
     manifest: Manifest, source: Source, reference: Logits, sessions: Mapping[Precision, Session]
 ) -> Manifest:
     """Adds the scores of the golden texts: fp32's, and every variant's own."""
-    encoded = [(text, source.tokenizer.encode(text).ids) for text in GOLDEN]
+    encoded = [(text, source.encode(text)) for text in GOLDEN]
     short = [(text, pad(source, [ids])) for text, ids in encoded if len(ids) <= source.max_length]
 
     def scores(logits: Logits) -> tuple[tuple[float, ...], ...]:

@@ -3,7 +3,7 @@
 Texts are run one by one, so that no padding is ever observed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +82,7 @@ def observe(model: ir.Model, texts: Iterable[Inputs], *, threads: int) -> dict[s
         What was observed, by the name of the activation.
 
     Raises:
-        ExportError: There is NaN or infinity in what a layer reads.
+        ExportError: There is NaN or infinity in what a layer reads, or the graph fails on a text.
     """
     watched = {layer.input.name: layer.input for layer in linears(model.graph)}
     outputs = list(model.graph.outputs)
@@ -93,11 +93,12 @@ def observe(model: ir.Model, texts: Iterable[Inputs], *, threads: int) -> dict[s
         model.graph.outputs[:] = outputs
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # its errors become ours
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     read = [node.name for node in session.get_inputs()]
     watches = {str(name): _Watch() for name in watched}
     for text in texts:
-        found = session.run(list(watches), {name: text[name] for name in read})
+        found = run(session, list(watches), {name: text[name] for name in read})
         for (name, watch), values in zip(watches.items(), found, strict=True):
             if not np.isfinite(values).all():
                 raise ExportError(
@@ -105,6 +106,19 @@ def observe(model: ir.Model, texts: Iterable[Inputs], *, threads: int) -> dict[s
                 )
             watch.note(values.reshape(-1, values.shape[-1]))
     return {name: watch.observed() for name, watch in watches.items()}
+
+
+def run(session: onnxruntime.InferenceSession, outputs: Sequence[str] | None, inputs: Inputs) -> list[Floats]:
+    """Runs a graph on a calibration text.
+
+    Raises:
+        ExportError: It fails; onnxruntime's first line says why.
+    """
+    try:
+        return list(session.run(outputs, dict(inputs)))
+    except Exception as error:  # onnxruntime's own classes derive from Exception alone
+        reason = str(error).partition("\n")[0]
+        raise ExportError(f"the graph fails on a calibration text: {reason}") from error
 
 
 def together(observed: Mapping[str, Observed], layers: Iterable[Linear]) -> Observed:

@@ -15,9 +15,12 @@ from optimum.exporters.tasks import TasksManager
 from tokenizers import Tokenizer
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
-from runtime.artifact import FOREIGN_CODE, check_path
+from runtime.artifact import FOREIGN_CODE, TOKENIZER, check_path
+from runtime.errors import ArtifactError
 from runtime.manifest import MIN_LENGTH, Task, is_label_name
+from runtime.panics import failed, panics_unprinted
 from runtime.session import INPUTS
+from runtime.tokenizer_file import largest_id, open_tokenizer
 from training.decisions import DEFAULT_THRESHOLD, Decisions
 from training.errors import DataError
 from training.record import RECORD, check_schema
@@ -46,6 +49,7 @@ class Source:
         labels: From the config's `id2label`.
         max_length: Tokens per text.
         pad_token_id: From the config.
+        vocab_size: Rows of the embedding: the config's, or those of the weights if they are fewer.
         decisions: Thresholds, temperature and abstaining, as training learned them; without a record the usual ones.
         record: The content of `training.json`, or nothing if another tool made it.
     """
@@ -57,8 +61,26 @@ class Source:
     labels: tuple[str, ...]
     max_length: int
     pad_token_id: int
+    vocab_size: int
     decisions: Decisions
     record: dict[str, Any]
+
+    def encode(self, text: str) -> list[int]:
+        """Returns all token ids of a text, special tokens included.
+
+        Raises:
+            CheckpointError: The tokenizer fails on it.
+        """
+        try:
+            with panics_unprinted():
+                return list(self.tokenizer.encode(text).ids)
+        except BaseException as error:
+            if not failed(error):
+                raise
+            raise CheckpointError(
+                f"{self.folder}/{TOKENIZER} fails on an ordinary text; look for a pattern in it that can match the "
+                "empty text or that backtracks without bound"
+            ) from error
 
     def recorded(self, section: str) -> dict[str, Any]:
         """Returns a section of the record, or nothing if there is none."""
@@ -89,6 +111,7 @@ def open_checkpoint(path: str) -> Checkpoint:
     """
     source = open_source(path, weights="model.safetensors")
     model = _model(source.folder)
+    source = fit_vocabulary(source, rows=cast(torch.nn.Embedding, model.get_input_embeddings()).weight.shape[0])
     return Checkpoint(**vars(source), model=model, input_names=_input_names(model))
 
 
@@ -103,7 +126,7 @@ def open_source(path: str, *, weights: str) -> Source:
         CheckpointError: It is missing, incomplete, no sequence classifier, or would run foreign code.
     """
     folder = Path(path)
-    for name in ("config.json", weights, "tokenizer.json", "tokenizer_config.json"):
+    for name in ("config.json", weights, TOKENIZER, "tokenizer_config.json"):
         if not (folder / name).is_file():
             raise CheckpointError(
                 f"{folder} has no {name}; expected a checkpoint folder as `python -m training` writes it, "
@@ -134,20 +157,42 @@ def open_source(path: str, *, weights: str) -> Source:
             f"{folder}/config.json has no usable pad_token_id; set it to the tokenizer's padding token"
         )
     try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:  # tokenizers raises bare Exception
-        raise CheckpointError(f"{folder}/tokenizer.json is not a tokenizer; the checkpoint is damaged") from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    if tokenizer.get_vocab_size(with_added_tokens=True) > config.vocab_size:
-        raise CheckpointError(
-            f"{folder}: the tokenizer has more tokens than the model's embedding; is it another model's?"
-        )
+        tokenizer = open_tokenizer((folder / TOKENIZER).read_bytes(), TOKENIZER)
+    except ArtifactError as error:
+        raise CheckpointError(f"{folder}/{TOKENIZER} is not a tokenizer; the checkpoint is damaged") from error
     record = _record(folder)
     labels = _labels(folder, config.id2label, task)
     max_length = _max_length(config, _tokenizer_config(folder), record)
     decisions = _decisions(folder, record, task, labels)
-    return Source(folder, config, tokenizer, task, labels, max_length, pad_token_id, decisions, record)
+    source = Source(
+        folder, config, tokenizer, task, labels, max_length, pad_token_id, config.vocab_size, decisions, record
+    )
+    return fit_vocabulary(source, rows=config.vocab_size)
+
+
+def fit_vocabulary(source: Source, *, rows: int) -> Source:
+    """Returns a source that has no more ids than an embedding has rows.
+
+    Args:
+        source: What to check.
+        rows: Of the embedding's weights.
+
+    Raises:
+        CheckpointError: The tokenizer or the padding has an id that the embedding has no row for.
+    """
+    vocab_size = min(source.vocab_size, rows)
+    try:
+        largest = max(largest_id(source.tokenizer), source.pad_token_id)
+    except ArtifactError as error:
+        raise CheckpointError(
+            f"{source.folder}/{TOKENIZER} fails on a single letter; the checkpoint is damaged"
+        ) from error
+    if largest >= vocab_size:
+        raise CheckpointError(
+            f"{source.folder}: the tokenizer and the padding have token ids up to {largest}, the model's embedding has "
+            f"{vocab_size} rows, for the ids 0 to {vocab_size - 1}; put the model's own tokenizer there"
+        )
+    return replace(source, vocab_size=vocab_size)
 
 
 def _tokenizer_config(folder: Path) -> dict[str, Any]:

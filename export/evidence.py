@@ -4,6 +4,7 @@ They are found again where training found them, from the checkpoint's `training.
 and decisions are all that export takes from `training`, because they must be the very same.
 """
 
+import io
 import itertools
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -24,6 +25,8 @@ from .checkpoint import Source
 from .errors import ExportError
 
 SEED = 0
+MAX_BYTES = 1 << 26
+MAX_CHARACTERS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -109,16 +112,33 @@ def gather(source: Source, tokenizer: Tokenizer, file: Path | None, count: int) 
 def _lines(file: Path) -> dict[str, int]:
     """Reads the texts of a file, each once, and the numbers of their lines."""
     try:
-        content = file.read_text("utf-8-sig")
+        content = _content(file).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ExportError(f"{file} is not UTF-8; save it as UTF-8, one text per line") from error
     except OSError as error:
         raise ExportError(f"cannot read {file}: {error.strerror}") from error
     numbers: dict[str, int] = {}
-    for number, line in enumerate(content.split("\n"), start=1):
+    for number, line in enumerate(io.StringIO(content, newline=None), start=1):
+        if len(line) > MAX_CHARACTERS:
+            raise ExportError(
+                f"{file}: line {number} has more than {MAX_CHARACTERS} characters; write one text per line"
+            )
         if line.strip():
-            numbers.setdefault(line, number)
+            numbers.setdefault(line.removesuffix("\n"), number)
     return numbers
+
+
+def _content(file: Path) -> bytes:
+    """Reads a file that has an end, and that not far away."""
+    if file.exists() and not file.is_file():
+        raise ExportError(f"{file} is no regular file; write the texts to one, one text per line")
+    with file.open("rb") as stream:
+        content = stream.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ExportError(
+            f"{file} has more than {MAX_BYTES >> 20} MiB; calibration takes some hundred texts, pass a sample of them"
+        )
+    return content
 
 
 def _fresh(file: Path, key: Callable[[str], str], seen: Collection[str]) -> Iterator[tuple[str, int]]:

@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from runtime.session import INPUTS
+
 Floats = npt.NDArray[np.float32]
+SAME_NUMBERS = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})  # in another type or shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +94,15 @@ def embeddings(graph: ir.Graph) -> list[Embedding]:
             if table is not None and table.ndim == 2:
                 found.append(Embedding(node, table))
     return found
+
+
+def embedding_rows(graph: ir.Graph) -> int | None:
+    """Returns how many token ids a graph has rows for; None if it looks them up otherwise than by a Gather."""
+    ids = {value for value in graph.inputs if value.name == INPUTS[0]}
+    for node in graph:
+        if node.op_type in SAME_NUMBERS and node.inputs[0] in ids:
+            ids.update(node.outputs)
+    return min((len(item.table) for item in embeddings(graph) if item.node.inputs[1] in ids), default=None)
 
 
 def _linear(node: ir.Node) -> Linear | None:

@@ -13,6 +13,12 @@ def model_card(manifest: Manifest) -> str:
         "\n".join(f"| {name} | {value:.4f} |" for name, value in manifest.metrics.items()) or "| none recorded | |"
     )
     variants = "\n".join(_row(variant) for variant in manifest.variants)
+    warnings = [
+        f"- {variant.name} was {warning}."
+        for variant in manifest.variants
+        for warning in variant.quality.get("warnings", ())
+    ]
+    notes = "\n".join(["", "Warnings:", "", *warnings, ""]) if warnings else ""
     labels = ", ".join(f"`{label}`" for label in manifest.labels)
     return f"""---
 library_name: onnx
@@ -33,8 +39,8 @@ Held-out quality of the PyTorch checkpoint:
 | variant | file | for | operators | quality |
 |---|---|---|---|---|
 {variants}
-
-Use it with `pip install 'litmus-onnx[cpu]'`:
+{notes}
+Use it with the runtime of Litmus, the wheel that its `make wheel` builds, installed with `[cpu]` or `[gpu]`:
 
 ```python
 from runtime import load

@@ -1,7 +1,8 @@
 """Checks that an exported graph computes what its checkpoint computes in PyTorch, on real texts.
 
-The graph runs as the runtime will run it. The batches are those that have gone wrong elsewhere: a single token, ragged
-rows with padding, the longest length the model reads (up to `MAX_TOKENS`), and writing systems other than Latin.
+The graph runs as the runtime will run it. The batches are those that have gone wrong elsewhere: a single token, the
+largest token id, ragged rows with padding, the longest length the model reads (up to `MAX_TOKENS`), and writing systems
+other than Latin.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from runtime.session import Session
+from runtime.tokenizer_file import largest_id
 
 from .checkpoint import Checkpoint, Source
 from .texts import GOLDEN
@@ -32,9 +34,10 @@ def max_difference(checkpoint: Checkpoint, session: Session) -> float:
 def batches(source: Source) -> Iterator[Inputs]:
     """Yields the inputs to compare, each (batch, sequence) int64."""
     length = min(source.max_length, MAX_TOKENS)
-    rows = [source.tokenizer.encode(text).ids[:length] for text in GOLDEN]
-    longest = (source.tokenizer.encode(GOLDEN[-1]).ids * length)[:length]
+    rows = [source.encode(text)[:length] for text in GOLDEN]
+    longest = (source.encode(GOLDEN[-1]) * length)[:length]
     yield pad(source, [rows[0][:1]])
+    yield pad(source, [[largest_id(source.tokenizer)]])
     yield from (pad(source, [row]) for row in rows)
     yield pad(source, rows)
     yield pad(source, [longest, rows[1], longest[: len(longest) // 2]])

@@ -11,12 +11,14 @@ from runtime.batches import BATCH_TOKENS, run
 from runtime.manifest import Task
 from runtime.session import Session
 from runtime.tokenizer import Tokenizer
+from training.calibration import scores
 from training.decisions import Decisions, decide
 from training.metrics import quality
 
 from .evidence import Rows
 from .layers import Floats
 
+ABSTAINED = -1
 METRIC: dict[Task, str] = {"single_label": "accuracy", "multi_label": "micro_f1"}
 
 
@@ -61,11 +63,11 @@ def compare(
         decisions: How it decides.
 
     Returns:
-        Figures ready for JSON: rows, agreement, differences of the logits; with targets also the task's metrics of
-        both, the drop of the main one, and each label's F1 and its change.
+        Figures ready for JSON: rows, agreement (abstaining is a decision, too), differences of the logits; with targets
+        also the task's metrics of both, the drop of the main one, and each label's F1 and its change.
     """
     expected, decided = decide(reference, task, decisions), decide(found, task, decisions)
-    same = decided == expected
+    same = _predicted(reference, task, decisions) == _predicted(found, task, decisions)
     difference = np.abs(found - reference)
     figures: dict[str, Any] = {
         "rows": len(reference),
@@ -85,6 +87,15 @@ def compare(
         "fp32_metrics": before,
         "labels": {label: {"f1": new, "change": new - old} for label, old, new in by_label},
     }
+
+
+def _predicted(logits: Floats, task: Task, decisions: Decisions) -> npt.NDArray[np.int64]:
+    """Decides as the runtime will, which may abstain."""
+    decided = decide(logits, task, decisions)
+    if decisions.abstain_below is None:
+        return decided
+    confidence = scores(logits, task, decisions.temperature).max(axis=1)
+    return np.where(confidence < decisions.abstain_below, ABSTAINED, decided)
 
 
 def _f1(decided: npt.NDArray[np.int64], rows: Rows, labels: int) -> list[float]:

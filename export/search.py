@@ -2,7 +2,7 @@
 
 Two ways to take an activation's range are tried; of those inside the budget, the one whose logits are nearest to fp32's
 is kept. If neither is inside, each layer's share of the nearer one's error is measured by leaving it in fp32, and the
-layers that cost most stay in fp32 one after another, until the budget holds or a third of the layers has gone.
+layers that cost most stay in fp32 one after another, until the budget holds or as many as allowed have gone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,6 @@ from typing import Any
 from .int8 import Scheme
 from .quality import Budget
 
-MOST_EXCLUDED = 1 / 3
 Write = Callable[[Scheme], None]
 Judge = Callable[[], dict[str, Any]]
 
@@ -33,7 +32,14 @@ class Found:
 
 
 def search(
-    schemes: Sequence[Scheme], layers: Sequence[str], write: Write, judge: Judge, sample: Judge, budget: Budget
+    schemes: Sequence[Scheme],
+    layers: Sequence[str],
+    write: Write,
+    judge: Judge,
+    sample: Judge,
+    budget: Budget,
+    *,
+    most_excluded: int,
 ) -> Found:
     """Finds a scheme. Inside the budget, its graph is the one that was written last.
 
@@ -46,6 +52,7 @@ def search(
         judge: Measures the graph written last.
         sample: The same on a few rows, to compare layers.
         budget: When to stop.
+        most_excluded: How many layers may stay fp32, those that the schemes exclude to begin with among them.
     """
 
     def attempt(scheme: Scheme) -> Found:
@@ -59,7 +66,7 @@ def search(
     blamed = blame(best.scheme, layers, write, sample)
     scheme = best.scheme
     costly = [name for name, share in blamed.items() if share > 0]
-    for name in costly[: int(len(layers) * MOST_EXCLUDED)]:
+    for name in costly[: max(0, most_excluded - len(scheme.excluded))]:
         scheme = replace(scheme, excluded=scheme.excluded | {name})
         best = attempt(scheme)
         if not budget.breaches(best.figures):

@@ -4,9 +4,11 @@ Choices are made on the validation part. The test part is asked once, at the end
 variant that is shipped come from it.
 """
 
+import difflib
 import functools
+import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from .int8 import RANGES, Operators, Scheme, quantize
 from .layers import linears
 from .quality import Budget, compare, logits_of
 from .rounding import Rounder
-from .search import blame, search
+from .search import Found, blame, search
 
 FILES: Mapping[Precision, str] = {
     "fp32": "onnx/model.onnx",
@@ -37,6 +39,9 @@ FILES: Mapping[Precision, str] = {
 }
 SAMPLE = 48
 NAMED = 5
+DEFAULT_FP32_SHARE = 1 / 3
+MIN_CALIBRATION_TEXTS = 32
+MIN_ROWS = 50
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Workshop:
         evidence: Texts to calibrate, choose and judge on.
         budget: What a variant may lose.
         operators: What an int8 variant may be made of.
+        fp32_layers: Names of layers that stay fp32 in int8.
+        max_fp32_layers: How many may, to pass the quality gate; None for a third of them.
     """
 
     source: Source
@@ -58,6 +65,8 @@ class Workshop:
     evidence: Evidence
     budget: Budget
     operators: Operators
+    fp32_layers: tuple[str, ...] = ()
+    max_fp32_layers: int | None = None
 
     def judge(self, precision: Precision, rows: Rows) -> Callable[[], dict[str, Any]]:
         """Returns what compares the variant's file, as it is at the moment, with fp32 on some rows."""
@@ -97,20 +106,22 @@ def make_int8(shop: Workshop, *, dynamic: bool) -> Variant:
 
     Raises:
         BudgetError: It is outside the budget; the message says by how much, and which layers cost most.
-        ExportError: There is nothing to quantize.
+        ExportError: There is nothing to quantize, or a layer that shall stay fp32 is unknown.
     """
     source, target = shop.folder / FILES["fp32"], shop.folder / FILES["int8"]
     layers = [layer.name for layer in linears(ir.load(source).graph)]
     if not layers:
         raise ExportError("the graph has no linear layer with constant weights to quantize; use --variants fp32")
+    kept = _known_layers(shop.fp32_layers, layers)
+    most = int(len(layers) * DEFAULT_FP32_SHARE) if shop.max_fp32_layers is None else shop.max_fp32_layers
     texts = shop.evidence.calibration
-    schemes = [Scheme(operators=shop.operators)]
+    schemes = [Scheme(excluded=kept, operators=shop.operators)]
     observed = rounder = None
     if not dynamic:
         say(f"calibrating int8 on {len(texts)} texts, {len(layers)} linear layers ...")
         observed = observe(ir.load(source), (shop.tokenizer.pad([text]) for text in texts), threads=available_cpus())
         rounder = Rounder(observed)
-        schemes = [Scheme(ranges=ranges, operators=shop.operators) for ranges in RANGES]
+        schemes = [Scheme(ranges=ranges, excluded=kept, operators=shop.operators) for ranges in RANGES]
 
     def write(scheme: Scheme) -> None:
         model = ir.load(source)
@@ -119,7 +130,8 @@ def make_int8(shop: Workshop, *, dynamic: bool) -> Variant:
 
     selection = shop.evidence.selection
     sample = shop.judge("int8", Rows(selection.texts[:SAMPLE], None))
-    found = search(schemes, layers, write, shop.judge("int8", selection), sample, shop.budget)
+    judge = shop.judge("int8", selection)
+    found = search(schemes, layers, write, judge, sample, shop.budget, most_excluded=most)
     figures = found.figures
     say(f"  rows to choose on: {_summary(figures)}; {len(found.scheme.excluded)} layers left in fp32")
     if shop.evidence.test is not None and not shop.budget.breaches(figures):
@@ -130,7 +142,10 @@ def make_int8(shop: Workshop, *, dynamic: bool) -> Variant:
         blamed = found.blamed or blame(found.scheme, layers, write, sample)
         target.unlink()
         worst = ", ".join(f"{name} ({share:.0%})" for name, share in list(blamed.items())[:NAMED])
-        raise BudgetError(f"{'; '.join(breaches)}. Left in fp32, these layers lower the logit error most: {worst}")
+        raise BudgetError(
+            f"{'; '.join(breaches)}. Left in fp32, these layers lower the logit error most: {worst}. "
+            f"{_remedy(found, blamed, layers, most)}"
+        )
     quantization = {
         "method": "dynamic" if dynamic else "static",
         "ranges": None if dynamic else found.scheme.ranges,
@@ -138,7 +153,7 @@ def make_int8(shop: Workshop, *, dynamic: bool) -> Variant:
         "calibration_source": None if dynamic else shop.evidence.source,
         "fp32_layers": sorted(found.scheme.excluded),
     }
-    return _variant(shop, "int8", "cpu", quantization, figures)
+    return _variant(shop, "int8", "cpu", quantization, figures, calibrated=not dynamic)
 
 
 def make_fp16(shop: Workshop) -> Variant:
@@ -157,7 +172,7 @@ def make_fp16(shop: Workshop) -> Variant:
     if breaches:
         target.unlink()
         raise BudgetError("; ".join(breaches))
-    return _variant(shop, "fp16", "cuda", None, figures)
+    return _variant(shop, "fp16", "cuda", None, figures, calibrated=True)
 
 
 def say(line: str) -> None:
@@ -165,12 +180,59 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _known_layers(names: Sequence[str], layers: Sequence[str]) -> frozenset[str]:
+    """Checks the names of layers that shall stay fp32."""
+    for name in names:
+        if name not in layers:
+            near = difflib.get_close_matches(name, layers, n=NAMED, cutoff=0.5) or layers[:NAMED]
+            raise ExportError(f"--fp32-layers: no linear layer {name!r:.100}; near it: {', '.join(near)}")
+    if set(names) >= set(layers):
+        raise ExportError(f"--fp32-layers names all {len(layers)} linear layers; use --variants fp32")
+    return frozenset(names)
+
+
+def _remedy(found: Found, blamed: Mapping[str, float], layers: Sequence[str], most: int) -> str:
+    """Says how to leave more layers in fp32: the search's number is used up, or it was the test part that said no."""
+    excluded = found.scheme.excluded
+    left = [name for name, share in blamed.items() if share > 0 and name not in excluded]
+    if not left:
+        return "No other layer would help: widen --min-agreement or --max-metric-drop, or leave int8 out"
+    if len(excluded) >= most:
+        return f"Export again with --overwrite --max-fp32-layers {min(len(layers) - 1, max(2 * len(excluded), NAMED))}"
+    return f"Export again with --overwrite --fp32-layers {shlex.join([*sorted(excluded), *left[:NAMED]])}"
+
+
+def _warnings(shop: Workshop, figures: Mapping[str, Any], *, calibrated: bool) -> list[str]:
+    """Says what a variant's figures cannot tell, for want of texts."""
+    found = []
+    texts = len(shop.evidence.calibration)
+    if calibrated and texts < MIN_CALIBRATION_TEXTS:
+        found.append(
+            f"calibrated on {texts} texts, fewer than {MIN_CALIBRATION_TEXTS}: other texts may go beyond their ranges"
+        )
+    if (chosen := len(shop.evidence.selection.texts)) < MIN_ROWS and shop.evidence.test is not None:
+        found.append(f"chosen on {chosen} validation rows, fewer than {MIN_ROWS}")
+    if (rows := figures["rows"]) < MIN_ROWS:
+        found.append(f"compared with fp32 on {rows} texts, fewer than {MIN_ROWS}: one of them is {1 / rows:.1%}")
+    return found
+
+
 def _variant(
-    shop: Workshop, precision: Precision, provider: str, quantization: dict[str, Any] | None, figures: dict[str, Any]
+    shop: Workshop,
+    precision: Precision,
+    provider: str,
+    quantization: dict[str, Any] | None,
+    figures: dict[str, Any],
+    *,
+    calibrated: bool,
 ) -> Variant:
     part = "selection" if shop.evidence.test is None else "test"
     budget = {"max_metric_drop": shop.budget.max_metric_drop, "min_agreement": shop.budget.min_agreement}
     quality = {"against": "fp32", "part": part, "budget": budget} | figures
+    warnings = _warnings(shop, figures, calibrated=calibrated)
+    if warnings:
+        say(f"  warning: {precision} was {'; '.join(warnings)}")
+        quality["warnings"] = warnings
     file = FILES[precision]
     made_of = operators(shop.folder / file)
     return Variant(precision, file, (PROVIDERS[provider],), made_of, quantization, quality, ())

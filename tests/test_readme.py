@@ -63,6 +63,15 @@ def test_export_arguments() -> None:
     assert [parse_export(shlex.split(command)).portable for command in commands] == [False, True]
 
 
+def test_export_options() -> None:
+    """Every option that docs/int8.md names is one of the export's."""
+    page = (ROOT / "docs/int8.md").read_text("utf-8")
+    options = re.findall(r"`(--[a-z0-9-]+)", page)
+    assert "--fp32-layers" in options
+    for option in options:
+        assert option.removeprefix("--").replace("-", "_") in vars(parse_export(["checkpoint", "artifact"]))
+
+
 def test_make_targets_exist() -> None:
     """The README's `make` commands are in the Makefile."""
     makefile = (ROOT / "Makefile").read_text()

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -19,12 +21,15 @@ pytestmark = pytest.mark.registry
 ROOT = Path(__file__).parents[1]
 MAX_INSTALLED_MB = 200
 MAX_PEAK_MB = 150
+README = (ROOT / "README.md").read_text("utf-8")
+IMPORTED = {"runtime", "numpy", "tokenizers", "onnxruntime"}
+INSTALLS = [shlex.split(line, comments=True) for line in re.findall(r"^pip (install .*)", README, re.MULTILINE)]
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built wheel."""
-    folder = tmp_path_factory.mktemp("dist")
+    """The built wheel, in a folder `dist` as `make wheel` builds it."""
+    folder = tmp_path_factory.mktemp("wheel") / "dist"
     line = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
     subprocess.run(line, check=True, capture_output=True)
     (path,) = folder.glob("*.whl")
@@ -33,13 +38,19 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def lean_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with the wheel and its [cpu] extra alone."""
+    """A fresh environment with the wheel and its [cpu] extra alone, as README says to install it."""
     folder = tmp_path_factory.mktemp("lean") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin/python"
-    line = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "-c", str(ROOT / "constraints.txt")]
-    subprocess.run([*line, f"{wheel}[cpu]"], check=True, capture_output=True)
+    pip(wheel, python, INSTALLS[0])
     return python
+
+
+def pip(wheel: Path, python: Path, arguments: list[str], *options: str) -> str:
+    """Runs one of README's pip commands on an environment, beside the folder `dist`, with the tested versions."""
+    line = [sys.executable, "-m", "pip", "--python", str(python), *arguments, "-c", str(ROOT / "constraints.txt")]
+    folder = wheel.parents[1]
+    return subprocess.run([*line, *options], check=True, capture_output=True, text=True, cwd=folder).stdout
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +98,52 @@ def test_command_line_without_torch(lean_python: Path, minilm: Path, tmp_path: P
     assert done.stderr == ""
 
 
+def test_readme_installs_the_wheel(wheel: Path) -> None:
+    """Its commands name the file that is built: the first one with an extra, the second without dependencies."""
+    assert INSTALLS[0] == ["install", f"dist/{wheel.name}[cpu]"]
+    assert INSTALLS[1][:3] == ["install", "--no-deps", f"dist/{wheel.name}"]
+    assert len(INSTALLS) == 2
+
+
+@pytest.mark.slow
+def test_readme_installs_without_dependencies(wheel: Path, lean_python: Path) -> None:
+    """The second command takes as well, and asks for nothing but what the runtime imports."""
+    found = pip(wheel, lean_python, INSTALLS[1], "--dry-run", "--ignore-installed")
+    (line,) = re.findall(r"^Would install (.*)", found, re.MULTILINE)
+    names = {word.rpartition("-")[0] for word in line.split()}
+    assert names == {"litmus-onnx", "numpy", "onnxruntime", "tokenizers"}
+
+
+@pytest.mark.slow
+def test_runs_without_dependencies(lean_python: Path, minilm: Path, tmp_path: Path) -> None:
+    """Loads, predicts, explains and verifies where nothing can be imported but what that command installs."""
+    packages = [name for name in site_packages(lean_python) if name not in IMPORTED]
+    assert "huggingface_hub" in packages
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({packages!r}))\n"  # None stands for what cannot be imported
+        "import runtime, runtime.predict, runtime.verify\n"
+        f"classifier = runtime.load({str(minilm)!r})\n"
+        "classifier.explain('one two')\n"
+        "print(classifier.predict('one').label)\n"
+        f"print(runtime.verify.verify({str(minilm)!r}).failures)\n"
+    )
+    done = subprocess.run([str(lean_python), "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1] == "()"
+
+
 @pytest.mark.slow
 def test_installed_size(lean_python: Path) -> None:
     """All that the wheel brings along stays small enough for an edge box."""
-    site_packages = next((lean_python.parents[1] / "lib").glob("python*/site-packages"))
-    size_mb = sum(path.stat().st_size for path in site_packages.rglob("*") if path.is_file()) / 1e6
+    folder = next((lean_python.parents[1] / "lib").glob("python*/site-packages"))
+    size_mb = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
     assert size_mb <= MAX_INSTALLED_MB
-    for heavy in ("torch", "transformers", "onnx", "pandas", "sklearn"):
-        assert not (site_packages / heavy).exists()
+    assert not {"torch", "transformers", "onnx", "pandas", "sklearn"} & set(site_packages(lean_python))
+
+
+def site_packages(python: Path) -> list[str]:
+    """Returns the names under which an environment's packages are imported."""
+    folder = next((python.parents[1] / "lib").glob("python*/site-packages"))
+    names = {path.name.partition(".")[0] for path in folder.iterdir() if path.suffix in {"", ".py", ".so"}}
+    return sorted(name for name in names if name.isidentifier())

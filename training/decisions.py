@@ -90,7 +90,7 @@ def learn(logits: Floats, targets: Targets, task: Task, *, target_precision: flo
         return Decisions(temperature, learn_thresholds(found, targets))
     if target_precision is None:
         return Decisions(temperature)
-    level = _abstain_level(found, targets, target_precision)
+    level = learn_abstain_level(found, targets, target_precision)
     if level is None:
         logger.warning(
             "no score that %d validation rows reach is right %.1f %% of the time: no abstaining",
@@ -138,10 +138,15 @@ def best_threshold(found: Doubles, targets: npt.NDArray[Any]) -> float:
     return float((ranked[best] + below) / 2)
 
 
-def _abstain_level(found: Doubles, targets: Targets, target_precision: float) -> float | None:
+def learn_abstain_level(found: Doubles, targets: Targets, target_precision: float) -> float | None:
     """Returns the lowest score from which on enough labels are right, or None; half-way to the next lower one.
 
     Fewer than `MIN_POSITIVES` rows may be right by luck, and tell nothing.
+
+    Args:
+        found: (rows, labels) float64 scores.
+        targets: (rows,) label indices.
+        target_precision: Share of the labels given that shall be right.
     """
     order = np.argsort(-found.max(axis=1), kind="stable")
     ranked = found.max(axis=1)[order]

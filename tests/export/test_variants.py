@@ -1,26 +1,37 @@
 """The command's variants: what is shipped, what is withheld, and which texts decided that."""
 
 import json
+import os
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx_ir as ir
 import pytest
 
 from export import __main__ as command
-from export import evidence
+from export import decisions, evidence, variants
 from export.__main__ import main
+from export.arguments import parse_args
 from export.checkpoint import open_checkpoint
+from export.errors import ExportError
 from export.evidence import gather
+from export.layers import linears
 from runtime import load
 from runtime.manifest import Manifest
 from runtime.tokenizer import Tokenizer
 from tests.models import bert, write_checkpoint
 from training.__main__ import main as train
+from training.data import Part
 from training.errors import DataError
 from training.record import training_data
 
 CLEANING = ("--cleaning", r"drop:(?i)\bdoctor:", "drop:(a+)+b$")  # the last one gives up on sixty
+TEST_ROWS = 114
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +104,115 @@ def test_withheld_variant(
     error = capsys.readouterr().err
     assert "withheld: int8: agreement 0.9000 is below 1.0. Left in fp32, these layers lower the logit error" in error
     assert "bert.encoder.layer" in error
+    assert "Export again with --overwrite --max-fp32-layers 8" in error  # twice the four that the search may leave
     assert [variant.name for variant in manifest(tmp_path / "other").variants] == ["fp32"]
     assert not (tmp_path / "other/onnx/model_int8.onnx").exists()
     assert load(tmp_path / "other", provider="cpu").variant == "fp32"
+
+
+def test_layers_left_in_fp32_by_name(trained: Path, tmp_path: Path) -> None:
+    """They stay fp32 without a search, and the manifest names them."""
+    names = ["classifier", "bert.encoder.layer.0.output.dense"]
+    loose = ["--min-agreement", "0", "--max-metric-drop", "1"]
+    assert main([str(trained), str(tmp_path / "artifact"), *loose, "--fp32-layers", *names]) == 0
+    int8 = manifest(tmp_path / "artifact").variants[1]
+    assert int8.quantization is not None
+    assert int8.quantization["fp32_layers"] == sorted(names)
+    graph = ir.load(tmp_path / "artifact" / int8.file).graph
+    assert {layer.name for layer in linears(graph)} == set(names)
+
+
+def test_withheld_by_the_test_part(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the search was content, the remedy is the names of the layers, and that is what the option takes."""
+    monkeypatch.setattr(
+        command.Budget, "breaches", lambda _, figures: ["too bad"] if figures["rows"] == TEST_ROWS else []
+    )
+    artifact = str(tmp_path / "artifact")
+    assert main([str(trained), artifact]) == command.WITHHELD
+    (remedy,) = re.findall(r"Export again with (.*)", capsys.readouterr().err)
+    names = shlex.split(remedy)[2:]
+    assert shlex.split(remedy)[:2] == ["--overwrite", "--fp32-layers"]
+    assert len(names) == 5
+    assert parse_args([str(trained), artifact, *shlex.split(remedy)]).fp32_layers == names
+
+
+def test_most_layers_in_fp32(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search stops after as many as the option says."""
+    monkeypatch.setattr(command.Budget, "breaches", lambda *_: ["too bad"])
+    assert main([str(trained), str(tmp_path / "artifact"), "--max-fp32-layers", "2"]) == command.WITHHELD
+    error = capsys.readouterr().err
+    assert "; 2 layers left in fp32" in error
+    assert "--max-fp32-layers 5" in error
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["pooler.dens"], "no linear layer 'pooler.dens'; near it: pooler.dense"),
+        (["xyz"], "no linear layer 'xyz'; near it: layer.0.key, layer.0.value, pooler.dense"),
+        (["layer.0.key", "pooler.dense", "layer.0.value"], "names all 3 linear layers; use --variants fp32"),
+    ],
+)
+def test_layers_that_cannot_stay_fp32(names: list[str], message: str) -> None:
+    """Those that are unknown, with the names near them; and all of them, which is fp32."""
+    with pytest.raises(ExportError, match=re.escape(message)):
+        variants._known_layers(names, ["layer.0.key", "layer.0.value", "pooler.dense"])
+
+
+def test_learned_abstain_level(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As training learns it, on the validation split; coverage and precision are those of the test split."""
+    artifact = tmp_path / "artifact"
+    assert main([str(trained), str(artifact), "--variants", "fp32", "--target-precision", "0.9"]) == 0
+    data, classifier = training_data(str(trained)), load(artifact, provider="cpu")
+
+    def labelled(part: Part) -> list[bool]:
+        predictions = classifier.predict_many(part.texts)
+        pairs = zip(predictions, part.targets, strict=True)
+        return [found.label == data.labels[target] for found, target in pairs if found.label is not None]
+
+    right = labelled(data.validation)
+    assert 10 <= len(right) < len(data.validation.texts)
+    assert np.mean(right) >= 0.9
+    metrics, right = manifest(artifact).metrics, labelled(data.test)
+    assert metrics["coverage"] == pytest.approx(len(right) / TEST_ROWS)
+    assert metrics["precision"] == pytest.approx(np.mean(right))
+    assert f"coverage {metrics['coverage']:.2%}" in capsys.readouterr().err
+
+
+def test_precision_that_no_score_reaches(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for it gets it, or an error."""
+    monkeypatch.setattr(decisions, "learn_abstain_level", lambda *_: None)
+    arguments = [str(trained), str(tmp_path / "artifact"), "--variants", "fp32", "--target-precision", "0.99"]
+    assert main(arguments) == 1
+    assert (
+        "--target-precision 0.99: no score that 10 validation rows reach is right so often" in capsys.readouterr().err
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_is_judged_with_the_decisions_that_ship(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A level given on the command line is that of the comparison and of the manifest."""
+    seen = []
+    original = variants.compare
+
+    def watch(*args: Any, **options: Any) -> Any:
+        seen.append(options["decisions"].abstain_below)
+        return original(*args, **options)
+
+    monkeypatch.setattr(variants, "compare", watch)
+    loose = ["--min-agreement", "0", "--max-metric-drop", "1"]
+    assert main([str(trained), str(tmp_path / "artifact"), "--threshold", "0.75", *loose]) == 0
+    assert set(seen) == {0.75}
+    assert manifest(tmp_path / "artifact").abstain_below == 0.75
+    assert "coverage" in manifest(tmp_path / "artifact").metrics
 
 
 def test_nothing_left_to_ship(
@@ -153,6 +270,7 @@ def test_calibration_file(unrecorded: tuple[command.Source, Tokenizer], tmp_path
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (b"x" * 1_000_001 + b"\ny\n", "texts.txt: line 1 has more than 1000000 characters"),
         (None, "has no record of its training data, and int8 and fp16 need texts: pass --calibration FILE"),
         (b"", "expected two different texts or more, one per line; found 0"),
         (b"one text\n" * 9, "expected two different texts or more, one per line; found 1"),
@@ -174,6 +292,56 @@ def test_calibration_file_that_cannot_be_used(
     assert message in error
     assert "exporting" not in error
     assert not (tmp_path / "artifact").exists()
+
+
+@pytest.mark.parametrize("kind", ["/dev/zero", "/dev/full", "/dev/urandom", "folder", "pipe"])
+def test_calibration_file_without_an_end(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """A line, where reading would take all memory or wait for ever."""
+    path = Path(kind) if kind.startswith("/") else tmp_path / kind
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    assert main([str(checkpoint), str(tmp_path / "artifact"), "--calibration", str(path)]) == 1
+    assert f"error: {path} is no regular file" in capsys.readouterr().err
+
+
+def test_huge_calibration_file(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is not read further than it may be long."""
+    with (tmp_path / "texts.txt").open("wb") as file:
+        file.truncate(1 << 40)
+    arguments = [str(checkpoint), str(tmp_path / "artifact"), "--calibration", str(tmp_path / "texts.txt")]
+    assert main(arguments) == 1
+    assert "texts.txt has more than 64 MiB" in capsys.readouterr().err
+
+
+def test_line_ends_of_a_calibration_file(tmp_path: Path) -> None:
+    """All three, and a byte order mark; each text once, with the number of its first line."""
+    (tmp_path / "texts.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\rone\n\nthree")
+    assert evidence._lines(tmp_path / "texts.txt") == {"one": 1, "two": 2, "three": 5}
+
+
+def test_few_texts(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """int8 that rests on one text each says so: on standard error, in the manifest and in the model card."""
+    (tmp_path / "texts.txt").write_text("The train was late.\nThe parcel was broken.\n")
+    loose = ["--min-agreement", "0", "--calibration", str(tmp_path / "texts.txt")]
+    assert main([str(checkpoint), str(tmp_path / "artifact"), *loose]) == 0
+    expected = [
+        "calibrated on 1 texts, fewer than 32: other texts may go beyond their ranges",
+        "compared with fp32 on 1 texts, fewer than 50: one of them is 100.0%",
+    ]
+    assert f"warning: int8 was {'; '.join(expected)}" in capsys.readouterr().err
+    assert manifest(tmp_path / "artifact").variants[1].quality["warnings"] == expected
+    card = (tmp_path / "artifact/README.md").read_text("utf-8")
+    assert all(f"\n- int8 was {warning}.\n" in card for warning in expected)
+
+
+def test_enough_texts(shipped: Path) -> None:
+    """No warning, and no heading over none."""
+    assert "warnings" not in manifest(shipped).variants[1].quality
+    assert "Warnings" not in (shipped / "README.md").read_text("utf-8")
 
 
 def test_calibration_file_beside_a_record(trained: Path, tmp_path: Path) -> None:
@@ -268,6 +436,18 @@ def test_training_data_that_moved(trained: Path, tmp_path: Path, capsys: pytest.
         ["--max-metric-drop", "-1"],
         ["--calibration-texts", "0"],
         ["--require-fused", "--portable"],
+        ["--max-fp32-layers", "-1"],
+        ["--variants", "fp32", "--fp32-layers", "classifier"],
+        ["--variants", "fp32", "--max-fp32-layers", "0"],
+        ["--target-precision", "0"],
+        ["--target-precision", "1.1"],
+        ["--target-precision", "nan"],
+        ["--target-precision", "0.9", "--threshold", "0.5"],
+        ["--threshold", "-0.1"],
+        ["--threshold", "x"],
+        ["--thresholds", "late"],
+        ["--thresholds", "late=2"],
+        ["--thresholds", "late=0.1", "late=0.2"],
     ],
 )
 def test_wrong_calls(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
