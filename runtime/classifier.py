@@ -107,6 +107,7 @@ class Classifier:
         manifest = artifact.manifest
         check_version(manifest.min_onnxruntime)
         self.manifest: Manifest = manifest
+        self._policy = policies.policy(manifest, top_k=None, thresholds=thresholds, windows=False, with_logits=False)
         self._artifact = artifact
         self._asked: dict[str, Any] = {
             "provider": provider,
@@ -131,7 +132,6 @@ class Classifier:
         )
         self._batch_tokens = settings.batch_tokens or BATCH_TOKENS[self._session.provider]
         self._run = functools.partial(run, self._session, self._tokenizer, max_tokens=self._batch_tokens)
-        self._policy = policies.policy(manifest, top_k=None, thresholds=thresholds, windows=False, with_logits=False)
 
     @property
     def labels(self) -> tuple[str, ...]:
