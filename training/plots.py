@@ -45,6 +45,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
             _line(metrics, history, name, name.removeprefix("eval_"))
     metrics.set(xlabel="epoch", title="Validation split")
     for axes in (losses, metrics):
+        axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()
@@ -99,7 +100,7 @@ def confusion_matrix(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Fig
         title += f":\nthe {len(worst)} of {len(names)} labels with most errors"
         counts, shares, names = counts[np.ix_(worst, worst)], shares[np.ix_(worst, worst)], [names[i] for i in worst]
     size = len(names)
-    side = 3.0 + 0.38 * size
+    side = 3.6 + 0.36 * size
     figure = Figure(figsize=(side + 0.8, side), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -140,6 +141,7 @@ def _line(axes: Axes, history: Sequence[Mapping[str, Any]], key: str, label: str
 
 
 def _short(name: str) -> str:
-    """Shortens a label, and has matplotlib take `$` for what it is and not hide what begins with `_`."""
-    cut = name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+    """Shortens a label in its middle, and has matplotlib take `$` for what it is and not hide what begins with `_`."""
+    half = MAX_NAME // 2
+    cut = name if len(name) <= MAX_NAME else f"{name[:half]}…{name[1 - half :]}"
     return (" " if cut.startswith("_") else "") + cut.replace("$", r"\$")
