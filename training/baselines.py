@@ -32,6 +32,7 @@ from .metrics import METRICS, label_flags, quality
 from .phases import phase
 
 WORD = r"(?u)\b\w+\b"  # a Chinese character is a word, too
+MAX_TUNING_ROWS = 10_000
 MAX_CHARACTERS = 10_000_000  # of the training split; beyond it character n-grams take gigabytes
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,14 @@ class Baseline:
     setting: str
     validation: Mapping[str, float]
     test: Mapping[str, float]
+    predicted: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A fitted setting: its figures on the validation split, and what it predicts on the test split."""
+
+    validation: Mapping[str, float]
     predicted: npt.NDArray[np.int64]
 
 
@@ -141,26 +150,35 @@ def _row_weights(data: LabelledData, *, balanced: bool) -> Doubles:
 
 
 def _best(family: _Family, features: Mapping[str, Matrices], weights: Doubles, data: LabelledData) -> Baseline:
-    """Picks n-grams, then the parameter, on the validation split; on the test split it judges that setting alone."""
-    metric, found = METRICS[data.task][0], {}
+    """Picks n-grams, then the parameter, on the validation split; on the test split it judges that setting alone.
 
-    def tried(kind: str, value: float) -> float:
-        margins = _margins(partial(family.build, value), features[kind], weights, data)
+    Of a long training split `MAX_TUNING_ROWS` rows, drawn at random, are enough to pick by; the pick is fitted to all.
+    """
+    metric, found = METRICS[data.task][0], {}
+    every = np.arange(len(weights))
+    some = np.sort(np.random.default_rng(0).permutation(every)[:MAX_TUNING_ROWS])
+
+    def fit(setting: tuple[str, float], rows: npt.NDArray[np.int64]) -> _Fitted:
+        kind, value = setting
+        margins = _margins(partial(family.build, value), features[kind], rows, weights, data)
         thresholds = None
         if data.task == "multi_label":
             thresholds = learn_thresholds(expit(margins["validation"]), data.validation.targets)
-        figures = quality(_predicted(margins["validation"], thresholds), data.validation.targets, data.task)
-        found[kind, value] = figures, _predicted(margins["test"], thresholds)
-        return figures[metric]
+        predicted = {name: _predicted(items, thresholds) for name, items in margins.items()}
+        return _Fitted(quality(predicted["validation"], data.validation.targets, data.task), predicted["test"])
+
+    def tried(kind: str, value: float) -> float:
+        found[kind, value] = fit((kind, value), some)
+        return found[kind, value].validation[metric]
 
     first, *others = family.values
     kind = max(features, key=lambda kind: tried(kind, first))
     for value in others:
         tried(kind, value)
-    kind, value = max(found, key=lambda setting: found[setting][0][metric])
-    figures, predicted = found[kind, value]
-    test = quality(predicted, data.test.targets, data.task)
-    return Baseline(f"{kind}, {family.parameter}={value:g}", figures, test, predicted)
+    best = max(found, key=lambda setting: found[setting].validation[metric])
+    final = found[best] if len(some) == len(every) else fit(best, every)
+    test = quality(final.predicted, data.test.targets, data.task)
+    return Baseline(f"{best[0]}, {family.parameter}={best[1]:g}", final.validation, test, final.predicted)
 
 
 def _predicted(margins: Doubles, thresholds: Sequence[float] | None) -> npt.NDArray[np.int64]:
@@ -169,14 +187,21 @@ def _predicted(margins: Doubles, thresholds: Sequence[float] | None) -> npt.NDAr
     return (expit(margins) >= np.array(thresholds)).astype(np.int64)
 
 
-def _margins(build: Callable[[], Any], matrices: Matrices, weights: Doubles, data: LabelledData) -> dict[str, Doubles]:
-    """Fits a model for each label against the rest, several side by side.
+def _margins(
+    build: Callable[[], Any],
+    matrices: Matrices,
+    rows: npt.NDArray[np.int64],
+    weights: Doubles,
+    data: LabelledData,
+) -> dict[str, Doubles]:
+    """Fits a model for each label against the rest to some training rows, several side by side.
 
     Returns:
         (texts, labels) float64 of validation and test: above 0 the label is the more probable; infinite for a label
-        that every training row has, or none.
+        that all of these rows have, or none.
     """
-    flags = label_flags(data.train.targets, data.task, len(data.labels))
+    flags = label_flags(data.train.targets[rows], data.task, len(data.labels))
+    matrix = matrices["train"][rows]
     found = {name: np.empty((matrices[name].shape[0], len(data.labels))) for name in ("validation", "test")}
 
     def fit(label: int) -> None:
@@ -185,7 +210,7 @@ def _margins(build: Callable[[], Any], matrices: Matrices, weights: Doubles, dat
             for margins in found.values():
                 margins[:, label] = np.inf if flag.all() else -np.inf
             return
-        model = build().fit(matrices["train"], flag, sample_weight=weights[:, label])
+        model = build().fit(matrix, flag, sample_weight=weights[rows, label])
         for name, margins in found.items():
             margins[:, label] = _margin(model, matrices[name])
 

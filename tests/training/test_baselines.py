@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.baselines import _row_weights, judge_baselines
+from training.baselines import _margins, _row_weights, judge_baselines
 from training.data import LabelledData, Part
 from training.loss import balanced_weights
 
@@ -103,3 +103,13 @@ def test_the_test_split_picks_nothing() -> None:
         assert other[name].setting == baseline.setting
         assert other[name].validation == baseline.validation
         assert other[name].test["accuracy"] == pytest.approx(1 - baseline.test["accuracy"])
+
+
+def test_long_training_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings are picked on some of the rows, and the one picked is fitted to all."""
+    texts = [f"{'late' if index % 2 else 'fine'} {index}" for index in range(60)]
+    data, rows = dataset(texts, np.arange(60) % 2), []
+    monkeypatch.setattr("training.baselines.MAX_TUNING_ROWS", 20)
+    monkeypatch.setattr("training.baselines._margins", lambda *args: (rows.append(len(args[2])), _margins(*args))[1])
+    judge_baselines(data, str, balanced=False)
+    assert rows == [*[20] * 5, 60] * 3 + [*[20] * 4, 60]
