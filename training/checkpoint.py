@@ -87,7 +87,7 @@ def save_record(
         "data_arguments": data_arguments(arguments.data),
         "encoder_arguments": asdict(arguments.encoder),
         "method_arguments": asdict(arguments.method),
-        "training_arguments": changed_arguments(arguments.training),
+        "training_arguments": _changed(arguments.training),
         "versions": {"python": platform.python_version()} | {tool: metadata.version(tool) for tool in TOOLS},
     }
     unfinished = folder / f".{RECORD}"
@@ -105,7 +105,7 @@ def tidy(folder: Path) -> None:
 
 def run_settings(data: LabelledData, arguments: Arguments) -> dict[str, Any]:
     """Returns what decides the outcome of a training, ready for JSON: a resumed one must have the same."""
-    changed = {name: value for name, value in changed_arguments(arguments.training).items() if name not in INCIDENTAL}
+    changed = {name: value for name, value in _changed(arguments.training).items() if name not in INCIDENTAL}
     method = {name: value for name, value in asdict(arguments.method).items() if name not in {"baselines", "show_text"}}
     parts = {"data_sha256": data.sha256, **without_paths(asdict(arguments.data))}
     start = {"encoder_sha256": fingerprint(arguments.encoder), "processes": arguments.training.world_size}
@@ -125,7 +125,7 @@ def data_arguments(arguments: DataArguments) -> dict[str, Any]:
     return {**asdict(arguments), **paths}
 
 
-def changed_arguments(training: FineTuningArguments) -> dict[str, Any]:
+def _changed(training: FineTuningArguments) -> dict[str, Any]:
     """Returns the arguments that differ from transformers' own defaults."""
     defaults = {field.name: field.default for field in fields(training.__class__.__base__)}
     values = training.to_dict()

@@ -6,16 +6,14 @@ import json
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markdown_it import MarkdownIt
 
-from .arguments import Arguments, DataArguments
-from .checkpoint import changed_arguments
+from .arguments import Arguments, DataArguments, FineTuningArguments
 from .comparison import MIN_ROWS, Comparison, Lead, spread
 from .data import LabelledData
 from .decisions import Decisions
@@ -39,7 +37,7 @@ STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
 th, td { border: 1px solid #8886; padding: .25rem .6rem; text-align: left; vertical-align: top; }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+td { font-variant-numeric: tabular-nums; overflow-wrap: break-word; }
 img { max-width: 100%; background: white; }
 """
 
@@ -165,17 +163,15 @@ def _worst_first(labels: Sequence[LabelFigures]) -> list[LabelFigures]:
 
 
 def _changed(arguments: Arguments) -> dict[str, str]:
-    """Returns the arguments that differ from their defaults, spelt as JSON; transformers' from transformers' own."""
-    changed: dict[str, Any] = {}
-    for group in (arguments.data, arguments.encoder, arguments.method):
-        defaults = type(group)()
-        changed |= {
-            field.name: value
-            for field in fields(group)
-            if (value := getattr(group, field.name)) != getattr(defaults, field.name)
-        }
-    changed |= changed_arguments(arguments.training)
-    return {name: json.dumps(value, ensure_ascii=False) for name, value in changed.items()}
+    """Returns the arguments that differ from their defaults, spelt as JSON."""
+    training = arguments.training
+    plain = FineTuningArguments(training.output_dir, use_cpu=training.use_cpu, disable_tqdm=training.disable_tqdm)
+    groups = [(asdict(group), asdict(type(group)())) for group in arguments[:3]]
+    pairs = [*groups, (training.to_dict(), plain.to_dict())]
+    changed = {
+        name: value for values, defaults in pairs for name, value in values.items() if value != defaults.get(name)
+    }
+    return {name: json.dumps(value, ensure_ascii=False, default=str) for name, value in changed.items()}
 
 
 def _summary(data: LabelledData, arguments: Arguments) -> str:
