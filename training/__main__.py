@@ -3,7 +3,8 @@
 import logging
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import transformers
@@ -11,15 +12,18 @@ import transformers
 from .arguments import Arguments, check_task, parse_args
 from .baselines import judge_baselines
 from .checkpoint import run_settings, save_model, save_record, tidy
+from .comparison import Metrics, compare
 from .data import LabelledData, load_data
-from .decisions import Decisions, learn
+from .decisions import Decisions, decide, learn
 from .errors import TrainingError
-from .evaluation import Evaluation, evaluate
+from .evaluation import Evaluation, cut_warnings, data_warnings, evaluate
 from .fine_tuning import FineTuned, fine_tune
 from .folder import claimed
 from .model_card import write_model_card
+from .phases import duration, phase
 from .record import RECORD
 from .report import verdict, write_report
+from .seeds import train_other_seeds
 
 logger = logging.getLogger("training")
 
@@ -32,10 +36,13 @@ def run(arguments: Arguments) -> None:
     Raises:
         TrainingError: One line on what is wrong and what to do.
     """
-    data = load_data(arguments.data)
+    started = time.monotonic()
+    with phase("reading the data"):
+        data = load_data(arguments.data)
     check_task(arguments, data.task)
     if arguments.training.process_index:
         if not (Path(arguments.training.output_dir) / RECORD).is_file():
+            train_other_seeds(data, arguments)
             fine_tune(data, arguments)
         return
     with claimed(arguments.training, run_settings(data, arguments)) as folder:
@@ -44,15 +51,21 @@ def run(arguments: Arguments) -> None:
         else:
             sizes = ", ".join(f"{len(part.texts)} {name}" for name, part in data.parts.items())
             logger.info("%s, %d labels, rows: %s", data.task, len(data.labels), sizes)
+            for warning in data_warnings(data):
+                logger.warning("%s", warning)
+            other_seeds = train_other_seeds(data, arguments)
             tuned = fine_tune(data, arguments)
             assert tuned is not None, "the first process judges"
-            _judge_and_save(folder, data, tuned, arguments)
+            _judge_and_save(folder, data, tuned, other_seeds, arguments)
         tidy(folder)
+    logger.info("total: %s", duration(time.monotonic() - started))
     logger.info("checkpoint: %s", folder)
     logger.info("report:     %s", folder / "report.html")
 
 
-def _judge_and_save(folder: Path, data: LabelledData, tuned: FineTuned, arguments: Arguments) -> None:
+def _judge_and_save(
+    folder: Path, data: LabelledData, tuned: FineTuned, other_seeds: Mapping[int, Metrics], arguments: Arguments
+) -> None:
     save_model(folder, tuned)
     decisions = learn(
         tuned.logits["validation"],
@@ -61,18 +74,22 @@ def _judge_and_save(folder: Path, data: LabelledData, tuned: FineTuned, argument
         target_precision=arguments.method.target_precision,
     )
     evaluation = evaluate(data, tuned, decisions, show_text=arguments.method.show_text)
-    for warning in evaluation.warnings:
+    for warning in cut_warnings(data, tuned):
         logger.warning("%s", warning)
     baselines = {}
     if arguments.method.baselines:
         normalizer = tuned.tokenizer.backend_tokenizer.normalizer
         clean = str if normalizer is None else normalizer.normalize_str
-        baselines = judge_baselines(data, clean, seed=arguments.training.seed)
-    facts = _facts(tuned, evaluation, decisions, arguments)
-    write_report(folder, data, tuned, decisions, evaluation, baselines, facts, arguments)
-    write_model_card(folder, data, evaluation, arguments)
-    save_record(folder, tuned, data, decisions, evaluation, baselines, arguments)
-    logger.info("%s", verdict(evaluation, baselines, data))
+        with phase("baselines"):
+            baselines = judge_baselines(data, clean, balanced=arguments.method.class_weights == "balanced")
+    with phase("report"):
+        seeds = {arguments.training.seed: evaluation.metrics, **other_seeds}
+        comparison = compare(decide(tuned.logits["test"], data.task, decisions), baselines, seeds, data)
+        facts = _facts(tuned, evaluation, decisions, arguments)
+        write_report(folder, data, tuned, decisions, evaluation, comparison, facts, arguments)
+        write_model_card(folder, data, evaluation, arguments)
+    save_record(folder, tuned, data, decisions, evaluation, comparison, arguments)
+    logger.info("%s", verdict(evaluation, comparison, data))
 
 
 def _facts(tuned: FineTuned, evaluation: Evaluation, decisions: Decisions, arguments: Arguments) -> dict[str, str]:
@@ -107,7 +124,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not sys.stderr.isatty():
         transformers.utils.logging.disable_progress_bar()
     try:
-        run(parse_args(sys.argv[1:] if argv is None else argv))
+        arguments = parse_args(sys.argv[1:] if argv is None else argv)
+        if arguments.training.process_index:  # all would log the same
+            logging.getLogger("training").setLevel(logging.WARNING)
+        run(arguments)
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -113,7 +113,14 @@ class MethodArguments:
         default=None,
         metadata={"help": "Single-label: abstain where the score is too low for this share of right answers."},
     )
-    baselines: bool = field(default=False, metadata={"help": "Also fit TF-IDF with four linear models, same rows."})
+    baselines: bool = field(
+        default=False,
+        metadata={"help": "Also fit four linear models on TF-IDF: same rows, same class weights, tuned on validation."},
+    )
+    seeds: int = field(
+        default=1,
+        metadata={"help": "Train with --seed and the seeds after it, this many in all, and report the spread."},
+    )
     show_text: bool = field(
         default=False, metadata={"help": "Put texts of mistakes into the report; by default row numbers only."}
     )
@@ -259,6 +266,7 @@ def _check_method(arguments: Arguments) -> None:
         "target_precision": (method.target_precision, lambda value: 0 < value <= 1),
         "early_stopping_patience": (method.early_stopping_patience, lambda value: value >= 1),
         "student_layers": (encoder.student_layers, lambda value: value >= 1),
+        "seeds": (method.seeds, lambda value: 1 <= value <= MAX_SEED - arguments.training.seed + 1),
     }
     for name, (value, inside) in ranges.items():
         if value is not None and not inside(value):

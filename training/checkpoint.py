@@ -3,13 +3,13 @@
 import json
 import platform
 import shutil
-from collections.abc import Mapping
 from dataclasses import asdict, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from .arguments import Arguments, DataArguments, FineTuningArguments
+from .comparison import Comparison
 from .data import LabelledData
 from .decisions import Decisions
 from .encoder import base_model, fingerprint
@@ -18,6 +18,7 @@ from .evaluation import Evaluation
 from .fine_tuning import FineTuned
 from .folder import RUN
 from .record import PATHS, RECORD, SCHEMA_MAJOR, without_paths
+from .seeds import SEEDS
 
 TOOLS = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn", "numpy")
 # What does not change the model that comes out, so that a resumed training may have it otherwise.
@@ -59,7 +60,7 @@ def save_record(
     data: LabelledData,
     decisions: Decisions,
     evaluation: Evaluation,
-    baselines: Mapping[str, Mapping[str, float]],
+    comparison: Comparison,
     arguments: Arguments,
 ) -> None:
     """Writes the record, at once and last of all: a folder that has it is complete."""
@@ -81,7 +82,7 @@ def save_record(
         "decisions": asdict(decisions),
         "metrics": evaluation.metrics,
         "teacher_metrics": evaluation.teacher,
-        "baselines": baselines,
+        **comparison.to_record(),
         "train_seconds": round(tuned.train_seconds, 1),
         "data_arguments": data_arguments(arguments.data),
         "encoder_arguments": asdict(arguments.encoder),
@@ -98,6 +99,7 @@ def tidy(folder: Path) -> None:
     """Removes what only a resumed training needs: the Trainer's states, which are pickles, and the claim."""
     for state in folder.glob("checkpoint-*"):
         shutil.rmtree(state)
+    shutil.rmtree(folder / SEEDS, ignore_errors=True)
     (folder / RUN).unlink()
 
 

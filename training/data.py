@@ -6,7 +6,6 @@ replaces.
 """
 
 import hashlib
-import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,8 +24,6 @@ from .labels import Targets, Task, encode, known_labels, label_sets, named
 from .table import Table, read_table
 
 DATASETS = ("wisconsin",)
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -223,7 +220,6 @@ def _remove_duplicates(parts: dict[str, Part]) -> dict[str, int]:
                 others = "test" if name == "validation" else "validation or test"
                 raise DataError(f"every text of the {name} part stands in the {others} part, too; use other rows")
             if removed[name]:
-                logger.warning("%d texts of the %s part stand in a part behind it: removed", removed[name], name)
                 parts[name] = _rows(parts[name], kept)
         seen.update(keys)
     return removed

@@ -1,6 +1,6 @@
 """Judges a fine-tuned classifier: every figure of the report, from logits, targets and decisions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from .data import LabelledData, Part
 from .decisions import Decisions, decide, learn
 from .fine_tuning import FineTuned
 from .labels import Targets, Task
-from .metrics import quality
+from .metrics import label_flags, quality
 from .prediction import Floats
 
 MIN_ROWS = 20
@@ -27,6 +27,8 @@ MIN_DECISIVE_ROWS = 50
 MAX_MISTAKES = 20
 MAX_TEXT = 500
 CURVE_POINTS = 200
+MAX_PAIRS = 20
+SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,16 @@ class Answers:
 
 
 @dataclass(frozen=True)
+class Confusion:
+    """Two labels that are confused on the test split: rows of the true label that are predicted to have another."""
+
+    true: str
+    predicted: str
+    rows: int
+    share: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """All figures.
 
@@ -79,6 +91,8 @@ class Evaluation:
         reliability: On the test part, as it is and calibrated.
         confusion: Single-label: (labels, labels) int64, rows are the truth; None for multi-label.
         curves: Multi-label: (points, 2) recall and precision by label, of those with positives; empty for single-label.
+        coverage: Single-label: (points, 2) the share of rows whose confidence is at least so high, and the precision of
+            their labels; None for multi-label.
         answers: With abstaining, else None.
         teacher: The teacher's metrics on the test part, else None.
         warnings: What a reader should know, a sentence each.
@@ -90,6 +104,7 @@ class Evaluation:
     reliability: Mapping[str, list[Bin]]
     confusion: npt.NDArray[np.int64] | None
     curves: Mapping[str, npt.NDArray[np.float64]]
+    coverage: npt.NDArray[np.float64] | None
     answers: Answers | None
     teacher: Mapping[str, float] | None
     warnings: tuple[str, ...]
@@ -99,11 +114,9 @@ def evaluate(data: LabelledData, tuned: FineTuned, decisions: Decisions, *, show
     """Judges once, on the test part; the other parts are there to compare."""
     task, test = data.task, tuned.logits["test"]
     decided = decide(test, task, decisions)
-    targets = {**{name: part.targets for name, part in data.parts.items()}, "train": data.train.targets[tuned.sample]}
-    metrics = {name: judge(tuned.logits[name], targets[name], task, decisions) for name in data.parts}
     multi_label = task == "multi_label"
     return Evaluation(
-        metrics,
+        split_metrics(data, tuned, decisions),
         _label_figures(data, decided, decisions),
         _mistakes(data, test, decisions, show_text=show_text),
         {
@@ -112,10 +125,18 @@ def evaluate(data: LabelledData, tuned: FineTuned, decisions: Decisions, *, show
         },
         None if multi_label else confusion_matrix(data.test.targets, decided, labels=range(len(data.labels))),
         _curves(data, scores(test, task, decisions.temperature)) if multi_label else {},
+        None if multi_label else _coverage(data, scores(test, task, decisions.temperature)),
         _answers(data, test, decisions),
         _teacher(tuned, data),
-        _warnings(data, tuned),
+        (*data_warnings(data), *cut_warnings(data, tuned)),
     )
+
+
+def split_metrics(data: LabelledData, tuned: FineTuned, decisions: Decisions) -> dict[str, dict[str, float]]:
+    """Judges every split; of the training split the sample that the model was run on."""
+    targets = {name: part.targets for name, part in data.parts.items()}
+    targets["train"] = data.train.targets[tuned.sample]
+    return {name: judge(tuned.logits[name], targets[name], data.task, decisions) for name in data.parts}
 
 
 def judge(logits: Floats, targets: Targets, task: Task, decisions: Decisions) -> dict[str, float]:
@@ -129,18 +150,15 @@ def judge(logits: Floats, targets: Targets, task: Task, decisions: Decisions) ->
     return {**quality(decide(logits, task, decisions), targets, task), **ece, "nll": nll}
 
 
-def _flags(targets: Targets, task: Task, labels: int) -> npt.NDArray[np.bool_]:
-    """Returns (rows, labels): whether the row has the label."""
-    return np.asarray(targets > 0 if task == "multi_label" else np.eye(labels, dtype=bool)[targets])
-
-
 def _label_figures(
     data: LabelledData, decided: npt.NDArray[np.int64], decisions: Decisions
 ) -> tuple[LabelFigures, ...]:
     precision, recall, f1, _ = precision_recall_fscore_support(
         data.test.targets, decided, labels=range(len(data.labels)), average=None, zero_division=0
     )
-    counts = {name: _flags(part.targets, data.task, len(data.labels)).sum(axis=0) for name, part in data.parts.items()}
+    counts = {
+        name: label_flags(part.targets, data.task, len(data.labels)).sum(axis=0) for name, part in data.parts.items()
+    }
     return tuple(
         LabelFigures(
             label,
@@ -193,6 +211,33 @@ def _curves(data: LabelledData, found: npt.NDArray[np.float64]) -> dict[str, npt
     return curves
 
 
+def _coverage(data: LabelledData, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Returns (points, 2) coverage and precision at every confidence that a row has, the highest first."""
+    confidence = found.max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    rows = np.arange(1, len(order) + 1)
+    precision = np.cumsum(found.argmax(axis=1)[order] == data.test.targets[order]) / rows
+    ends = np.append(confidence[order][:-1] > confidence[order][1:], True)  # equal rows are covered together
+    points = np.stack([rows / len(order), precision], axis=1)[ends]
+    return points[np.unique(np.linspace(0, len(points) - 1, CURVE_POINTS).round().astype(int))]
+
+
+def most_confused(counts: npt.NDArray[np.int64], names: Sequence[str]) -> tuple[Confusion, ...]:
+    """Returns the pairs of labels that most rows confuse, at most `MAX_PAIRS`; of equals the larger share first.
+
+    Args:
+        counts: (labels, labels) rows; rows are the true labels.
+        names: Of the labels.
+    """
+    wrong = counts - np.diag(np.diag(counts))
+    shares = wrong / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    pairs = sorted(zip(*np.nonzero(wrong), strict=True), key=lambda pair: (-wrong[pair], -shares[pair], pair))
+    return tuple(
+        Confusion(names[true], names[predicted], int(wrong[true, predicted]), float(shares[true, predicted]))
+        for true, predicted in pairs[:MAX_PAIRS]
+    )
+
+
 def _answers(data: LabelledData, logits: Floats, decisions: Decisions) -> Answers | None:
     if decisions.abstain_below is None:
         return None
@@ -210,38 +255,41 @@ def _teacher(tuned: FineTuned, data: LabelledData) -> dict[str, float] | None:
     return judge(logits["test"], data.test.targets, data.task, decisions)
 
 
-def _warnings(data: LabelledData, tuned: FineTuned) -> tuple[str, ...]:
-    """Says what makes figures less certain than they look."""
+def data_warnings(data: LabelledData) -> tuple[str, ...]:
+    """Says what in the data makes figures less certain than they look; known before anything is trained."""
     found = []
-    flags = {name: _flags(part.targets, data.task, len(data.labels)) for name, part in data.parts.items()}
+    flags = {name: label_flags(part.targets, data.task, len(data.labels)) for name, part in data.parts.items()}
     counts = {name: dict(zip(data.labels, flag.sum(axis=0).tolist(), strict=True)) for name, flag in flags.items()}
     missing = [label for label, count in counts["train"].items() if not count]
     if missing:
-        found.append(f"Labels without a positive row to learn from, which are never learned: {', '.join(missing)}.")
+        found.append(f"Labels with no training examples, which cannot be learned: {', '.join(missing)}.")
     few = [label for label, count in counts["train"].items() if 0 < count < MIN_ROWS]
     if few:
-        found.append(f"Labels with fewer than {MIN_ROWS} rows to learn from: {', '.join(few)}.")
+        found.append(f"Labels with fewer than {MIN_ROWS} training examples: {', '.join(few)}.")
     if len(data.validation.texts) < MIN_DECISIVE_ROWS:
-        found.append(
-            f"What was chosen, the epoch and the temperature among it, rests on {len(data.validation.texts)} rows: "
-            "the validation part."
-        )
+        found.append(f"Epoch and decision parameters are chosen on only {len(data.validation.texts)} validation rows.")
     unjudged = [label for label, count in counts["test"].items() if not count]
     if unjudged:
-        found.append(f"Labels that the test part does not have, so nothing is known of them: {', '.join(unjudged)}.")
+        found.append(f"Labels with no test examples, so nothing is known of them: {', '.join(unjudged)}.")
     for name, part in data.parts.items():
-        if tuned.cut[name]:
-            found.append(
-                f"{tuned.cut[name]} of {len(part.texts)} {name} texts are longer than "
-                f"{tuned.tokenizer.model_max_length} tokens; their ends were not read."
-            )
-        twice = _contradictions(part)
-        if twice:
-            found.append(f"{twice} {name} rows have the text of another row and other labels.")
+        if twice := _contradictions(part):
+            found.append(f"{twice} {SPLITS[name]} rows have the text of another row and other labels.")
     for name, count in data.removed.items():
         if count:
-            found.append(f"{count} {name} rows were left out: a part behind it has the same text.")
+            rows, texts = ("row", "text is") if count == 1 else ("rows", "texts are")
+            later = "test split" if name == "validation" else "validation or test split"
+            found.append(f"{count} {SPLITS[name]} {rows} removed: the same {texts} in the {later}.")
     return tuple(found)
+
+
+def cut_warnings(data: LabelledData, tuned: FineTuned) -> tuple[str, ...]:
+    """Says of how many texts the ends were not read."""
+    return tuple(
+        f"{tuned.cut[name]} of {len(part.texts)} {SPLITS[name]} texts are longer than "
+        f"{tuned.tokenizer.model_max_length} tokens; their ends were not read."
+        for name, part in data.parts.items()
+        if tuned.cut[name]
+    )
 
 
 def _contradictions(part: Part) -> int:

@@ -32,6 +32,7 @@ from .head_start import warm_up_head
 from .labels import Task
 from .loss import Objective, balanced_weights
 from .metrics import METRICS, quality
+from .phases import phase
 from .prediction import Floats, beginnings, predict_logits
 
 TEACHER_LOGITS = "teacher_logits"
@@ -105,19 +106,23 @@ def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned | None:
     training = _adjusted(arguments.training, data.task)
     set_seed(training.seed)
     teacher = None
-    if arguments.encoder.teacher is not None:
-        teacher = load_teacher(arguments, data)
-        teacher.model.to(training.device)
-    encoder, tokenizer = start(arguments.encoder, data, arguments.data, teacher)
-    encoder.model.to(training.device)
+    with phase("loading the encoder"):
+        if arguments.encoder.teacher is not None:
+            teacher = load_teacher(arguments, data)
+            teacher.model.to(training.device)
+        encoder, tokenizer = start(arguments.encoder, data, arguments.data, teacher)
+        encoder.model.to(training.device)
     datasets, cut = {}, {}
-    for name, part in data.parts.items():
-        datasets[name], cut[name] = tokenized(part, name, tokenizer, encoder.model)
+    with phase("tokenizing"):
+        for name, part in data.parts.items():
+            datasets[name], cut[name] = tokenized(part, name, tokenizer, encoder.model)
     state = last_state(training)
     if arguments.method.head_start and encoder.new_head and state is None:
-        warm_up_head(encoder.model, tokenizer, data.train, data.task, seed=training.seed, bf16=training.bf16)
+        with phase("head start"):
+            warm_up_head(encoder.model, tokenizer, data.train, data.task, seed=training.seed, bf16=training.bf16)
     if teacher is not None:
-        soft = predict_logits(teacher.model, teacher.tokenizer, data.train.texts, bf16=training.bf16)
+        with phase("teacher's scores"):
+            soft = predict_logits(teacher.model, teacher.tokenizer, data.train.texts, bf16=training.bf16)
         datasets["train"] = datasets["train"].add_column(TEACHER_LOGITS, list(soft))
     trainer = _trainer(
         objective=_objective(data, arguments),
@@ -131,24 +136,27 @@ def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned | None:
         callbacks=_callbacks(arguments),
     )
     started = time.monotonic()
-    _train(trainer, state)
+    with phase("training"):
+        _train(trainer, state)
     train_seconds = time.monotonic() - started
     if training.process_index:
         return None
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     sample = np.sort(np.random.default_rng(training.seed).permutation(len(data.train.texts))[:TRAIN_SAMPLE])
-    logits = {
-        "train": predict_logits(model, tokenizer, [data.train.texts[row] for row in sample], bf16=training.bf16),
-        "validation": predict_logits(model, tokenizer, data.validation.texts),
-        "test": predict_logits(model, tokenizer, data.test.texts),
-    }
+    with phase("final evaluation"):
+        logits = {
+            "train": predict_logits(model, tokenizer, [data.train.texts[row] for row in sample], bf16=training.bf16),
+            "validation": predict_logits(model, tokenizer, data.validation.texts),
+            "test": predict_logits(model, tokenizer, data.test.texts),
+        }
+        teacher_logits = _teacher_logits(teacher, data)
     if not all(np.isfinite(found).all() for found in logits.values()):
         raise TrainingError("the training diverged: logits are not numbers; lower --learning_rate")
     return FineTuned(
         model,
         tokenizer,
         logits,
-        _teacher_logits(teacher, data),
+        teacher_logits,
         sample,
         cut,
         trainer.state.log_history,

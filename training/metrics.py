@@ -38,3 +38,8 @@ def quality(decided: npt.NDArray[np.int64], targets: Targets, task: Task) -> dic
             "exact_match": accuracy_score(targets, decided),
         }
     return {name: float(value) for name, value in figures.items()}
+
+
+def label_flags(decided: npt.NDArray[np.int64] | Targets, task: Task, labels: int) -> npt.NDArray[np.bool_]:
+    """Returns (rows, labels): whether the row has the label, of targets or of decisions."""
+    return np.asarray(decided > 0 if task == "multi_label" else np.eye(labels, dtype=bool)[decided])

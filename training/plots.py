@@ -8,10 +8,12 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .calibration import Bin
-from .evaluation import Evaluation
+from .calibration import BINS, Bin
+from .evaluation import Answers, Evaluation
 
 DPI = 120
+MANY_LABELS = 30  # more are not read in one picture
+WORST_LABELS = 20
 MAX_NAME = 28
 MAX_CURVES = 10
 
@@ -22,77 +24,113 @@ def draw(evaluation: Evaluation, history: Sequence[Mapping[str, Any]]) -> dict[s
     names = [label.name for label in evaluation.labels]
     if evaluation.confusion is not None:
         figures["confusion_matrix.png"] = confusion_matrix(evaluation.confusion, names)
+    if evaluation.coverage is not None:
+        figures["coverage.png"] = coverage(evaluation.coverage, evaluation.answers)
     if evaluation.curves:
-        figures["precision_recall.png"] = precision_recall(evaluation.curves)
+        f1 = {label.name: label.f1 for label in evaluation.labels}
+        figures["precision_recall.png"] = precision_recall(evaluation.curves, f1)
     return figures
 
 
 def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draws the losses by epoch, and beside them the metrics on the validation part."""
+    """Draws the losses by epoch, and beside them the metrics on the validation split."""
     figure = Figure(figsize=(9, 3.6), dpi=DPI, layout="constrained")
     losses, metrics = figure.subplots(1, 2)
     for key, label in (("loss", "training"), ("eval_loss", "validation")):
         _line(losses, history, key, label)
     losses.set(xlabel="epoch", ylabel="loss", title="Loss")
-    if losses.lines:
-        losses.legend()
     names = {name for entry in history for name in entry if name.startswith("eval_")}
     for name in sorted(names):
         if name.endswith(("_f1", "accuracy")):
             _line(metrics, history, name, name.removeprefix("eval_"))
-    metrics.set(xlabel="epoch", title="Validation part", ylim=(0, 1))
-    if metrics.lines:
-        metrics.legend(loc="lower right")
+    metrics.set(xlabel="epoch", title="Validation split")
     for axes in (losses, metrics):
+        axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
     return figure
 
 
 def reliability(bins: Mapping[str, Sequence[Bin]]) -> Figure:
-    """Draws what share of the scores is right; a perfect classifier is on the diagonal."""
-    figure = Figure(figsize=(4.6, 4.2), dpi=DPI, layout="constrained")
+    """Draws the accuracy by confidence, a perfect classifier on the diagonal, and below it the rows of every bin."""
+    figure = Figure(figsize=(5.4, 5.6), dpi=DPI, layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    upper.plot([0, 1], [0, 1], color="grey", linestyle=":", label="perfect")
+    for place, (name, items) in enumerate(bins.items()):
+        (line,) = upper.plot([item.score for item in items], [item.right for item in items], marker="o", label=name)
+        width = 1 / BINS / len(bins)
+        edges = [min(int(item.score * BINS), BINS - 1) / BINS + place * width for item in items]
+        lower.bar(edges, [item.rows for item in items], width=0.9 * width, align="edge", color=line.get_color())
+    upper.set(ylabel="accuracy", title="Reliability, test split", xlim=(0, 1), ylim=(0, 1.02))
+    lower.set(xlabel="confidence", ylabel="rows", yscale="log")
+    upper.legend()
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def coverage(points: npt.NDArray[np.float64], answers: Answers | None) -> Figure:
+    """Draws the precision of the labels given by the share of rows that get one, the most confident first.
+
+    Args:
+        points: (points, 2) coverage and precision.
+        answers: Where the classifier abstains, or None.
+    """
+    figure = Figure(figsize=(5.4, 3.8), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="perfect")
-    for name, items in bins.items():
-        axes.plot([item.score for item in items], [item.right for item in items], marker="o", label=name)
-    axes.set(xlabel="score", ylabel="share that is right", title="Reliability, test part", xlim=(0, 1), ylim=(0, 1.02))
+    axes.plot(points[:, 0], points[:, 1], drawstyle="steps-post" if len(points) < 20 else "default")
+    if answers is not None:
+        axes.plot(answers.share, answers.precision, marker="o", linestyle="", label="abstain level")
+        axes.legend()
+    axes.set(xlabel="coverage", ylabel="precision", title="Precision by coverage, test split", xlim=(0, 1))
     axes.grid(alpha=0.3)
-    axes.legend()
     return figure
 
 
 def confusion_matrix(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Figure:
-    """Draws (labels, labels) counts, rows being the truth, coloured by the share of their row."""
+    """Draws (labels, labels) counts, rows being the true labels, coloured by the share of their row.
+
+    Of more than `MANY_LABELS` labels, those that are in most errors.
+    """
+    title, shares = "Confusion matrix, test split", counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    if len(names) > MANY_LABELS:
+        wrong = counts - np.diag(np.diag(counts))
+        worst = np.sort(np.argsort(-(wrong.sum(axis=0) + wrong.sum(axis=1)), kind="stable")[:WORST_LABELS])
+        title += f":\nthe {len(worst)} of {len(names)} labels with most errors"
+        counts, shares, names = counts[np.ix_(worst, worst)], shares[np.ix_(worst, worst)], [names[i] for i in worst]
     size = len(names)
-    side = min(20.0, 2.5 + 0.38 * size)
-    figure = Figure(figsize=(side + 0.8, side), dpi=DPI if size <= 40 else 80, layout="constrained")
+    side = 3.6 + 0.36 * size
+    figure = Figure(figsize=(side + 0.8, side), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     short = [_short(name) for name in names]
-    small = 8 if size <= 40 else 6
-    axes.set_xticks(range(size), short, rotation=90, fontsize=small)
-    axes.set_yticks(range(size), short, fontsize=small)
-    axes.set(xlabel="given", ylabel="expected", title="Confusion matrix, test part: rows")
+    axes.set_xticks(range(size), short, rotation=90, fontsize=8)
+    axes.set_yticks(range(size), short, fontsize=8)
+    axes.set(xlabel="predicted label", ylabel="true label", title=title)
     for row, column in zip(*np.nonzero(counts), strict=True):
         colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=small, color=colour)
-    figure.colorbar(image, ax=axes, shrink=0.7, label="share of the expected")
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=colour)
+    figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true label")
     return figure
 
 
-def precision_recall(curves: Mapping[str, npt.NDArray[np.float64]]) -> Figure:
-    """Draws a curve per label, in as many panels as keep them apart."""
+def precision_recall(curves: Mapping[str, npt.NDArray[np.float64]], f1: Mapping[str, float]) -> Figure:
+    """Draws a curve per label, in as many panels as keep them apart; of many labels those with the lowest F1."""
     names = list(curves)
+    title = "Precision and recall, test split"
+    if len(names) > MANY_LABELS:
+        names = sorted(names, key=lambda name: f1[name])[:MANY_LABELS]
+        title += f": the {len(names)} of {len(curves)} labels with the lowest F1"
     panels = [names[start : start + MAX_CURVES] for start in range(0, len(names), MAX_CURVES)]
-    figure = Figure(figsize=(7.5, 4.2 * len(panels)), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(8.5, 4.4 * len(panels)), dpi=DPI, layout="constrained")
     for axes, panel in zip(figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels, strict=True):
         for name in panel:
             axes.plot(curves[name][:, 0], curves[name][:, 1], label=_short(name))
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         axes.grid(alpha=0.3)
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
-    figure.suptitle("Precision and recall, test part")
+    figure.suptitle(title)
     return figure
 
 
@@ -103,6 +141,7 @@ def _line(axes: Axes, history: Sequence[Mapping[str, Any]], key: str, label: str
 
 
 def _short(name: str) -> str:
-    """Shortens a label, and has matplotlib take `$` for what it is and not hide what begins with `_`."""
-    cut = name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+    """Shortens a label in its middle, and has matplotlib take `$` for what it is and not hide what begins with `_`."""
+    half = MAX_NAME // 2
+    cut = name if len(name) <= MAX_NAME else f"{name[:half]}…{name[1 - half :]}"
     return (" " if cut.startswith("_") else "") + cut.replace("$", r"\$")

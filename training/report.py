@@ -2,28 +2,32 @@
 
 import base64
 import html
+import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 from markdown_it import MarkdownIt
 
-from .arguments import Arguments
+from .arguments import Arguments, DataArguments, FineTuningArguments
+from .comparison import MIN_ROWS, Comparison, Lead, spread
 from .data import LabelledData
 from .decisions import Decisions
-from .evaluation import Evaluation
+from .evaluation import Evaluation, LabelFigures, most_confused
 from .fine_tuning import FineTuned
 from .markdown import plain
 from .metrics import METRICS
-from .plots import draw
+from .plots import MANY_LABELS, draw
 
 PLOTS = "report"
 CAPTIONS = {
     "learning_curves.png": "Learning curves",
     "confusion_matrix.png": "Confusion matrix",
+    "coverage.png": "Precision by coverage",
     "precision_recall.png": "Precision and recall of every label",
     "reliability.png": "Reliability diagram",
 }
@@ -33,7 +37,7 @@ STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
 th, td { border: 1px solid #8886; padding: .25rem .6rem; text-align: left; vertical-align: top; }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+td { font-variant-numeric: tabular-nums; overflow-wrap: break-word; }
 img { max-width: 100%; background: white; }
 """
 
@@ -44,7 +48,7 @@ def write_report(
     tuned: FineTuned,
     decisions: Decisions,
     evaluation: Evaluation,
-    baselines: Mapping[str, Mapping[str, float]],
+    comparison: Comparison,
     facts: Mapping[str, str],
     arguments: Arguments,
 ) -> None:
@@ -56,9 +60,9 @@ def write_report(
         tuned: The model.
         decisions: As learned.
         evaluation: Every figure.
-        baselines: Figures by name; may be empty.
+        comparison: The model beside baselines and other seeds.
         facts: What was used, in words.
-        arguments: For the name of the data, and whether texts may be shown.
+        arguments: The command line: for the name of the data, and whether texts may be shown.
     """
     (folder / PLOTS).mkdir(exist_ok=True)
     figures = draw(evaluation, tuned.history)
@@ -66,21 +70,31 @@ def write_report(
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # boxes in place of a script's letters
         for name, figure in figures.items():
             figure.savefig(folder / PLOTS / name)
-    source = arguments.data.dataset or Path(arguments.data.test_file or arguments.data.train_file or "").name
+    source, test_source = _sources(arguments.data)
+    many = len(data.labels) > MANY_LABELS
     text = (
         _environment()
         .from_string(_template())
         .render(
-            verdict=verdict(evaluation, baselines, data),
+            verdict=verdict(evaluation, comparison, data),
             source=source,
+            test_source=test_source,
             summary=_summary(data, arguments),
             sample=len(tuned.sample),
             evaluation=evaluation,
+            labels=_worst_first(evaluation.labels) if many else evaluation.labels,
+            confused=()
+            if evaluation.confusion is None or not many
+            else most_confused(evaluation.confusion, data.labels),
+            comparison=comparison,
+            spread=spread(comparison.seeds).get("test", {}),
+            many=many,
+            changed=_changed(arguments),
             decisions=decisions,
             rows={
                 **evaluation.metrics,
                 **({"teacher, test": evaluation.teacher} if evaluation.teacher else {}),
-                **{f"{name}, test": figures for name, figures in baselines.items()},
+                **{f"{name}, test": found.test for name, found in comparison.baselines.items()},
             },
             metric_names=list(evaluation.metrics["test"]),
             plots={name: CAPTIONS[name] for name in CAPTIONS if name in figures},
@@ -92,20 +106,72 @@ def write_report(
     (folder / "report.html").write_text(_page(text, source, folder), "utf-8")
 
 
-def verdict(evaluation: Evaluation, baselines: Mapping[str, Mapping[str, float]], data: LabelledData) -> str:
-    """Returns the report's first line: a baseline that wins is named there."""
-    test = evaluation.metrics["test"]
-    own = ", ".join(f"{name} {test[name]:.4f}" for name in METRICS[data.task][:2])
-    better = [
-        f"{name} has {metric} {figures[metric]:.4f}"
-        for metric in METRICS[data.task][:2]
-        for name, figures in [max(baselines.items(), key=lambda item: item[1][metric], default=("", {}))]
-        if figures and figures[metric] > test[metric]
+def verdict(evaluation: Evaluation, comparison: Comparison, data: LabelledData) -> str:
+    """Returns the report's first line: the main metric, and whether the model is better than the best baseline."""
+    metric, second = METRICS[data.task][:2]
+    own = f"{metric} {comparison.model}, {second} {evaluation.metrics['test'][second]:.4f}"
+    rows = f"{len(data.test.texts)} test rows"
+    return " ".join([_against(comparison.lead, own, rows, metric), *_over_seeds(comparison, metric)])
+
+
+def _against(lead: Lead | None, own: str, rows: str, metric: str) -> str:
+    if lead is None:
+        return f"On {rows}: {own}."
+    baseline, difference = (
+        f"{lead.baseline} ({lead.setting})",
+        f"{lead.difference.low:+.4f} to {lead.difference.high:+.4f}",
+    )
+    if lead.winner == "model":
+        return (
+            f"On {rows}: {own}. The best baseline on the validation split, {baseline}, has {metric} "
+            f"{lead.figure.value:.4f}: a lead of {lead.difference}."
+        )
+    if lead.winner == "baseline":
+        return (
+            f"A baseline wins: {baseline} has {metric} {lead.figure}, this model has {own}, on {rows}. "
+            f"The 95 % interval of the difference is {difference}."
+        )
+    why = (
+        f"the 95 % interval of the difference, {difference}, includes zero"
+        if lead.rows >= MIN_ROWS
+        else f"{lead.rows} rows are too few to tell"
+    )
+    return (
+        f"No clear winner on {rows}: this model has {own}; the best baseline on the validation split, {baseline}, has "
+        f"{metric} {lead.figure.value:.4f}; {why}."
+    )
+
+
+def _over_seeds(comparison: Comparison, metric: str) -> list[str]:
+    figures = spread(comparison.seeds).get("test", {}).get(metric)
+    if figures is None:
+        return []
+    return [
+        f"Over {len(comparison.seeds)} seeds: {metric} {figures['mean']:.4f} ± {figures['standard_deviation']:.4f}."
     ]
-    if better:
-        return f"A baseline wins: {'; '.join(better)}. This model has {own}."
-    against = f"; none of {len(baselines)} baselines is better" if baselines else ""
-    return f"On {len(data.test.texts)} held-out rows: {own}{against}."
+
+
+def _sources(arguments: DataArguments) -> tuple[str, str]:
+    """Returns the names of the data set and of the file that has the test rows."""
+    name = arguments.dataset or Path(arguments.train_file or "").name
+    return name, name if arguments.test_file is None else Path(arguments.test_file).name
+
+
+def _worst_first(labels: Sequence[LabelFigures]) -> list[LabelFigures]:
+    """Sorts by F1; labels without test rows, of which nothing is known, come last."""
+    return sorted(labels, key=lambda label: (label.rows["test"] == 0, label.f1))
+
+
+def _changed(arguments: Arguments) -> dict[str, str]:
+    """Returns the arguments that differ from their defaults, spelt as JSON."""
+    training = arguments.training
+    plain = FineTuningArguments(training.output_dir, use_cpu=training.use_cpu, disable_tqdm=training.disable_tqdm)
+    groups = [(asdict(group), asdict(type(group)())) for group in arguments[:3]]
+    pairs = [*groups, (training.to_dict(), plain.to_dict())]
+    changed = {
+        name: value for values, defaults in pairs for name, value in values.items() if value != defaults.get(name)
+    }
+    return {name: json.dumps(value, ensure_ascii=False, default=str) for name, value in changed.items()}
 
 
 def _summary(data: LabelledData, arguments: Arguments) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,25 @@ import pytest
 from huggingface_hub import ModelCard
 
 from training.calibration import Bin
+from training.comparison import Comparison, Interval, Lead
 from training.data import LabelledData, Part
-from training.evaluation import Evaluation
+from training.evaluation import Evaluation, LabelFigures, most_confused
 from training.markdown import plain
-from training.plots import draw, precision_recall
-from training.report import verdict
+from training.plots import confusion_matrix, draw, learning_curves, precision_recall, reliability
+from training.report import _worst_first, verdict
 
 from .runs import WORDS, easy_rows, train, write_rows
 
 SECRET = "Zebediah"
+PARTS = (("train", 0, 80), ("validation", 80, 101), ("test", 100, 120))
 
 
 def test_files(trained: Path) -> None:
     """Markdown with its plots beside it; a page that needs nothing else."""
     text, page = (trained / "report.md").read_text("utf-8"), (trained / "report.html").read_text("utf-8")
     images = re.findall(r"\]\((report/[^)]+)\)", text)
-    assert images == ["report/learning_curves.png", "report/confusion_matrix.png", "report/reliability.png"]
+    names = ["learning_curves", "confusion_matrix", "coverage", "reliability"]
+    assert images == [f"report/{name}.png" for name in names]
     assert all((trained / image).read_bytes().startswith(b"\x89PNG") for image in images)
     assert page.count('src="data:image/png;base64,') == len(images)
     assert 'src="report/' not in page
@@ -38,7 +42,7 @@ def test_figures_are_the_records(trained: Path) -> None:
     text = (trained / "report.md").read_text("utf-8")
     (header,) = re.findall(r"^\| part \| (.*) \|$", text, re.MULTILINE)
     names = header.split(" | ")
-    rows = record["metrics"] | {f"{name}, test": figures for name, figures in record["baselines"].items()}
+    rows = record["metrics"] | {f"{name}, test": found["test"] for name, found in record["baselines"].items()}
     assert len(rows) == 3 + 4
     for part, figures in rows.items():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| {part} |")]
@@ -103,9 +107,9 @@ def test_texts_are_not_shown(encoder: Path, tmp_path: Path, capsys: pytest.Captu
     captured = capsys.readouterr()
     assert SECRET not in captured.out + captured.err
     text = flat(output)
-    assert "Labels with fewer than 20 rows to learn from: c\\|\\<i\\>." in text
-    assert "the temperature among it, rests on 7 rows: the validation part" in text
-    assert re.search(r"\d of \d+ train texts are longer than 32 tokens; their ends were not read", text)
+    assert "Labels with fewer than 20 training examples: c\\|\\<i\\>." in text
+    assert "Epoch and decision parameters are chosen on only 7 validation rows" in text
+    assert re.search(r"\d of \d+ training texts are longer than 32 tokens; their ends were not read", text)
 
 
 def test_texts_are_shown_on_request(encoder: Path, tmp_path: Path) -> None:
@@ -133,17 +137,60 @@ def test_baseline_that_wins_is_the_first_line(encoder: Path, tmp_path: Path) -> 
     assert "has macro\\_f1 1.0000" in first
 
 
-def test_verdict_without_baselines() -> None:
-    """Figures alone; with worse baselines it says so."""
-    part = Part(("a",), np.array([0]), np.array([0]), ("a",))
+METRICS = {"test": {"accuracy": 0.9, "macro_f1": 0.8}}
+OWN = "macro_f1 0.8000 (95 % interval 0.7000 to 0.9000), accuracy 0.9000"
+
+
+def said(lead: Lead | None, seeds: dict[int, Any] | None = None) -> str:
+    """The verdict on a model with macro-F1 .8 on 100 test rows."""
+    part = Part(("a",) * 100, np.zeros(100, np.int64), np.arange(100), ("a",) * 100)
     data = LabelledData("single_label", ("a", "b"), "", (), part, part, part, {})
-    figures = {"accuracy": 0.9, "macro_f1": 0.8}
-    evaluation = Evaluation({"test": figures}, (), (), {}, None, {}, None, None, ())
-    assert verdict(evaluation, {}, data) == "On 1 held-out rows: macro_f1 0.8000, accuracy 0.9000."
-    worse = {"x": {"accuracy": 0.7, "macro_f1": 0.8}}
-    assert verdict(evaluation, worse, data).endswith("; none of 1 baselines is better.")
-    better = {"x": {"accuracy": 0.7, "macro_f1": 0.81}}
-    assert verdict(evaluation, better, data).startswith("A baseline wins: x has macro_f1 0.8100.")
+    evaluation = Evaluation(METRICS, (), (), {}, None, {}, None, None, None, ())
+    return verdict(evaluation, Comparison("macro_f1", Interval(0.8, 0.7, 0.9), {}, lead, seeds or {}), data)
+
+
+def lead(low: float, high: float, rows: int = 100) -> Lead:
+    """A lead over a baseline, with its interval."""
+    value = (low + high) / 2
+    return Lead("x", "words", Interval(0.8 - value, 0.0, 1.0), Interval(value, low, high), rows)
+
+
+def test_verdict_without_baselines() -> None:
+    """The verdict has the main metric with its interval, and the second."""
+    assert said(None) == f"On 100 test rows: {OWN}."
+
+
+def test_verdict_on_a_winner() -> None:
+    """The lead over the best baseline stands there with its interval."""
+    assert said(lead(0.05, 0.15)) == (
+        f"On 100 test rows: {OWN}. The best baseline on the validation split, x (words), has macro_f1 0.7000: "
+        "a lead of 0.1000 (95 % interval 0.0500 to 0.1500)."
+    )
+
+
+def test_verdict_without_a_winner() -> None:
+    """A lead whose interval includes zero is none."""
+    first = said(lead(-0.01, 0.05))
+    assert first.startswith(f"No clear winner on 100 test rows: this model has {OWN}; the best baseline on the ")
+    assert first.endswith(
+        "has macro_f1 0.7800; the 95 % interval of the difference, -0.0100 to +0.0500, includes zero."
+    )
+
+
+def test_verdict_on_few_rows() -> None:
+    """Drawing the same few rows again shows no differences that other rows would."""
+    assert said(lead(0.2, 0.4, rows=19)).endswith("has macro_f1 0.5000; 19 rows are too few to tell.")
+
+
+def test_verdict_on_a_baseline_that_wins() -> None:
+    """A baseline that is better comes first."""
+    assert said(lead(-0.15, -0.05)).startswith("A baseline wins: x (words) has macro_f1 0.9000 (")
+
+
+def test_verdict_on_several_seeds() -> None:
+    """The mean over the seeds and its standard deviation come last."""
+    seeds = {seed: {"validation": {"macro_f1": 0.0}, "test": {"macro_f1": 0.8 + seed / 10}} for seed in range(2)}
+    assert said(None, seeds) == f"On 100 test rows: {OWN}. Over 2 seeds: macro_f1 0.8500 ± 0.0707."
 
 
 def test_plain_text_in_markdown() -> None:
@@ -168,16 +215,131 @@ def test_labels_that_matplotlib_would_hide_or_cannot_draw(encoder: Path, tmp_pat
     assert train(encoder, write_rows(tmp_path / "train.csv", rows), tmp_path / "out", *columns) == 0
     assert "| \\_hidden |" in (tmp_path / "out/report.md").read_text("utf-8")
     curves = {"_hidden": np.array([[1.0, 0.5], [0.0, 1.0]])}
-    figure = precision_recall(curves)
+    figure = precision_recall(curves, {"_hidden": 0.5})
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [" _hidden"]
+
+
+def evaluation(**changes: Any) -> Evaluation:
+    """An evaluation with little in it."""
+    reliability = {"as trained": [Bin(3, 0.2, 0.3)], "calibrated": [Bin(3, 0.3, 0.3)]}
+    return replace(Evaluation({}, (), (), reliability, None, {}, None, None, None, ()), **changes)
+
+
+def labels(count: int) -> tuple[LabelFigures, ...]:
+    """Labels whose F1 falls with their number; the last has no test rows."""
+    rows = [{"train": 9, "validation": 1, "test": int(index < count - 1)} for index in range(count)]
+    return tuple(LabelFigures(f"label {i}", rows[i], 0.5, 0.5, 1 - i / count, None) for i in range(count))
 
 
 def test_plots_of_a_multi_label_task() -> None:
     """Curves instead of a confusion matrix; dollar signs in names are no formulas."""
     curves = {f"la$bel ${index}": np.array([[1.0, 0.5], [0.0, 1.0]]) for index in range(12)}
-    reliability = {"as trained": [Bin(3, 0.2, 0.3)], "calibrated": [Bin(3, 0.3, 0.3)]}
-    evaluation = Evaluation({}, (), (), reliability, None, curves, None, None, ())
-    figures = draw(evaluation, [{"epoch": 1, "eval_loss": 0.3, "eval_micro_f1": 0.5}, {"epoch": 0.5, "loss": 1.0}])
+    history = [{"epoch": 1, "eval_loss": 0.3, "eval_micro_f1": 0.5}, {"epoch": 0.5, "loss": 1.0}]
+    figures = draw(evaluation(curves=curves), history)
     assert set(figures) == {"learning_curves.png", "reliability.png", "precision_recall.png"}
     assert sum(len(axes.lines) for axes in figures["precision_recall.png"].axes) == 12
     figures["precision_recall.png"].canvas.draw()
+
+
+def test_confusion_matrix_of_many_labels() -> None:
+    """It shows the labels with the most errors, and says that these are not all."""
+    counts = np.diag(np.full(150, 5))
+    counts[140, 7] = 9
+    axes = confusion_matrix(counts, [f"label {index}" for index in range(150)]).axes[0]
+    assert "the 20 of 150 labels with most errors" in axes.get_title()
+    assert {"label 7", "label 140"} <= {tick.get_text() for tick in axes.get_yticklabels()}
+    assert len(axes.get_yticks()) == 20
+    assert "9" in {text.get_text() for text in axes.texts}
+
+
+def test_confusion_matrix_of_few_labels() -> None:
+    """It shows them all."""
+    axes = confusion_matrix(np.diag(np.full(30, 5)), [f"label {index}" for index in range(30)]).axes[0]
+    assert len(axes.get_yticks()) == 30
+
+
+def test_precision_recall_of_many_labels() -> None:
+    """Of more labels than can be told apart the curves are of those with the lowest F1."""
+    curves = {f"label {index}": np.array([[1.0, 0.5], [0.0, 1.0]]) for index in range(150)}
+    figure = precision_recall(curves, {label.name: label.f1 for label in labels(150)})
+    names = [text.get_text() for axes in figure.axes for text in axes.get_legend().get_texts()]
+    assert names == [f"label {index}" for index in range(149, 119, -1)]
+
+
+def test_learning_curves_fill_their_axes() -> None:
+    """A metric between .90 and .92 is a curve, not a line at the top of an axis that begins at zero."""
+    history = [{"epoch": epoch, "eval_accuracy": 0.9 + epoch / 100} for epoch in (0, 1, 2)]
+    low, high = learning_curves(history).axes[1].get_ylim()
+    assert 0.89 < low < 0.9
+    assert 0.92 < high < 0.93
+
+
+def test_reliability_diagram_counts_rows() -> None:
+    """Under each point stands how many rows it is about."""
+    upper, lower = reliability({"calibrated": [Bin(3, 0.2, 0.3), Bin(500, 0.9, 0.8)]}).axes
+    assert [bar.get_height() for bar in lower.patches] == [3, 500]
+    assert (upper.get_ylabel(), lower.get_xlabel(), lower.get_ylabel()) == ("accuracy", "confidence", "rows")
+
+
+def test_most_confused_pairs() -> None:
+    """Most rows first, then the larger share; what is right is no confusion."""
+    counts = np.array([[9, 1, 0], [4, 0, 0], [0, 1, 1]])
+    pairs = most_confused(counts, ("a", "b", "c"))
+    assert [(pair.true, pair.predicted, pair.rows) for pair in pairs] == [("b", "a", 4), ("c", "b", 1), ("a", "b", 1)]
+    assert [pair.share for pair in pairs] == [1.0, 0.5, 0.1]
+
+
+def test_labels_with_the_lowest_f1_come_first() -> None:
+    """Those without test rows, of which nothing is known, come last."""
+    assert [label.name for label in _worst_first(labels(4))] == ["label 2", "label 1", "label 0", "label 3"]
+
+
+def test_report_of_many_labels(encoder: Path, tmp_path: Path) -> None:
+    """It has the pairs of labels confused most, and the worst labels come first."""
+    rows = [{"text": f"word{index % 35} {index}", "label": f"label {index % 35}"} for index in range(350)]
+    arguments = ["--label_columns", "label", "--max_steps", "1", "--learning_rate", "1e-9", "--no_head_start"]
+    assert train(encoder, write_rows(tmp_path / "train.csv", rows), tmp_path / "out", *arguments) == 0
+    text = (tmp_path / "out/report.md").read_text("utf-8")
+    assert "| true label | predicted label | test rows | share of the true label |" in text
+    table = text.partition("lowest F1 first")[2].partition("## Labels confused most")[0]
+    f1 = [float(row.split("|")[-2]) for row in table.splitlines() if re.match(r"\| label \d", row)]
+    assert len(f1) == 35
+    assert f1 == sorted(f1)
+
+
+def test_named_after_the_training_file(encoder: Path, tmp_path: Path) -> None:
+    """The report is about the training file; the rows of its mistakes are in the test file."""
+    rows = easy_rows()
+    data = write_rows(tmp_path / "notes.csv", rows[:90])
+    test = write_rows(tmp_path / "published.csv", [row | {"label": "late"} for row in rows[90:]])
+    arguments = ["--label_columns", "label", "--num_train_epochs", "1", "--test_file", str(test)]
+    assert train(encoder, data, tmp_path / "out", *arguments) == 0
+    text, page = ((tmp_path / f"out/report.{suffix}").read_text("utf-8") for suffix in ("md", "html"))
+    assert "# Training report: notes.csv" in text
+    assert "<title>notes.csv</title>" in page
+    assert "count from 1 in published.csv, without" in text
+
+
+def test_arguments_are_in_the_report(trained: Path) -> None:
+    """Those that differ from their defaults, of every kind, and no others."""
+    section = (trained / "report.md").read_text("utf-8").partition("## Arguments")[2]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.MULTILINE))
+    assert rows["text_columns"] == '\\["text"\\]'
+    assert rows["baselines"] == "true"
+    assert rows["target_precision"] == "0.9"
+    assert rows["learning_rate"] == "0.005"
+    assert not {"split_seed", "adam_beta1", "logging_steps", "hub_token", "accelerator_config"} & rows.keys()
+
+
+def test_removed_rows_are_told_once(encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """In the log and in the report one sentence says why a validation row is missing."""
+    rows = easy_rows()
+    paths = {name: write_rows(tmp_path / f"{name}.csv", rows[start:end]) for name, start, end in PARTS}
+    arguments = ["--label_columns", "label", "--num_train_epochs", "1", "--test_file", str(paths["test"])]
+    caplog.set_level("INFO")
+    output = tmp_path / "out"
+    assert train(encoder, paths["train"], output, *arguments, "--validation_file", str(paths["validation"])) == 0
+    sentence = "1 validation row removed: the same text is in the test split."
+    assert [record.getMessage() for record in caplog.records].count(sentence) == 1
+    assert flat(output).count(sentence) == 1
+    assert caplog.text.count("removed: ") == 1
