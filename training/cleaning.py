@@ -4,8 +4,14 @@ So the same text gives the same token ids in training, in the runtime and in any
 no service needs a copy of a cleaning function.
 """
 
+import contextlib
+import functools
 import json
-from collections.abc import Callable, Sequence
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tokenizers import Regex, Tokenizer
@@ -14,10 +20,16 @@ from tokenizers.normalizers import Sequence as NormalizerSequence
 
 from runtime.tokenizer import failed
 
+from .backtracking import EMPTY, FINE, SLOW, try_pattern
 from .errors import DataError
 
 DROP = "drop:"
-PROBE = "b1 \u00e9\u0411. a"  # patterns such as a* match nothing somewhere in it
+REFUSALS = {
+    SLOW: "takes too long on some texts, for it can match the same characters in many ways; put no repeat inside a "
+    r"repeated group, none beside one that may match the same, and bound it, for example drop:[^:\n]{1,40}:",
+    EMPTY: "also matches the empty text; make it match something",
+}
+PANIC = re.compile(rb"\n?thread '.*?panicked at .*", re.DOTALL)  # behind it comes nothing but its stack
 
 
 def normalizer(steps: Sequence[str]) -> Normalizer:
@@ -29,7 +41,8 @@ def normalizer(steps: Sequence[str]) -> Normalizer:
             case).
 
     Raises:
-        DataError: A step is unknown, or its regular expression is wrong.
+        DataError: A step is unknown, or its regular expression is wrong, matches the empty text, or takes too long on
+            texts that are hard for it.
     """
     return NormalizerSequence([part for step in steps for part in _normalizers(step)])
 
@@ -70,13 +83,16 @@ def cleaned(texts: Sequence[str], steps: Sequence[str], name: str) -> list[str]:
         DataError: As for `normalizer`; or a step fails on a text, or leaves nothing of it.
     """
     key, found = comparable(steps), []
-    for row, text in enumerate(texts, start=1):
-        try:
-            found.append(key(text))
-        except DataError as error:
-            raise DataError(f"{name}: row {row}: {error}") from error
-        if not found[-1]:
-            raise DataError(f"{name}: row {row}: --cleaning leaves nothing of its text; remove the row, or the step")
+    with _without_panics():
+        for row, text in enumerate(texts, start=1):
+            try:
+                found.append(key(text))
+            except DataError as error:
+                raise DataError(f"{name}: row {row}: {error}") from error
+            if not found[-1]:
+                raise DataError(
+                    f"{name}: row {row}: --cleaning leaves nothing of its text; remove the row, or the step"
+                )
     return found
 
 
@@ -112,18 +128,34 @@ def _normalizers(step: str) -> list[Normalizer]:
             normalizer = Replace(Regex(step.removeprefix(DROP)), " ")
         except Exception as error:  # tokenizers raises bare Exception
             raise DataError(f"cleaning step {step!r}: not a regular expression: {error}") from error
-        if _panics(normalizer):
-            raise DataError(f"cleaning step {step!r} also matches the empty text; make it match something")
+        tried = _tried(step.removeprefix(DROP))
+        if tried != FINE:
+            raise DataError(f"cleaning step {step!r} {REFUSALS.get(tried, 'cannot be tried; simplify it')}")
         return [normalizer]
     raise DataError(f"unknown cleaning step {step!r}: expected nfkc, squeeze_spaces or {DROP}REGEX")
 
 
-def _panics(normalizer: Normalizer) -> bool:
-    """Tells whether a pattern matches the empty text, at which tokenizers panics when a step follows."""
+@functools.cache
+def _tried(pattern: str) -> int:
+    """Tries a pattern once in a process."""
+    return try_pattern(pattern)
+
+
+@contextlib.contextmanager
+def _without_panics() -> Iterator[None]:
+    """Keeps off stderr what Rust writes there of a panic before it becomes an exception; all else arrives later."""
+    sys.stderr.flush()
     try:
-        NormalizerSequence([normalizer, Lowercase()]).normalize_str(PROBE)
-    except BaseException as error:
-        if not failed(error):
-            raise
-        return True
-    return False
+        stderr = os.dup(2)
+    except OSError:  # closed: nobody would read it
+        yield
+        return
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            written.seek(0)
+            os.write(2, PANIC.sub(b"", written.read()))

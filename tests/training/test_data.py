@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +15,13 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from training.arguments import DataArguments, parse_args
+from training.backtracking import FINE
+from training.cleaning import cleaned, comparable
 from training.data import load_data
 from training.errors import DataError
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "data"
 
 
 def table(folder: Path, rows: list[dict[str, Any]], name: str = "train.csv") -> str:
@@ -157,10 +164,61 @@ def test_texts_that_cleaning_makes_the_same_are_removed(tmp_path: Path) -> None:
         ("drop:(?=text 7)", "row 8: a step of --cleaning fails on its text; simplify the step"),
     ],
 )
-def test_cleaning_that_does_not_suit_a_text(tmp_path: Path, step: str, expected: str) -> None:
-    """Nothing to learn from; a search without an end; a match of nothing, at which tokenizers panics."""
+def test_cleaning_that_does_not_suit_a_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], step: str, expected: str
+) -> None:
+    """Nothing to learn from; a search without an end; a match of nothing, at which tokenizers panics, unseen."""
+    monkeypatch.setattr("training.cleaning._tried", lambda _: FINE)
     rows = [*single(), {"text": f"{'a' * 5000}b", "label": "odd"}]
     assert refusal(arguments(table(tmp_path, rows), cleaning=[step])) == f"train.csv: {expected}"
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (r"drop:(\w+\s?)+:", "takes too long on some texts, for it can match the same characters in many ways; put no"),
+        ("drop:(?=text 7)", "also matches the empty text; make it match something"),
+    ],
+)
+def test_cleaning_that_does_not_suit_some_text(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], step: str, expected: str
+) -> None:
+    """The step is refused by name, whatever the rows are, and no panic is seen."""
+    assert refusal(arguments(table(tmp_path, single(10)), cleaning=[step])).startswith(
+        f"cleaning step {step!r} {expected}"
+    )
+    assert capfd.readouterr().err == ""
+
+
+def test_stderr_while_texts_are_cleaned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What others write arrives, before an error and without one."""
+
+    def noisy(steps: Sequence[str]) -> Callable[[str], str]:
+        key = comparable(steps)
+
+        def loud(text: str) -> str:
+            os.write(2, b"libc: a warning\n")
+            return key(text)
+
+        return loud
+
+    monkeypatch.setattr("training.cleaning._tried", lambda _: FINE)
+    monkeypatch.setattr("training.cleaning.comparable", noisy)
+    assert cleaned(["a", "b"], ["drop:x"], "t.csv") == ["a", "b"]
+    assert capfd.readouterr().err == "libc: a warning\n" * 2
+    with pytest.raises(DataError, match="row 2: a step of --cleaning fails on its text"):
+        cleaned(["a", "7"], ["drop:(?=7)"], "t.csv")
+    assert capfd.readouterr().err == "libc: a warning\n" * 2
+
+
+def test_cleaning_with_stderr_closed(tmp_path: Path) -> None:
+    """There is nothing to keep a panic off."""
+    code = "import os; os.close(2); from training.cleaning import cleaned; print(cleaned(['A'], [], 't.csv'))"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "['a']\n"
 
 
 def test_labels_with_joiners(tmp_path: Path) -> None:
