@@ -203,6 +203,8 @@ def parse_args(argv: Sequence[str]) -> Arguments:
         raise TrainingError("the command line is not UTF-8; rename the file or folder")
     try:
         arguments = Arguments(*parser.parse_args_into_dataclasses(given, look_for_args_file=False))
+    except json.JSONDecodeError as error:
+        raise TrainingError(f"an option's value begins like a JSON object and is none: {error}") from error
     except Exception as error:  # transformers checks some values, and stumbles over others
         raise TrainingError(f"{reason(error)}; see python -m training --help") from error
     _check_numbers(arguments.training)
@@ -256,6 +258,10 @@ def _check_training(training: FineTuningArguments) -> None:
     for name, found in losing.items():
         if found:
             raise TrainingError(f"--{name}: without every row's logits and labels nothing is judged; leave it out")
+    if isinstance(training.lr_scheduler_kwargs, str):
+        raise TrainingError(f"--lr_scheduler_kwargs: expected a JSON object, found {training.lr_scheduler_kwargs!r}")
+    if any("=" not in item for item in (training.optim_args or "=").replace(" ", "").split(",")):
+        raise TrainingError(f"--optim_args: expected name=value, with commas between, found {training.optim_args!r}")
     by_steps = training.eval_strategy == training.save_strategy == "steps"
     if training.load_best_model_at_end and by_steps and training.save_steps != training.eval_steps:
         raise TrainingError(
