@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 PANIC = b"\nthread '"  # how the message begins
-_one_at_a_time = threading.Lock()  # standard error belongs to the process
+_one_at_a_time = threading.RLock()  # standard error belongs to the process
 
 
 def failed(error: BaseException) -> bool:

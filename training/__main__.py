@@ -66,13 +66,13 @@ def run(arguments: Arguments) -> None:
 def _judge_and_save(
     folder: Path, data: LabelledData, tuned: FineTuned, other_seeds: Mapping[int, Metrics], arguments: Arguments
 ) -> None:
-    save_model(folder, tuned)
     decisions = learn(
         tuned.logits["validation"],
         data.validation.targets,
         data.task,
         target_precision=arguments.method.target_precision,
     )
+    saved = save_model(folder, tuned, data.validation, decisions)
     evaluation = evaluate(data, tuned, decisions, show_text=arguments.method.show_text)
     for warning in cut_warnings(data, tuned):
         logger.warning("%s", warning)
@@ -87,8 +87,8 @@ def _judge_and_save(
         comparison = compare(decide(tuned.logits["test"], data.task, decisions), baselines, seeds, data)
         facts = _facts(tuned, evaluation, decisions, arguments)
         write_report(folder, data, tuned, decisions, evaluation, comparison, facts, arguments)
-        write_model_card(folder, data, evaluation, arguments)
-    save_record(folder, tuned, data, decisions, evaluation, comparison, arguments)
+        write_model_card(folder, data, saved, evaluation, arguments)
+    save_record(folder, tuned, data, saved, decisions.temperature, evaluation, comparison, arguments)
     logger.info("%s", verdict(evaluation, comparison, data))
 
 
@@ -121,6 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, or 1 for a failed job (argparse exits with 2)."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("huggingface_hub").propagate = False  # it prints for itself
     if not sys.stderr.isatty():
         transformers.utils.logging.disable_progress_bar()
     try:

@@ -3,24 +3,26 @@
 import json
 import platform
 import shutil
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from .arguments import Arguments, DataArguments, FineTuningArguments
 from .comparison import Comparison
-from .data import LabelledData
+from .data import LabelledData, Part
 from .decisions import Decisions
 from .encoder import base_model, fingerprint
 from .errors import TrainingError
 from .evaluation import Evaluation
 from .fine_tuning import FineTuned
 from .folder import RUN
+from .folding import fold_temperature
 from .record import PATHS, RECORD, SCHEMA_MAJOR, without_paths
 from .seeds import SEEDS
 
 TOOLS = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn", "numpy")
+CHECKED = 16  # texts
 # What does not change the model that comes out, so that a resumed training may have it otherwise.
 INCIDENTAL = {
     "output_dir",
@@ -37,12 +39,23 @@ INCIDENTAL = {
 }
 
 
-def save_model(folder: Path, tuned: FineTuned) -> None:
-    """Writes model and tokenizer.
+def save_model(folder: Path, tuned: FineTuned, validation: Part, decisions: Decisions) -> Decisions:
+    """Writes model and tokenizer, the temperature folded into the model's weights where its head allows that.
+
+    Args:
+        folder: Where to.
+        tuned: Its model is changed; its logits are not.
+        validation: The validation part, on a few texts of which the result is checked.
+        decisions: As learned from the logits.
+
+    Returns:
+        How to decide by the logits of the model that is written.
 
     Raises:
         TrainingError: They cannot be written.
     """
+    texts, logits = validation.texts[:CHECKED], tuned.logits["validation"][:CHECKED]
+    folded = fold_temperature(tuned.model, tuned.tokenizer, texts, logits, decisions.temperature)
     try:
         tuned.model.save_pretrained(folder)
         tuned.tokenizer.backend_tokenizer.no_padding()
@@ -52,6 +65,7 @@ def save_model(folder: Path, tuned: FineTuned) -> None:
     except Exception as error:  # of a full disk, safetensors makes an error of its own and tokenizers a bare one
         reason = " ".join(str(error).split())
         raise TrainingError(f"cannot write the checkpoint to {folder}: {reason}; make room and go on") from error
+    return replace(decisions, temperature=1.0) if folded else decisions
 
 
 def save_record(
@@ -59,11 +73,15 @@ def save_record(
     tuned: FineTuned,
     data: LabelledData,
     decisions: Decisions,
+    temperature: float,
     evaluation: Evaluation,
     comparison: Comparison,
     arguments: Arguments,
 ) -> None:
-    """Writes the record, at once and last of all: a folder that has it is complete."""
+    """Writes the record, at once and last of all: a folder that has it is complete.
+
+    `decisions` are those of the model that was written, `temperature` is the one that was learned.
+    """
     record = {
         "schema_version": f"{SCHEMA_MAJOR}.0",
         "task": data.task,
@@ -80,6 +98,7 @@ def save_record(
             "cut": tuned.cut,
         },
         "decisions": asdict(decisions),
+        "folded_temperature": temperature / decisions.temperature,
         "metrics": evaluation.metrics,
         "teacher_metrics": evaluation.teacher,
         **comparison.to_record(),

@@ -4,6 +4,7 @@ So the same text gives the same token ids in training, in the runtime and in any
 no service needs a copy of a cleaning function.
 """
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,12 +13,17 @@ from tokenizers import Regex, Tokenizer
 from tokenizers.normalizers import NFKC, Lowercase, Normalizer, Replace, Strip
 from tokenizers.normalizers import Sequence as NormalizerSequence
 
-from runtime.tokenizer import failed
+from runtime.panics import failed, panics_unprinted
 
+from .backtracking import EMPTY, FINE, SLOW, try_pattern
 from .errors import DataError
 
 DROP = "drop:"
-PROBE = "b1 \u00e9\u0411. a"  # patterns such as a* match nothing somewhere in it
+REFUSALS = {
+    SLOW: "takes too long on some texts, for it can match the same characters in many ways; put no repeat inside a "
+    r"repeated group, none beside one that may match the same, and bound it, for example drop:[^:\n]{1,40}:",
+    EMPTY: "also matches the empty text; make it match something",
+}
 
 
 def normalizer(steps: Sequence[str]) -> Normalizer:
@@ -29,7 +35,8 @@ def normalizer(steps: Sequence[str]) -> Normalizer:
             case).
 
     Raises:
-        DataError: A step is unknown, or its regular expression is wrong.
+        DataError: A step is unknown, or its regular expression is wrong, matches the empty text, or takes too long on
+            texts that are hard for it.
     """
     return NormalizerSequence([part for step in steps for part in _normalizers(step)])
 
@@ -70,13 +77,16 @@ def cleaned(texts: Sequence[str], steps: Sequence[str], name: str) -> list[str]:
         DataError: As for `normalizer`; or a step fails on a text, or leaves nothing of it.
     """
     key, found = comparable(steps), []
-    for row, text in enumerate(texts, start=1):
-        try:
-            found.append(key(text))
-        except DataError as error:
-            raise DataError(f"{name}: row {row}: {error}") from error
-        if not found[-1]:
-            raise DataError(f"{name}: row {row}: --cleaning leaves nothing of its text; remove the row, or the step")
+    with panics_unprinted():
+        for row, text in enumerate(texts, start=1):
+            try:
+                found.append(key(text))
+            except DataError as error:
+                raise DataError(f"{name}: row {row}: {error}") from error
+            if not found[-1]:
+                raise DataError(
+                    f"{name}: row {row}: --cleaning leaves nothing of its text; remove the row, or the step"
+                )
     return found
 
 
@@ -112,18 +122,14 @@ def _normalizers(step: str) -> list[Normalizer]:
             normalizer = Replace(Regex(step.removeprefix(DROP)), " ")
         except Exception as error:  # tokenizers raises bare Exception
             raise DataError(f"cleaning step {step!r}: not a regular expression: {error}") from error
-        if _panics(normalizer):
-            raise DataError(f"cleaning step {step!r} also matches the empty text; make it match something")
+        tried = _tried(step.removeprefix(DROP))
+        if tried != FINE:
+            raise DataError(f"cleaning step {step!r} {REFUSALS.get(tried, 'cannot be tried; simplify it')}")
         return [normalizer]
     raise DataError(f"unknown cleaning step {step!r}: expected nfkc, squeeze_spaces or {DROP}REGEX")
 
 
-def _panics(normalizer: Normalizer) -> bool:
-    """Tells whether a pattern matches the empty text, at which tokenizers panics when a step follows."""
-    try:
-        NormalizerSequence([normalizer, Lowercase()]).normalize_str(PROBE)
-    except BaseException as error:
-        if not failed(error):
-            raise
-        return True
-    return False
+@functools.cache
+def _tried(pattern: str) -> int:
+    """Tries a pattern once in a process."""
+    return try_pattern(pattern)

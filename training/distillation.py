@@ -5,6 +5,7 @@ for every family whose layers are numbered in the names of its weights, and for 
 """
 
 import copy
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from .arguments import Arguments, DataArguments, EncoderArguments
 from .data import LabelledData
 from .encoder import Encoder, attention, load_model, load_tokenizer, set_attention_dropout
 from .errors import EncoderError
+from .folding import scale
+from .head_start import last_layer
 from .record import RECORD, check_start, read_record
 
 LAYER = re.compile(r"^(.*?\blayers?\.)(\d+)(\..*)$")
@@ -46,7 +49,10 @@ def load_teacher(arguments: Arguments, data: LabelledData) -> Teacher:
     record = read_record(checkpoint)
     try:
         labels, task, max_length = tuple(record["labels"]), record["task"], int(record["max_length"])
-    except (KeyError, TypeError, ValueError) as error:
+        temperature = float(record.get("folded_temperature", 1.0))
+        if not 0 < temperature < math.inf:
+            raise ValueError("a temperature that is none")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise EncoderError(f"--teacher {checkpoint}: its {RECORD} is damaged; train it again") from error
     if labels != data.labels or task != data.task:
         raise EncoderError(f"--teacher {checkpoint}: expected the labels of this data set, found others")
@@ -59,6 +65,8 @@ def load_teacher(arguments: Arguments, data: LabelledData) -> Teacher:
         raise EncoderError(
             f"--teacher {checkpoint}: its weights or config.json do not fit its {RECORD}; train it again"
         )
+    if (layer := last_layer(teacher.model)) is not None:
+        scale(layer, temperature)  # it teaches as it was trained; how soft is --distillation_temperature's to say
     return Teacher(teacher.model, load_tokenizer(own))
 
 

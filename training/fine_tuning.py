@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from safetensors import SafetensorError
 from transformers import (
     DataCollatorWithPadding,
     EarlyStoppingCallback,
@@ -26,7 +25,7 @@ from .arguments import Arguments, FineTuningArguments
 from .data import LabelledData, Part
 from .decisions import Decisions, best_threshold, decide
 from .distillation import Teacher, load_teacher, start
-from .errors import DataError, TrainingError
+from .errors import DataError, TrainingError, reason
 from .folder import last_state
 from .head_start import warm_up_head
 from .labels import Task
@@ -169,9 +168,8 @@ def _train(trainer: Trainer, state: str | None) -> None:
     """Trains; whatever stops transformers becomes one line."""
     try:
         trainer.train(resume_from_checkpoint=state)
-    except (OSError, SafetensorError, ImportError, ValueError, RuntimeError) as error:  # disk, package, option, memory
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise TrainingError(f"the training stopped: {type(error).__name__}: {reason}") from error
+    except Exception as error:  # disk, package, option, memory
+        raise TrainingError(f"the training stopped: {reason(error)}") from error
 
 
 def _adjusted(training: FineTuningArguments, task: Task) -> FineTuningArguments:
@@ -208,8 +206,8 @@ def _callbacks(arguments: Arguments) -> list[EarlyStoppingCallback]:
 def _trainer(**settings: Any) -> ClassifierTrainer:
     try:
         return ClassifierTrainer(**settings)
-    except (ValueError, ImportError, RuntimeError) as error:
-        raise TrainingError(f"{' '.join(str(error).split())}; see python -m training --help") from error
+    except Exception as error:  # whatever an option makes transformers stumble over
+        raise TrainingError(f"{reason(error)}; see python -m training --help") from error
 
 
 def _epoch_quality(prediction: EvalPrediction, task: Task) -> dict[str, float]:

@@ -4,6 +4,7 @@ Three layouts: one column with one label per row (single-label); one column with
 a JSON list (multi-label); several columns of 0/1 or TRUE/FALSE, each named after its label (multi-label).
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -12,12 +13,16 @@ import numpy.typing as npt
 
 from runtime.manifest import is_label_name
 
-from .errors import DataError, shown
+from .errors import DataError
+from .names import look, nearly, spelt
 from .table import Table
 
 Task = Literal["single_label", "multi_label"]
 Targets = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 FLAGS = {"0": False, "1": True, "false": False, "true": True}
+MAX_GROUPS = 10
+
+logger = logging.getLogger(__name__)
 
 
 def label_sets(table: Table, columns: Sequence[str], separator: str | None) -> tuple[Task, list[tuple[str, ...]]]:
@@ -61,6 +66,8 @@ def known_labels(
 ) -> tuple[str, ...]:
     """Returns the label names in a fixed order: the names file's, the flag columns', or the alphabet's.
 
+    It warns of names that look the same, such as `Yes` and `yes`.
+
     Raises:
         DataError: There is one label only, or none.
     """
@@ -72,6 +79,7 @@ def known_labels(
         raise DataError(f"{name} has {len(labels)} label in {', '.join(columns)}; a classifier needs two or more")
     if not found:
         raise DataError(f"{name} has no positive row in any of {', '.join(columns)}")
+    _warn_of_twins(labels, name)
     return labels
 
 
@@ -100,18 +108,37 @@ def encode(sets: Sequence[Sequence[str]], labels: Sequence[str], task: Task, nam
         Single-label: (rows,) int64 label indices. Multi-label: (rows, labels) float32 of 0 and 1.
 
     Raises:
-        DataError: A row has a label that is not among `labels`; the message names them.
+        DataError: A row has a label that is not among `labels`; the message shows one that has nearly its name.
     """
     index = {label: position for position, label in enumerate(labels)}
     targets = np.zeros((len(sets), len(labels)), np.float32)
     for row, row_labels in enumerate(sets):
         for label in row_labels:
             if label not in index:
+                near = nearly(label, labels)
+                hint = "is the label column the right one?" if near is None else f"is it {near}?"
                 raise DataError(
-                    f"{name}: row {row + 1} has the unknown label {shown([label])}; known are: {shown(labels)}"
+                    f"{name}: row {row + 1} has an unknown label, none of the {len(labels)} that the training file "
+                    f"has; {hint}"
                 )
             targets[row, index[label]] = 1
     return targets.argmax(axis=1) if task == "single_label" else targets
+
+
+def _warn_of_twins(labels: Sequence[str], name: str) -> None:
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        groups.setdefault(look(label), []).append(spelt(label))
+    twins = [" and ".join(group) for group in groups.values() if len(group) > 1]
+    if twins:
+        more = f" and {len(twins) - MAX_GROUPS} more" if len(twins) > MAX_GROUPS else ""
+        logger.warning(
+            "%s: labels that differ only in case, white space or characters that nobody sees are learned as different "
+            "ones: %s%s; make them one if they mean the same",
+            name,
+            "; ".join(twins[:MAX_GROUPS]),
+            more,
+        )
 
 
 def _name(value: Any, name: str, number: int) -> str:

@@ -6,9 +6,15 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .arguments import Arguments
 from .data import LabelledData
+from .decisions import Decisions
 from .evaluation import Evaluation
 from .markdown import plain
 
+FOLDED = (
+    "thresholds and the score\nbelow which no label is given. transformers computes the same scores, calibrated, "
+    "but uses neither of the two"
+)
+NOT_FOLDED = "thresholds and\ntemperature. transformers uses neither of the two, so its scores are others"
 BODY = """---
 {{ card_data }}
 ---
@@ -26,7 +32,7 @@ BODY = """---
 - {{ warning }}
 {% endfor %}
 `report.md` has every label's figures, plots and mistakes; `training.json` has the arguments, the data's fingerprint,
-thresholds and temperature. transformers uses neither of the two, and cuts texts only if it is told to:
+{{ decisions }}, and cuts texts only if it is told to:
 
 ```python
 from transformers import pipeline
@@ -36,8 +42,10 @@ pipeline("text-classification", "this folder", top_k=None)("a text", truncation=
 """
 
 
-def write_model_card(folder: Path, data: LabelledData, evaluation: Evaluation, arguments: Arguments) -> None:
-    """Writes the card from the same figures as the report."""
+def write_model_card(
+    folder: Path, data: LabelledData, decisions: Decisions, evaluation: Evaluation, arguments: Arguments
+) -> None:
+    """Writes the card from the same figures as the report; `decisions` are those of the model that was written."""
     metrics = evaluation.metrics["test"]
     name = arguments.data.dataset or Path(arguments.data.train_file or "").name
     results = [
@@ -70,5 +78,6 @@ def write_model_card(folder: Path, data: LabelledData, evaluation: Evaluation, a
         summary=f"{plain(data.task)}, fine-tuned from {shown} on {plain(name)} ({rows}). Labels: {labels}.",
         rows=len(data.test.texts),
         metrics=metrics,
+        decisions=FOLDED if decisions.temperature == 1 else NOT_FOLDED,
         warnings=[plain(warning) for warning in evaluation.warnings],
     ).save(folder / "README.md")

@@ -10,15 +10,16 @@ import hashlib
 import io
 import json
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import DataError, shown
+from .errors import DataError
+from .names import nearly
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+OTHER_DELIMITERS = ";\t|,"
 JSON_LINES = (".jsonl", ".ndjson")
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -57,13 +58,24 @@ class Table:
         """Returns the fields of these columns, row by row.
 
         Raises:
-            DataError: A column does not exist; the message names those that do.
+            DataError: A column does not exist; the message shows one that has nearly its name.
         """
         missing = [column for column in columns if column not in self.columns]
         if missing:
-            raise DataError(f"{self.name} has no column {missing[0]!r}; it has: {shown(self.columns)}")
+            raise DataError(
+                f"{self.name}: none of its {len(self.columns)} columns is called {missing[0]!r}{self._hint(missing[0])}"
+            )
         indices = [self.columns.index(column) for column in columns]
         return [tuple(row[index] for index in indices) for row in self.rows]
+
+    def _hint(self, missing: str) -> str:
+        near = nearly(missing, self.columns)
+        if near is not None:
+            return f"; it has {near}"
+        between = [other for other in OTHER_DELIMITERS if len(self.columns) == 1 and other in self.columns[0]]
+        if between:
+            return f"; its fields seem to be separated by {between[0]!r}, pass --delimiter {between[0]!r}"
+        return "; is the header there?"
 
 
 def read_table(
@@ -166,8 +178,10 @@ def _json_lines(text: str, name: str) -> tuple[tuple[str, ...], tuple[tuple[Any,
         if not isinstance(row, dict):
             raise DataError(f"{name}: line {number}: expected a JSON object, found {type(row).__name__}")
         if rows and row.keys() != rows[0].keys():
+            missing, more = len(rows[0].keys() - row.keys()), len(row.keys() - rows[0].keys())
             raise DataError(
-                f"{name}: line {number} has other keys than the first line, which has: {shown(list(rows[0]))}"
+                f"{name}: line {number} has other keys than the first line: {missing} are missing, {more} are new; "
+                "give every line the same"
             )
         rows.append(row)
     columns = tuple(rows[0])
@@ -175,6 +189,10 @@ def _json_lines(text: str, name: str) -> tuple[tuple[str, ...], tuple[tuple[Any,
 
 
 def _check_columns(columns: Sequence[str], name: str) -> None:
-    twice = [column for column, count in Counter(columns).items() if count > 1]
-    if twice:
-        raise DataError(f"{name} has two columns of one name: {shown(twice)}; rename one")
+    places: dict[str, int] = {}
+    for place, column in enumerate(columns, start=1):
+        if column in places:
+            raise DataError(
+                f"{name}: columns {places[column]} and {place} have the same name; rename one, or is there no header?"
+            )
+        places[column] = place

@@ -45,8 +45,8 @@ def test_files_name_has_its_folder(file: TextsFile) -> None:
 
 
 def test_column_that_is_not_there(file: TextsFile) -> None:
-    """The message lists those that are."""
-    with pytest.raises(DataError, match="no column 'words'; it has: 'id', 'text'"):
+    """The message says so, and shows none of the first row."""
+    with pytest.raises(DataError, match="none of its 2 columns is called 'words'; is the header there"):
         TextsFile(file.path, "words").sample(1)
 
 

@@ -8,6 +8,9 @@ import pytest
 from training.__main__ import main
 from training.arguments import parse_args
 from training.errors import TrainingError
+from training.fine_tuning import ClassifierTrainer
+
+from .runs import train
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 
@@ -152,6 +155,98 @@ def test_wrong_numbers_are_one_line(
     assert main(["--dataset", "wisconsin", "--output_dir", str(tmp_path / "out"), argument, value]) == 1
     (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert argument.removeprefix("--") in error.replace(" ", "_").lower()
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "expected"),
+    [
+        ("--accelerator_config", '{"x": 1}', "unexpected keyword argument 'x'; see python -m training --help"),
+        ("--accelerator_config", "absent.json", "absent.json"),
+        ("--accelerator_config", '{"x"', "an option's value begins like a JSON object and is none: Expecting"),
+        ("--fsdp", "x", "Unknown `fsdp` option: x; see python -m training --help"),
+        ("--deepspeed", '{"zero_optimization": 1}', "see python -m training --help"),
+        ("--lr_scheduler_kwargs", "5", "--lr_scheduler_kwargs: expected a JSON object, found '5'"),
+        ("--optim_args", "x", "--optim_args: expected name=value, with commas between, found 'x'"),
+    ],
+)
+def test_what_transformers_stumbles_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], argument: str, value: str, expected: str
+) -> None:
+    """It ends in one line, whatever kind of error transformers makes of it."""
+    assert main(["--dataset", "wisconsin", "--output_dir", str(tmp_path / "out"), f"{argument}={value}"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert expected in line
+
+
+@pytest.mark.parametrize("error", [TypeError("a\nb"), KeyError("x"), AttributeError(), AssertionError("c")])
+def test_training_that_transformers_stops(
+    encoder: Path,
+    easy: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+) -> None:
+    """An option that it stumbles over in the middle is one line, too."""
+
+    def stumble(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ClassifierTrainer, "train", stumble)
+    assert train(encoder, easy, tmp_path / "out", "--label_columns", "label", "--no_head_start") == 1
+    text = " ".join(str(error).split())
+    assert capsys.readouterr().err.splitlines()[-1] == f"error: the training stopped: {type(error).__name__}: {text}"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", (True, True, False)),
+        ("--fp16 true", (True, False, True)),
+        ("--fp16", (True, False, True)),
+        ("--bf16 false", (True, False, False)),
+        ("--fp16 false", (True, True, False)),
+        ("--fp16 true --bf16 false", (True, False, True)),
+        ("--use_cpu false", (False, False, False)),
+        ("--use_cpu true", (True, True, False)),
+        ("--use_cpu false --fp16 true", (False, False, True)),
+    ],
+)
+@pytest.mark.parametrize("where", ["command line", "recipe"])
+def test_precision_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str, expected: tuple[bool, bool, bool], where: str
+) -> None:
+    """It wins over what is chosen where nobody asks; so does the device."""
+    monkeypatch.setattr("training.arguments._cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    words = options.split()
+    if where == "recipe":
+        names = [word.removeprefix("--") for word in words if word.startswith("--")]
+        values = [words[index + 1 : index + 2] != ["false"] for index, word in enumerate(words) if word[:2] == "--"]
+        words = [recipe(tmp_path, dict(zip(names, values, strict=True)))]
+    found = parse_args([*words, "--output_dir", str(tmp_path / "out")]).training
+    assert (found.use_cpu, found.bf16, found.fp16) == expected
+
+
+def test_bf16_and_fp16_both_asked_for(tmp_path: Path) -> None:
+    """Nobody can have both."""
+    with pytest.raises(TrainingError, match="At most one of fp16 and bf16"):
+        parse_args(["--output_dir", str(tmp_path / "out"), "--bf16", "true", "--fp16", "true"])
+
+
+def test_help_has_our_options_first(capsys: pytest.CaptureFixture[str]) -> None:
+    """In groups with titles, and transformers' own at the end."""
+    with pytest.raises(SystemExit):
+        parse_args(["--help"])
+    page = capsys.readouterr().out
+    titles = ["data:", "encoder:", "method and report:", "training:", "of transformers' TrainingArguments:"]
+    places = [page.index(f"\n{title}\n") for title in titles]
+    assert places == sorted(places)
+    for option in ("--output_dir", "--learning_rate", "--bf16", "--use_cpu", "--no_load_best_model_at_end"):
+        assert places[3] < page.index(f"\n  {option}") < places[4]
+    assert page.index("\n  --weight_decay") > places[4]
+    assert page.startswith("usage: python -m training [RECIPE.json] [options] --output_dir FOLDER\n")
 
 
 def test_best_checkpoint_is_saved(tmp_path: Path) -> None:

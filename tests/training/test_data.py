@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +15,13 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from training.arguments import DataArguments, parse_args
+from training.backtracking import FINE
+from training.cleaning import cleaned, comparable
 from training.data import load_data
 from training.errors import DataError
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "data"
 
 
 def table(folder: Path, rows: list[dict[str, Any]], name: str = "train.csv") -> str:
@@ -154,10 +161,61 @@ def test_texts_that_cleaning_makes_the_same_are_removed(tmp_path: Path) -> None:
         ("drop:(?=text 7)", "row 8: a step of --cleaning fails on its text; simplify the step"),
     ],
 )
-def test_cleaning_that_does_not_suit_a_text(tmp_path: Path, step: str, expected: str) -> None:
-    """Nothing to learn from; a search without an end; a match of nothing, at which tokenizers panics."""
+def test_cleaning_that_does_not_suit_a_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], step: str, expected: str
+) -> None:
+    """Nothing to learn from; a search without an end; a match of nothing, at which tokenizers panics, unseen."""
+    monkeypatch.setattr("training.cleaning._tried", lambda _: FINE)
     rows = [*single(), {"text": f"{'a' * 5000}b", "label": "odd"}]
     assert refusal(arguments(table(tmp_path, rows), cleaning=[step])) == f"train.csv: {expected}"
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (r"drop:(\w+\s?)+:", "takes too long on some texts, for it can match the same characters in many ways; put no"),
+        ("drop:(?=text 7)", "also matches the empty text; make it match something"),
+    ],
+)
+def test_cleaning_that_does_not_suit_some_text(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], step: str, expected: str
+) -> None:
+    """The step is refused by name, whatever the rows are, and no panic is seen."""
+    assert refusal(arguments(table(tmp_path, single(10)), cleaning=[step])).startswith(
+        f"cleaning step {step!r} {expected}"
+    )
+    assert capfd.readouterr().err == ""
+
+
+def test_stderr_while_texts_are_cleaned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What others write arrives, before an error and without one."""
+
+    def noisy(steps: Sequence[str]) -> Callable[[str], str]:
+        key = comparable(steps)
+
+        def loud(text: str) -> str:
+            os.write(2, b"libc: a warning\n")
+            return key(text)
+
+        return loud
+
+    monkeypatch.setattr("training.cleaning._tried", lambda _: FINE)
+    monkeypatch.setattr("training.cleaning.comparable", noisy)
+    assert cleaned(["a", "b"], ["drop:x"], "t.csv") == ["a", "b"]
+    assert capfd.readouterr().err == "libc: a warning\n" * 2
+    with pytest.raises(DataError, match="row 2: a step of --cleaning fails on its text"):
+        cleaned(["a", "7"], ["drop:(?=7)"], "t.csv")
+    assert capfd.readouterr().err == "libc: a warning\n" * 2
+
+
+def test_cleaning_with_stderr_closed(tmp_path: Path) -> None:
+    """There is nothing to keep a panic off."""
+    code = "import os; os.close(2); from training.cleaning import cleaned; print(cleaned(['A'], [], 't.csv'))"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "['a']\n"
 
 
 def test_labels_with_joiners(tmp_path: Path) -> None:
@@ -234,11 +292,52 @@ def test_too_few_column_names(tmp_path: Path) -> None:
     )
 
 
-def test_unknown_label(tmp_path: Path) -> None:
-    """A label that the training file lacks is an error that names the known ones."""
-    test = table(tmp_path, [*single(8), {"text": "t", "label": "prime"}], "test.csv")
+@pytest.mark.parametrize(
+    ("label", "hint"),
+    [("\u60a3\u8005\u5426\u8ba4\u75bc\u75db", "is the label column the right one?"), ("EVEN", "is it 'even'?")],
+)
+def test_unknown_label(tmp_path: Path, label: str, hint: str) -> None:
+    """It is not shown, for it may be a text; a known one is if it is nearly the same."""
+    test = table(tmp_path, [*single(8), {"text": "t", "label": label}], "test.csv")
     message = refusal(arguments(table(tmp_path, single()), test_file=test))
-    assert message == "test.csv: row 9 has the unknown label 'prime'; known are: 'even', 'odd'"
+    expected = "test.csv: row 9 has an unknown label, none of the 2 that the training file has"
+    assert message == f"{expected}; {hint}"
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        (("Yes", "yes"), "'Yes' and 'yes'"),
+        (("a b", "a  b"), "'a  b' and 'a b'"),
+        (("stra\u00dfe", "STRASSE"), "'STRASSE' and 'stra\u00dfe'"),
+        (("caf\u00e9", "cafe\u0301"), "'cafe\\u0301' and 'caf\u00e9'"),
+        (("\uff21", "a"), "'a' and '\uff21'"),
+        (("ab", "a\u200db"), r"'ab' and 'a\u200db'"),
+    ],
+)
+def test_labels_that_look_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, labels: tuple[str, str], shown: str
+) -> None:
+    """They become two classes, with a warning that shows how they differ."""
+    rows = [row | {"label": labels[index % 2]} for index, row in enumerate(single())]
+    assert load_data(arguments(table(tmp_path, rows))).labels == tuple(sorted(labels))
+    assert caplog.messages == [
+        "train.csv: labels that differ only in case, white space or characters that nobody sees are learned as "
+        f"different ones: {shown}; make them one if they mean the same"
+    ]
+
+
+def test_many_labels_that_look_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Ten are named, the rest counted; those that differ in more are not."""
+    names = [case(f"label {number}") for number in range(12) for case in (str.lower, str.upper)]
+    rows = [{"text": f"text {index}", "label": names[index % 24]} for index in range(240)]
+    load_data(arguments(table(tmp_path, rows)))
+    (message,) = caplog.messages
+    assert message.count(" and 'label") == 10
+    assert " and 2 more; make" in message
+    caplog.clear()
+    load_data(arguments(table(tmp_path, single())))
+    assert not caplog.messages
 
 
 def test_one_class_only(tmp_path: Path) -> None:
@@ -271,9 +370,9 @@ def test_empty_text(tmp_path: Path) -> None:
 
 
 def test_columns_left_out(tmp_path: Path) -> None:
-    """The message lists the columns to choose from."""
-    assert "pass --text_columns and --label_columns; the file has: 'text', 'label'" in refusal(
-        arguments(table(tmp_path, single()), label_columns=[])
+    """The message says what to pass, and nothing of what the file has."""
+    assert refusal(arguments(table(tmp_path, single()), label_columns=[])) == (
+        "pass --text_columns and --label_columns: names from the header, or from --column_names"
     )
 
 
@@ -286,7 +385,7 @@ def test_columns_left_out(tmp_path: Path) -> None:
         ({"split_seed": -1}, "--split_seed: expected 0 to 4294967295, found -1"),
         ({"label_columns": ["x", "y"], "label_separator": "|"}, "goes with one label column"),
         ({"label_columns": ["x", "is\u00a0y"]}, "a label's name is empty or has characters that cannot be printed"),
-        ({"label_columns": ["missing"]}, "has no column 'missing'; it has: 'text', 'label'"),
+        ({"label_columns": ["missing"]}, "none of its 2 columns is called 'missing'"),
         ({"dataset": "wisconsin"}, "not both"),
         ({"label_separator": ""}, "expected the characters between two labels"),
         ({"delimiter": ""}, "--delimiter: expected one character"),
@@ -318,10 +417,9 @@ def test_headerless_file_is_not_shown(tmp_path: Path) -> None:
     """Without a header the first text stands where column names do; the message must not show it."""
     path = tmp_path / "train.csv"
     path.write_text("Miller denies any pain today,x\nSmith has had a fever,y\n")
+    assert "is the header there" in refusal(arguments(str(path)))
     for columns in (["label"], []):
-        message = refusal(arguments(str(path), label_columns=columns))
-        assert "Miller" not in message
-        assert "is the header there" in message
+        assert "Miller" not in refusal(arguments(str(path), label_columns=columns))
 
 
 def test_text_column_as_label_column(tmp_path: Path) -> None:

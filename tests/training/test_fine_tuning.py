@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import HfHubHTTPError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
@@ -171,6 +173,49 @@ def test_unknown_encoder(tmp_path: Path) -> None:
     """The message says what is expected."""
     with pytest.raises(EncoderError, match=r"cannot load the encoder .*expected a folder with safetensors weights"):
         load_tokenizer(EncoderArguments(model_name_or_path=str(tmp_path)))
+
+
+@pytest.mark.parametrize("status", [None, 503])
+def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, status: int | None) -> None:
+    """It is asked twice in all, for whatever is to be loaded, and the message says so."""
+    asked = []
+
+    def unreachable(url: str, timeout: float) -> None:
+        asked.append((url, timeout))
+        if status is not None:
+            raise HfHubHTTPError("x", response=SimpleNamespace(status_code=status, headers={}, request=None))
+        raise ConnectionError("no name server")
+
+    monkeypatch.setattr("training.encoder.get_hf_file_metadata", unreachable)
+    monkeypatch.setattr("training.encoder.time.sleep", lambda _: None)
+    arguments = EncoderArguments(model_name_or_path=f"some/encoder-{status}")
+    expected = "no folder has this name, the Hugging Face hub cannot be reached, and its cache lacks the encoder"
+    with pytest.raises(EncoderError, match=expected):
+        load_tokenizer(arguments)
+    with pytest.raises(EncoderError, match=expected):
+        load_model(arguments, LABELS, "single_label")
+    assert len(asked) == 2
+    assert all(timeout <= 10 for _, timeout in asked)
+
+
+@pytest.mark.parametrize("status", [200, 401, 404])
+def test_hub_that_answers(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """Transformers then says whether it has the encoder, as it would have."""
+    loaded: list[dict[str, Any]] = []
+
+    def answer(url: str, timeout: float) -> None:
+        if status != 200:
+            raise HfHubHTTPError("x", response=SimpleNamespace(status_code=status, headers={}, request=None))
+
+    def load_it(*_: object, **settings: Any) -> None:
+        loaded.append(settings)
+        raise OSError
+
+    monkeypatch.setattr("training.encoder.get_hf_file_metadata", answer)
+    monkeypatch.setattr("training.encoder.AutoTokenizer.from_pretrained", load_it)
+    with pytest.raises(EncoderError, match="expected a folder with safetensors weights, a reachable hub id"):
+        load_tokenizer(EncoderArguments(model_name_or_path=f"some/encoder-{status}", revision="v1"))
+    assert loaded == [{"revision": "v1", "trust_remote_code": False, "local_files_only": False}]
 
 
 def test_unknown_packaged_encoder() -> None:

@@ -79,11 +79,39 @@ def test_missing_file(tmp_path: Path) -> None:
     assert refusal(str(tmp_path / "absent.csv")).startswith("no file ")
 
 
-def test_missing_column_names_those_there_are(tmp_path: Path) -> None:
-    """A space in a header is visible in the message."""
-    table = read_table(write(tmp_path, "a.csv", "Text ,label\nx,y\n"))
-    with pytest.raises(DataError, match=r"a\.csv has no column 'Text'; it has: 'Text ', 'label'"):
-        table.fields(["Text"])
+@pytest.mark.parametrize(
+    ("column", "asked", "shown"),
+    [
+        ("Text ", "text", "'Text '"),
+        ("te\u200bxt", "text", r"'te\u200bxt'"),
+        ("my\u00a0 text", "My text", r"'my\xa0 text'"),
+        ("cafe\u0301", "caf\u00e9", r"'cafe\u0301'"),
+    ],
+)
+def test_column_that_is_nearly_the_one(tmp_path: Path, column: str, asked: str, shown: str) -> None:
+    """It is shown, and what differs can be seen."""
+    table = read_table(write(tmp_path, "a.csv", f"{column},label\nx,y\n"))
+    with pytest.raises(DataError) as caught:
+        table.fields([asked])
+    assert str(caught.value) == f"a.csv: none of its 2 columns is called {asked!r}; it has {shown}"
+
+
+@pytest.mark.parametrize("first", ["Miller", "Miller denies pain", "\u60a3\u8005\u5426\u8ba4\u75bc\u75db"])
+def test_first_row_is_not_shown(tmp_path: Path, first: str) -> None:
+    """Without a header it is somebody's text, however short."""
+    with pytest.raises(DataError) as caught:
+        read_table(write(tmp_path, "a.csv", f"{first},x\nc,y\n")).fields(["text"])
+    assert str(caught.value) == "a.csv: none of its 2 columns is called 'text'; is the header there?"
+    assert refusal(write(tmp_path, "a.csv", f"{first},x,{first}\nc,y,d\n")).startswith("a.csv: columns 1 and 3 have")
+    rows = f'{{"text": "a"}}\n{{"{first}": "b", "x": 1}}\n'
+    expected = "a.jsonl: line 2 has other keys than the first line: 1 are missing, 2 are new; give every line the same"
+    assert refusal(write(tmp_path, "a.jsonl", rows)) == expected
+
+
+def test_file_with_another_delimiter(tmp_path: Path) -> None:
+    """The header is one name, and the option that helps is named."""
+    with pytest.raises(DataError, match=r"called 'text'; its fields seem to be separated by ';', pass --delimiter ';'"):
+        read_table(write(tmp_path, "a.csv", "text;label\nx;y\n")).fields(["text"])
 
 
 @pytest.mark.parametrize(
@@ -94,7 +122,7 @@ def test_missing_column_names_those_there_are(tmp_path: Path) -> None:
         ("a.csv", "text,label\nx,y\nx,y,z\n", "row 2 (line 3) has 3 fields, the header 2"),
         ("a.csv", "text,label\nx\n", "row 1 (line 2) has 1 fields, the header 2"),
         ("a.csv", 'text,label\n"x,y\nx,y\n', "is a quote never closed?"),
-        ("a.csv", "text,text\nx,y\n", "two columns of one name: 'text'"),
+        ("a.csv", "text,text\nx,y\n", "columns 1 and 2 have the same name; rename one"),
         ("a.txt", "text,label\nx,y\n", "expected .csv, .tsv or .jsonl"),
         ("a.csv", gzip.compress(b"text,label\nx,y\n"), "is gzip, not a table"),
         ("a.csv", b"PAR1xxxxPAR1", "is Parquet, not a table"),
