@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from transformers import TrainingArguments
+from transformers.integrations import get_available_reporting_integrations
 
 from .errors import TrainingError, reason
 from .parser import TRAINING, GroupedParser
@@ -269,6 +270,10 @@ def _check_training(training: FineTuningArguments) -> None:
         raise TrainingError(f"--lr_scheduler_kwargs: expected a JSON object, found {training.lr_scheduler_kwargs!r}")
     if any("=" not in item for item in (training.optim_args or "=").replace(" ", "").split(",")):
         raise TrainingError(f"--optim_args: expected name=value, with commas between, found {training.optim_args!r}")
+    loggers = get_available_reporting_integrations()
+    for name in training.report_to:
+        if name not in loggers:  # some of transformers' callbacks fail with a stack trace where they are not installed
+            raise TrainingError(f"--report_to: {name!r} is not installed; expected none or {' or '.join(loggers)}")
     by_steps = training.eval_strategy == training.save_strategy == "steps"
     if training.load_best_model_at_end and by_steps and training.save_steps != training.eval_steps:
         raise TrainingError(

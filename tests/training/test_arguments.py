@@ -166,6 +166,7 @@ def test_wrong_numbers_are_one_line(
         ("--fsdp", "x", "Unknown `fsdp` option: x; see python -m training --help"),
         ("--deepspeed", '{"zero_optimization": 1}', "see python -m training --help"),
         ("--lr_scheduler_kwargs", "5", "--lr_scheduler_kwargs: expected a JSON object, found '5'"),
+        ("--report_to", "mlflow", "--report_to: 'mlflow' is not installed; expected none or "),
         ("--optim_args", "x", "--optim_args: expected name=value, with commas between, found 'x'"),
     ],
 )
