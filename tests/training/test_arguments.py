@@ -140,6 +140,8 @@ def test_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
         ("--distillation_weight", "2"),
         ("--distillation_temperature", "0"),
         ("--student_layers", "3"),
+        ("--seeds", "0"),
+        ("--seeds", "4294967296"),
         ("--label_smoothing_factor", "1"),
         ("--num_train_epochs", "0"),
         ("--prediction_loss_only", "true"),
