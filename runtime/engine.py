@@ -17,7 +17,7 @@ try:
     onnxruntime.InferenceSession  # noqa: B018 - a half removed installation imports, and is empty
 except (ImportError, AttributeError) as missing:
     raise DependencyError(
-        "onnxruntime is not installed: pip install 'litmus-onnx[cpu]', or 'litmus-onnx[gpu]' for CUDA"
+        "onnxruntime is not installed: pip install onnxruntime, or onnxruntime-gpu for CUDA"
     ) from missing
 
 __all__ = ["onnxruntime"]

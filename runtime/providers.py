@@ -41,7 +41,7 @@ def choices(provider: str, name: str | None, variants: Sequence[Variant]) -> tup
     if provider in PROVIDERS and PROVIDERS[provider] not in present:
         raise ProviderError(
             f"provider {provider!r} is not in this onnxruntime, which has {', '.join(present)}: "
-            "use provider 'cpu', or uninstall onnxruntime and install 'litmus-onnx[gpu]'"
+            "use provider 'cpu', or pip uninstall onnxruntime and pip install onnxruntime-gpu"
         )
     found = []
     for asked in PROVIDERS if provider == "auto" else (provider,):
@@ -72,5 +72,5 @@ def _check_onnxruntime() -> None:
     if {"onnxruntime", "onnxruntime_gpu"} <= installed:
         raise DependencyError(
             "both onnxruntime and onnxruntime-gpu are installed and overwrite each other: "
-            "pip uninstall both, then install 'litmus-onnx[cpu]' or 'litmus-onnx[gpu]'"
+            "pip uninstall both, then pip install one of them"
         )
