@@ -99,5 +99,5 @@ def test_unknown_variant(cuda: None) -> None:
 
 def test_cuda_without_cuda(no_cuda: None) -> None:
     """Whatever the artifact has, it is an error that says what to install."""
-    with pytest.raises(ProviderError, match=r"'cuda' is not in this onnxruntime.*litmus-onnx\[gpu\]"):
+    with pytest.raises(ProviderError, match=r"'cuda' is not in this onnxruntime.*pip install onnxruntime-gpu"):
         choices("cuda", None, variants("fp32", "int8", "fp16"))
