@@ -30,7 +30,8 @@ from training.data import Part
 from training.errors import DataError
 from training.record import training_data
 
-CLEANING = ("--cleaning", r"drop:(?i)\bdoctor:", "drop:(a+)+b$")  # the last one gives up on sixty
+# The last one gives up on sixty; training, which tries it, does not guess what the back reference needs.
+CLEANING = ("--cleaning", r"drop:(?i)\bdoctor:", r"drop:(zq)\1(a+)+b$")
 TEST_ROWS = 114
 
 
@@ -359,7 +360,7 @@ def test_calibration_file_beside_a_record(trained: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("line", "expected"),
-    [("Doctor:", "it is empty or has no visible character"), ("a" * 60 + "c", "training's cleaning fails on it")],
+    [("Doctor:", "it is empty or has no visible character"), (f"zqzq{'a' * 60}c", "training's cleaning fails on it")],
 )
 def test_calibration_line_that_cleaning_does_not_take(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, expected: str

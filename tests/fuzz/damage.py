@@ -68,7 +68,7 @@ def damaged_json(value: Any, dice: random.Random) -> Any:
 
 
 def _near(number: float, dice: random.Random) -> float:
-    return dice.choice((number + 1, number - 1, -number, number * 2, number / 3))
+    return dice.choice((number + 1, number - 1, -number, number * 2, number // 3))
 
 
 def _place(whole: list[Any], dice: random.Random) -> tuple[Any, Any]:

@@ -300,9 +300,11 @@ def test_best_checkpoint_is_kept(encoder: Path, tmp_path: Path, capsys: pytest.C
 
 
 def _validation_loss(checkpoint: Path, model: Any) -> float:
+    """The loss of the model as it was trained, before its temperature was folded in."""
     record = json.loads((checkpoint / "training.json").read_text())
     part = load_data(DataArguments(**record["data_arguments"])).validation
     logits = predict_logits(model, AutoTokenizer.from_pretrained(checkpoint), part.texts)
+    logits *= record["folded_temperature"]
     return float(torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(part.targets)))
 
 
