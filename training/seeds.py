@@ -13,7 +13,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from .arguments import LATEST, Arguments
+from .arguments import Arguments
 from .comparison import Metrics
 from .data import LabelledData
 from .decisions import learn
@@ -65,8 +65,6 @@ def _with_seed(arguments: Arguments, seed: int, folder: Path) -> Arguments:
     """Returns the arguments of another seed's training; trackers such as TensorBoard log the first seed's alone."""
     training = copy.copy(arguments.training)
     training.seed, training.output_dir, training.report_to = seed, str(folder / str(seed)), []
-    if training.resume_from_checkpoint is not None:
-        training.resume_from_checkpoint = LATEST
     return arguments._replace(training=training)
 
 
