@@ -5,15 +5,17 @@ a folder of its own under `seeds/`, and leave nothing but their metrics; so ever
 and a resumed run trains only what is missing.
 """
 
+import contextlib
 import copy
 import json
 import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from accelerate import PartialState
 
-from .arguments import LATEST, Arguments
+from .arguments import Arguments
 from .comparison import Metrics
 from .data import LabelledData
 from .decisions import learn
@@ -50,13 +52,14 @@ def train_other_seeds(data: LabelledData, arguments: Arguments) -> dict[int, Met
         if seed in found:
             logger.info("seed %d: trained before", seed)
             continue
-        with phase(f"seed {seed}"):
+        with phase(f"seed {seed}"), _unused_removed(folder / str(seed), folder):
             metrics = _train(data, _with_seed(arguments, seed, folder))
         if metrics is not None:
+            folder.mkdir(exist_ok=True)
             unfinished = path.with_suffix(".part")
             unfinished.write_text(json.dumps(metrics), "utf-8")
             unfinished.rename(path)
-            shutil.rmtree(folder / str(seed))
+            shutil.rmtree(folder / str(seed), ignore_errors=True)
             found[seed] = metrics
     return found
 
@@ -65,9 +68,19 @@ def _with_seed(arguments: Arguments, seed: int, folder: Path) -> Arguments:
     """Returns the arguments of another seed's training; trackers such as TensorBoard log the first seed's alone."""
     training = copy.copy(arguments.training)
     training.seed, training.output_dir, training.report_to = seed, str(folder / str(seed)), []
-    if training.resume_from_checkpoint is not None:
-        training.resume_from_checkpoint = LATEST
     return arguments._replace(training=training)
+
+
+@contextlib.contextmanager
+def _unused_removed(*folders: Path) -> Iterator[None]:
+    """Removes the folders if an error left them empty, so that the corrected command finds its folder as it was."""
+    try:
+        yield
+    except Exception:
+        with contextlib.suppress(OSError):
+            for folder in folders:
+                folder.rmdir()
+        raise
 
 
 def _train(data: LabelledData, arguments: Arguments) -> dict[str, dict[str, float]] | None:

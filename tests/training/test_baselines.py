@@ -55,7 +55,8 @@ def test_characters_tell_apart_what_words_do_not() -> None:
     """Of labels that only the ends of ever new words tell apart, every baseline picks characters."""
     texts = [f"{chr(97 + index // 26)}{chr(97 + index % 26)}x{'ing' if index % 2 else 'ed'}" for index in range(200)]
     train, held = (Part(tuple(texts[half]), np.arange(100) % 2, np.arange(100), ()) for half in HALVES)
-    data = LabelledData("single_label", ("a", "b"), "", (), train, held, held, {})
+    reverse = replace(held, texts=held.texts[::-1], targets=held.targets[::-1])
+    data = LabelledData("single_label", ("a", "b"), "", (), train, held, reverse, {})
     found = judge_baselines(data, str, balanced=False)
     assert all("character n-grams" in baseline.setting for baseline in found.values())
     assert all(baseline.test["accuracy"] == 1.0 for baseline in found.values())

@@ -52,6 +52,12 @@ def test_draws_are_paired() -> None:
     assert (found["one"] == found["other"]).all()
 
 
+def test_labels_that_a_draw_leaves_out() -> None:
+    """A label of one row is missing from a third of the draws, and a perfect classifier is perfect on those as well."""
+    targets = np.array([0] * 19 + [4])
+    assert (bootstrap({"perfect": targets}, targets, "single_label", LABELS)["perfect"] == 1).all()
+
+
 def test_large_blocks_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many kinds of rows are drawn in several blocks, and there is a value for each draw."""
     monkeypatch.setattr("training.comparison.BLOCK_CELLS", 1000)

@@ -99,6 +99,13 @@ def test_other_number_of_seeds_is_not_resumed(
     assert "other settings: seeds;" in capsys.readouterr().err
 
 
+def test_mistake_leaves_no_claim(encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """An option that only the Trainer refuses leaves the folder empty, for the corrected command."""
+    folder = tmp_path / "out"
+    assert train(encoder, easy, folder, *OPTIONS, "--seeds", "2", "--optim", "adamw_bnb_8bit") == 1
+    assert not list(folder.iterdir())
+
+
 @pytest.mark.slow
 def test_two_processes(encoder: Path, easy: Path, tmp_path: Path, launch: tuple[str, ...]) -> None:  # noqa: F811
     """Torchrun trains all seeds, and resumes those that are missing."""
