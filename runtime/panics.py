@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 
@@ -19,24 +18,24 @@ def failed(error: BaseException) -> bool:
 def panics_unprinted() -> Iterator[None]:
     """Keeps the messages of panics in the body off standard error.
 
-    What native code writes to file descriptor 2 meanwhile is held back, and passed on up to the first panic. Threads
-    take turns, so this is for bodies that are known to be able to panic.
+    What native code writes to file descriptor 2 meanwhile is held back, and passed on up to the first panic (on Linux).
+    Threads take turns, so this is for bodies that are known to be able to panic.
     """
     with _one_at_a_time, contextlib.ExitStack() as stack:
         try:
-            captured = stack.enter_context(tempfile.TemporaryFile())
+            captured = os.memfd_create("panics")
+            stack.callback(os.close, captured)
             original = os.dup(2)
-        except OSError:  # nowhere to hold it, or no standard error at all
+        except (AttributeError, OSError):  # no Linux, or no standard error
             yield
             return
         stack.callback(os.close, original)
-        os.dup2(captured.fileno(), 2)
+        os.dup2(captured, 2)
         try:
             yield
         finally:
             os.dup2(original, 2)
-            captured.seek(0)
-            content = captured.read()
+            content = os.pread(captured, os.fstat(captured).st_size, 0)
             printed = content[: content.find(PANIC)] if PANIC in content else content
             with contextlib.suppress(OSError):
                 os.write(2, printed)
