@@ -4,8 +4,8 @@ A row is malformed if something follows a closing quote: `"He said "no" twice",7
 line for the next row, though the field may go on there. Here the quotes of the lines tell what belongs to the row. A
 quote at the beginning of a line or behind a delimiter opens a field, one in front of a delimiter or at the end of a
 line closes one; others tell nothing. The row goes on as long as lines close a field before they open one; lines without
-a quote that tells are looked through for that. Behind a row that has closed all of its fields, a line with as many
-fields as the header is the next row.
+a quote that tells are looked through for that, up to three on end with as many fields as the header, which are rows.
+Behind a row that has closed all of its fields, one line with as many fields is the next row. The error names the lines.
 """
 
 import csv
@@ -19,6 +19,8 @@ from .lines import MAX_FIELD, NO_MEMORY, Line, Unreadable
 
 Row = Sequence[str] | Unreadable
 Mark = Literal["opens", "closes"]
+MALFORMED = "unexpected characters after a closing quote; double quotes inside a quoted field"
+ROWS_AGAIN = 3  # so many lines on end that look like rows are rows, though the malformed one has not closed its field
 LOOK_AHEAD = 1 << 20  # characters without a telling quote behind a malformed row
 
 
@@ -65,15 +67,17 @@ class Rows:
             InputError: Nobody can tell where the next row begins.
         """
         while (row := self._row()) is not None:
+            first = self.line
             if isinstance(row, Unreadable):
-                yield Unreadable(f"line {self.line}: {row.reason}")
                 self._skip_rest(complete='"' not in self._latest or self._marks(self._latest)[1] == "closes")
+            elif len(row) < len(self.columns) and self._latest.rstrip("\r\n").endswith('"'):
+                self._skip_rest(complete=True)  # the quote may have been one of the text
+            if isinstance(row, Unreadable) or self.line > first:
+                where = f"line {first}" if self.line == first else f"lines {first} to {self.line}"
+                yield Unreadable(f"{where}: {row.reason if isinstance(row, Unreadable) else MALFORMED}")
             elif row:
-                cut = len(row) < len(self.columns) and '"' in self._latest
                 self._latest = ""  # it may be long
                 yield row
-                if cut:
-                    self._skip_rest(complete=True)
 
     def _header(self) -> Sequence[str]:
         header = next((row for row in iter(self._row, None) if row), None)
@@ -97,7 +101,7 @@ class Rows:
                 raise InputError(
                     f"the input cannot be read beyond line {self.line}: {error}; is a quote never closed?"
                 ) from error
-            return Unreadable("unexpected characters after a closing quote; double quotes inside a quoted field")
+            return Unreadable(MALFORMED)
 
     def _text(self) -> str | None:
         """Returns the next line, None at the end."""
@@ -121,19 +125,20 @@ class Rows:
         if not self._quoting:
             return
         ahead: list[Line] = []  # those of which nobody knows yet
-        size = 0
+        size = like_rows = 0
         while size <= LOOK_AHEAD and (line := self._next_line()) is not None:
             if isinstance(line, Unreadable):
                 ahead.append(line)
                 break
             (mark, last), is_row = self._marks(line), self._has_all_fields(line)
+            like_rows = like_rows + 1 if is_row else 0
             if mark == "closes":
                 complete = last == "closes"
-                ahead, size = [], 0
+                ahead, size, like_rows = [], 0, 0
             elif mark or complete or is_row or ahead:
                 ahead.append(line)
                 size += len(line)
-                if mark or (complete and is_row):
+                if mark or like_rows >= (1 if complete else ROWS_AGAIN):
                     break
         self._returned.extendleft(reversed(ahead))
         self.line -= len(ahead)

@@ -55,11 +55,26 @@ def test_next_row_keeps_its_number(body: str, expected: list[str | None]) -> Non
     assert outcome(body) == expected
 
 
+def test_short_row_takes_no_other() -> None:
+    """A row that merely lacks a field costs nothing but itself, whatever quote the next one has."""
+    found = read('text,id,g\n"a, b",1\nscreen 15",2,x\nfine,3,y\n')
+    assert [record.id for record in found] == ["1", "2", "3"]
+    assert [bool(record.error) for record in found] == [True, False, False]
+
+
+def test_rows_behind_a_field_that_is_never_closed() -> None:
+    """Three lines on end that look like rows are rows, though the malformed one has not closed its field."""
+    rows = "".join(f"good{number},{number}\n" for number in range(50))
+    found = read(f'text,id\n"He said "no" twice,1\n{rows}screen 15",98\nlast,99\n')
+    assert [record.id for record in found] == [None, *map(str, range(50)), "98", "99"]
+    assert str(found[0].error).startswith("line 2: ")
+
+
 def test_error_has_the_line() -> None:
     """The error names the line with the quote, also behind rows of several lines and malformed ones."""
     found = read('text,id\n"a\nb",1\n"c "d" e\nf",2\n"g\nh "i" j",3\n')
     lines = [str(record.error).partition(":")[0] for record in found if record.error]
-    assert lines == ["line 4", "line 7"]
+    assert lines == ["lines 4 to 5", "line 7"]
 
 
 def test_lines_are_counted_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
