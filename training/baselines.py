@@ -7,7 +7,6 @@ its n-grams and its regularization. On the test split each is judged once, with 
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,8 +21,6 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.naive_bayes import ComplementNB
 from sklearn.svm import LinearSVC
 
-from runtime.threads import available_cpus
-
 from .calibration import Doubles
 from .data import LabelledData
 from .decisions import learn_thresholds
@@ -32,7 +29,7 @@ from .metrics import METRICS, label_flags, quality
 from .phases import phase
 
 WORD = r"(?u)\b\w+\b"  # a Chinese character is a word, too
-MAX_TUNING_ROWS = 10_000
+MAX_TUNING_ROWS = 4000
 MAX_CHARACTERS = 10_000_000  # of the training split; beyond it character n-grams take gigabytes
 
 logger = logging.getLogger(__name__)
@@ -74,13 +71,12 @@ class _Family:
     values: tuple[float, ...]
 
 
-# Tolerances as coarse as liblinear's own: the metrics do not change, and banking77 takes half the time. None draws
-# random numbers, so that labels can be fitted side by side.
+# Tolerances as coarse as liblinear's own: the metrics do not change, and banking77 takes half the time.
 FAMILIES = {
     "TF-IDF, logistic regression": _Family(
         lambda value: LogisticRegression(C=value, solver="liblinear", tol=0.01), "C", (10, 1, 100)
     ),
-    "TF-IDF, linear SVM": _Family(lambda value: LinearSVC(C=value, dual=False, tol=0.01), "C", (1, 0.1, 10)),
+    "TF-IDF, linear SVM": _Family(lambda value: LinearSVC(C=value, tol=0.01, random_state=0), "C", (1, 0.1, 10)),
     "TF-IDF, ridge": _Family(lambda value: RidgeClassifier(alpha=value, tol=0.01), "alpha", (1, 3, 0.3)),
     "TF-IDF, naive Bayes": _Family(lambda value: ComplementNB(alpha=value), "alpha", (0.1, 1)),
 }
@@ -119,7 +115,7 @@ def _features(texts: Mapping[str, list[str]]) -> dict[str, Matrices]:
     """Returns (texts, n-grams) TF-IDF of each split, by the kind of n-gram; kinds that no text has are missing."""
     vectorizers = {
         "word n-grams": TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORD),
-        "character n-grams": TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2),
+        "character n-grams": TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=2),
     }
     if (characters := sum(map(len, texts["train"]))) > MAX_CHARACTERS:
         logger.info("baselines: no character n-grams, the training split has %d characters", characters)
@@ -194,7 +190,9 @@ def _margins(
     weights: Doubles,
     data: LabelledData,
 ) -> dict[str, Doubles]:
-    """Fits a model for each label against the rest to some training rows, several side by side.
+    """Fits a model for each label against the rest to some training rows.
+
+    One after the other: with two threads on the same matrix one run of four ended in a crash (docs/experiments.md).
 
     Returns:
         (texts, labels) float64 of validation and test: above 0 the label is the more probable; infinite for a label
@@ -204,20 +202,16 @@ def _margins(
     matrix = matrices["train"][rows]
     found = {name: np.empty((matrices[name].shape[0], len(data.labels))) for name in ("validation", "test")}
 
-    def fit(label: int) -> None:
-        flag = flags[:, label]
+    for label, flag in enumerate(flags.T):
         if flag.all() or not flag.any():
             for margins in found.values():
                 margins[:, label] = np.inf if flag.all() else -np.inf
-            return
-        model = build().fit(matrix, flag, sample_weight=weights[rows, label])
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # what is not quite fitted is judged as it is
+            model = build().fit(matrix, flag, sample_weight=weights[rows, label])
         for name, margins in found.items():
             margins[:, label] = _margin(model, matrices[name])
-
-    with warnings.catch_warnings(), ThreadPoolExecutor(available_cpus()) as pool:
-        warnings.simplefilter("ignore", ConvergenceWarning)  # what is not quite fitted is judged as it is
-        for _ in pool.map(fit, range(len(data.labels))):
-            pass
     return found
 
 
