@@ -40,6 +40,13 @@ class Artifact:
         """Of `litmus.json`, which has the hashes of all other files: it stands for the whole artifact."""
         return hashlib.sha256(self.content).hexdigest()
 
+    def is_replaced(self) -> bool:
+        """Tells whether another artifact has come to its place."""
+        try:
+            return (self.folder / manifests.NAME).read_bytes() != self.content
+        except OSError:
+            return True
+
     def read(self, name: str) -> bytes:
         """Returns the content of a listed file that is the one that was exported.
 
@@ -120,6 +127,8 @@ def reading() -> Iterator[None]:
 
 
 def _read(folder: Path) -> Artifact:
+    if "\0" in str(folder):
+        raise ArtifactNotFoundError("expected the path of an artifact, found one with a NUL in it")
     root = Path(os.path.realpath(folder))  # once: the folder may be a link that is switched meanwhile
     if not root.is_dir():
         raise ArtifactNotFoundError(f"no artifact at {folder}: expected a folder that `python -m export` wrote")

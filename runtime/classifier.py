@@ -16,7 +16,7 @@ from .artifact import TOKENIZER, Artifact, check_files, read_artifact
 from .background import Task
 from .batches import BATCH_TOKENS, chunks, prepared, run
 from .cuda import BUCKET
-from .errors import InferenceError, SettingError, TextError, TextTypeError
+from .errors import ArtifactError, InferenceError, SettingError, TextError, TextTypeError
 from .explanation import Explanation, Word
 from .machine import describe
 from .manifest import Aggregation, Manifest
@@ -29,6 +29,7 @@ from .tokenizer import NO_MEMORY, Encoded, LongText, Tokenizer, refusal
 
 Thresholds = float | Mapping[str, float]
 Found = Prediction | TextError
+RETRIES = 5
 WARM_UP_TOKENS = 8
 EXPLAINED_WORDS = 256
 
@@ -70,7 +71,25 @@ def load(
         InferenceError: There is not enough memory.
     """
     settings = Settings(threads, profile, batch_tokens, gpu_memory_mb, cuda_graphs)
-    artifact = read_artifact(folder)
+    for _ in range(RETRIES):
+        artifact = read_artifact(folder)
+        try:
+            classifier = _load(artifact, provider, variant, settings, thresholds)
+            break
+        except ArtifactError:
+            if not artifact.is_replaced():
+                raise
+    else:
+        raise ArtifactError(f"the artifact was replaced {RETRIES} times while it was being loaded; load it again")
+    if warm_up:
+        classifier.warm_up()
+    return classifier
+
+
+def _load(
+    artifact: Artifact, provider: Provider, variant: str | None, settings: Settings, thresholds: Thresholds | None
+) -> "Classifier":
+    """Makes a classifier while the files that it does not read are checked."""
     files = artifact.manifest.files
     (_, first), *_ = choices(provider, variant, artifact.manifest.variants)
     unread = files.keys() - {TOKENIZER, first.file}  # the classifier checks these two as it reads them
@@ -82,8 +101,6 @@ def load(
     finally:
         unread_files.wait()
     unread_files.result()
-    if warm_up:
-        classifier.warm_up()
     return classifier
 
 
@@ -113,7 +130,7 @@ class Classifier:
             "provider": provider,
             "variant": variant,
             **dataclasses.asdict(settings),
-            "thresholds": dict(thresholds) if isinstance(thresholds, Mapping) else thresholds,
+            "thresholds": _plain(thresholds),
         }
         self._session = open_session(
             artifact.folder,
@@ -422,9 +439,18 @@ class Classifier:
             return error
 
 
+def _plain(thresholds: Thresholds | None) -> Thresholds | None:
+    """Returns checked thresholds as plain numbers, ready for JSON; they may be NumPy's or fractions."""
+    if isinstance(thresholds, Mapping):
+        return {label: float(level) for label, level in thresholds.items()}
+    return None if thresholds is None else float(thresholds)
+
+
 def _check_many(texts: object) -> None:
     """One `str` would be taken for the texts that its letters are."""
     if isinstance(texts, str):
         raise TextTypeError(0, "expected several texts, found one str; use predict for one text")
-    if not isinstance(texts, Iterable):
-        raise TextTypeError(0, f"expected several texts, found {type(texts).__name__}")
+    try:
+        iter(texts)  # type: ignore[call-overload]
+    except TypeError:
+        raise TextTypeError(0, f"expected several texts, found {type(texts).__name__}") from None

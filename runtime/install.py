@@ -1,10 +1,13 @@
 """`python -m runtime.install ARTIFACT TARGET`: copy an artifact to where services load it, checked and by renaming.
 
-Services that have an earlier one loaded keep it, for its files are not written to; a load while this runs gets the old
-one or the new one. What is copied is what is checked: hashes, models, golden texts.
+Services that have an earlier one loaded keep it, for its files are not written to. A load while this runs gets the old
+one or the new one; only between two renames there is none. What is copied is what is checked: hashes, models, golden
+texts.
 """
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +33,8 @@ def install(source: Path, target: Path, *, overwrite: bool = False) -> None:
         ArtifactError: The source is damaged or does not give its golden scores here, or the target cannot be written.
     """
     artifact = read_artifact(source)
+    if Path(os.path.realpath(target)).is_relative_to(artifact.folder):
+        raise ArtifactError(f"{target} is inside the artifact; choose another folder")
     with publishing(target, overwrite=overwrite) as folder:
         for name in artifact.manifest.files:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -67,4 +72,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the unfinished copy would stay behind
     leave(main())

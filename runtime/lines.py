@@ -75,7 +75,7 @@ def is_encoding(name: str) -> bool:
     """Tells whether Python can read text in the encoding of this name."""
     try:
         "".encode(name)
-        codecs.getincrementaldecoder(name)
+        codecs.getincrementaldecoder(name)("surrogateescape").decode(b"a", final=True)
     except (LookupError, ValueError):  # unknown; no name at all
         return False
     return True

@@ -47,18 +47,24 @@ class Cut(NamedTuple):
     last_words: int
 
 
-def beginning(text: str, max_length: int) -> str:
-    """Cuts off what is never read: all but the first 131,072 characters, or 32 for each token if that is more.
+def beginning(text: str, max_length: int) -> tuple[int, str]:
+    """Cuts off what is never read: all but 131,072 characters, or 32 for each token if that is more.
 
-    Leading white space does not count. It is far more than tokens need; a tokenizer takes half a second for a million
-    characters without a space.
+    They begin where a longer text does, one character of leading white space included. It is far more than tokens need;
+    a tokenizer takes half a second for a million characters without a space, and one for a million spaces.
 
     Args:
         text: Any text.
         max_length: Tokens that are used, special tokens included.
+
+    Returns:
+        Where in the text it begins, and what is read.
     """
     most = max(MOST_CHARACTERS, MOST_CHARACTERS_PER_TOKEN * max_length)
-    return text if len(text) <= most else text[: len(text) - len(text.lstrip()) + most]
+    if len(text) <= most:
+        return 0, text
+    start = max(0, len(text) - len(text.lstrip()) - 1)
+    return start, text[start : start + most]
 
 
 def encode_start(tokenizer: FastTokenizer, text: str, max_length: int, cut: Cut) -> Encoding:

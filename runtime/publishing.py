@@ -57,7 +57,9 @@ def publishing(target: Path, *, overwrite: bool, error: type[LitmusError] = Arti
 def _check_replaceable(target: Path, error: type[LitmusError]) -> None:
     """Makes sure that replacing the target costs nothing but an artifact: no other file in it, no link to it."""
     path = target / manifests.NAME
-    if target.is_symlink() or not path.is_file():
+    if target.is_symlink():
+        raise error(f"{target} is a symbolic link; write a new folder beside it and switch the link")
+    if not path.is_file():
         raise error(f"{target} is not an artifact's folder, so --overwrite does not replace it; choose another")
     check_listing(target, Manifest.from_json(path.read_text("utf-8", errors="replace")))
 

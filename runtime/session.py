@@ -127,18 +127,25 @@ class Session:
         named = {name: inputs[name] for name in self._inputs}
         expected = len(named[self._inputs[0]])
         self._file.check()
-        try:
-            if self.provider == "cpu":
-                (logits,) = session.run([OUTPUT], named)
-            elif self._graphs is not None and expected == 1:
-                logits = self._graphs.run(named)
-            else:
-                logits = run_bound(session, named, OUTPUT, graphs=self._graphs is not None)
-        except Exception as error:  # onnxruntime's own classes derive from Exception alone
-            raise InferenceError(f"onnxruntime failed on {self.provider}: {_first_line(error)}") from error
-        self._file.check()  # again: it may have been changed meanwhile
+        logits = self._logits(session, named)
+        while self._file.check():  # something happened to the file meanwhile: it may have been other weights
+            logits = self._logits(session, named)
         if len(logits) != expected:
             raise InferenceError(f"the model gave {len(logits)} rows of logits for {expected} texts; export it again")
+        return logits
+
+    def _logits(
+        self, session: onnxruntime.InferenceSession, inputs: Mapping[str, npt.NDArray[np.int64]]
+    ) -> npt.NDArray[np.float32]:
+        try:
+            if self.provider == "cpu":
+                (logits,) = session.run([OUTPUT], inputs)
+            elif self._graphs is not None and len(next(iter(inputs.values()))) == 1:
+                logits = self._graphs.run(inputs)
+            else:
+                logits = run_bound(session, inputs, OUTPUT, graphs=self._graphs is not None)
+        except Exception as error:  # onnxruntime's own classes derive from Exception alone
+            raise InferenceError(f"onnxruntime failed on {self.provider}: {_first_line(error)}") from error
         return np.asarray(logits, np.float32)
 
     def close(self) -> None:

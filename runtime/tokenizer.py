@@ -20,6 +20,7 @@ from .windows import windows
 
 NAME = "tokenizer.json"
 EMPTY = "it is empty or has no visible character, so there is nothing to classify; leave it out or give it words"
+INVISIBLE = "as far as it is read it has no visible character; leave out what is in front of the first word"
 FAILED = "the tokenizer fails on it, for example in a cleaning step that backtracks too far; leave it out"
 NO_MEMORY = "there is not enough memory to read it; free some, or split the text"
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -122,7 +123,7 @@ class Tokenizer:
             TextError: It has nothing to read, no token but the special ones, the tokenizer fails on it, or
                 (TextTypeError) it is no `str`.
         """
-        encoding, truncated = self._start(text)
+        encoding, _, truncated = self._start(text)
         return Encoded(*self._ids(encoding.ids, encoding.type_ids), truncated)
 
     def encode_many(self, texts: Sequence[str]) -> list[Encoded]:
@@ -214,8 +215,10 @@ class Tokenizer:
         Raises:
             TextError: As `encode`.
         """
-        encoding, truncated = self._start(text)
-        return Encoded(*self._ids(encoding.ids, encoding.type_ids), truncated), encoding.offsets
+        encoding, start, truncated = self._start(text)
+        places = zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+        offsets = [place if special else (place[0] + start, place[1] + start) for place, special in places]
+        return Encoded(*self._ids(encoding.ids, encoding.type_ids), truncated), offsets
 
     def pad(self, batch: Sequence[Encoded]) -> dict[str, npt.NDArray[np.int64]]:
         """Lays tokenized texts out as model inputs, padded on the right to the longest.
@@ -242,21 +245,22 @@ class Tokenizer:
                 token_type_ids[row, :length] = encoded.type_ids
         return {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
 
-    def _start(self, text: str) -> tuple[Encoding, bool]:
-        """Tokenizes a text as far as the model reads it, and tells whether there is more."""
+    def _start(self, text: str) -> tuple[Encoding, int, bool]:
+        """Tokenizes a text as far as the model reads it; tells where that begins, and whether there is more."""
         error = refusal(0, text)
         if error is not None:
             raise error
-        read = _without_lone_surrogates(beginning(text, self._max_length))
+        start, read = beginning(text, self._max_length)
+        unread = start + len(read) < len(text) and not text[start + len(read) :].isspace()
+        read = _without_lone_surrogates(read)
         cut = self._cut
         if cut is not None and self._is_long(read):
             encoding = self._guarded(lambda: encode_start(self._fast, read, self._max_length, cut))
         else:
             encoding = self._guarded(lambda: self._fast.encode(read))
         if len(encoding) <= self._special_tokens:
-            raise TextError(0, EMPTY)
-        unread = len(read) < len(text) and not text[len(read) :].isspace()
-        return encoding, bool(encoding.overflowing) or unread
+            raise TextError(0, INVISIBLE if unread else EMPTY)
+        return encoding, start, bool(encoding.overflowing) or unread
 
     def _encoding(self, text: str) -> Encoding:
         """Tokenizes all of a text."""

@@ -53,14 +53,19 @@ class WatchedFile:
         if not same:
             raise ArtifactError(f"{self._name} was replaced while it was being loaded; load the artifact again")
 
-    def check(self) -> None:
+    def check(self) -> bool:
         """Makes sure that the file is what it was.
 
+        Returns:
+            Whether anything happened to it since the last time, which left it the same.
+
         Raises:
-            InferenceError: It is not.
+            InferenceError: It is not what it was.
         """
-        if self._changed or self._state() != self._seen:
-            self._look_again()
+        if not self._changed and self._state() == self._seen:
+            return False
+        self._look_again()
+        return True
 
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError, OSError):  # it was never opened

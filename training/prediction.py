@@ -84,7 +84,7 @@ def beginnings(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list
     backend.enable_truncation(length)
     cut = cut_of(backend)
     shortened = []
-    for text in (beginning(text, length) for text in texts):
+    for _, text in (beginning(text, length) for text in texts):
         overflowing = encode_start(backend, text, length, cut).overflowing if cut and len(text) > LONG_TEXT else []
         shortened.append(text[: overflowing[-1].offsets[-2][1]] if overflowing else text)
     return shortened

@@ -40,3 +40,14 @@ def test_what_is_refused_leaves_the_old_one(
     assert expected[what] in capsys.readouterr().err
     assert load(target, provider="cpu").predict("late") == load(artifact, provider="cpu").predict("late")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]
+
+
+def test_target_inside_the_artifact(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is written into the artifact that is copied, nor through a link."""
+    assert main([str(copy), str(copy / "sub")]) == 1
+    assert "is inside the artifact" in capsys.readouterr().err
+    link = tmp_path / "link"
+    link.symlink_to(copy)
+    assert main([str(copy), str(link), "--overwrite"]) == 1
+    assert capsys.readouterr().err
+    assert load(copy, provider="cpu").labels

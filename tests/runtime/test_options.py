@@ -59,6 +59,8 @@ def test_thresholds_of_all_calls(multi_label: Classifier, multi_label_artifact: 
         assert first not in model.predict(TEXT).labels
         assert {first, second} <= set(model.predict(TEXT, thresholds={first: 0.0}).labels)
     assert strict.info()["asked_for"]["thresholds"] == {first: 1.0, second: 0.0}
+    odd = load(multi_label_artifact, provider="cpu", threads=1, thresholds={first: np.float32(0.5)})
+    assert json.dumps(odd.info()["asked_for"]["thresholds"]) == json.dumps({first: 0.5})
     with pytest.raises(SettingError, match="unknown label"):
         load(multi_label_artifact, provider="cpu", thresholds={"loud": 0.5})
 
@@ -104,6 +106,8 @@ def test_texts_in_arrays_and_generators(classifier: Classifier) -> None:
     assert np.array_equal(classifier.logits(text for text in texts), classifier.logits(texts))
     with pytest.raises(TextTypeError, match="text 0: expected str, found ndarray"):
         classifier.predict_many(np.array([texts]))
+    with pytest.raises(TextTypeError, match="expected several texts, found ndarray"):
+        classifier.predict_many(np.array("late"))
     with pytest.raises(TextTypeError, match="expected several texts, found int"):
         classifier.logits(3)  # type: ignore[arg-type]
 

@@ -149,6 +149,49 @@ def test_model_that_is_changed_during_a_run(copy: Path, monkeypatch: pytest.Monk
     monkeypatch.undo()
 
 
+def test_model_that_is_changed_and_restored_during_a_run(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was computed with other weights is computed again, though the file is the same by now."""
+    classifier = load(copy, provider="cpu", threads=1)
+    expected = classifier.logits([TEXT])
+    plain, runs = classifier._session._session, []
+
+    class Wrong:
+        def run(self, *args: object) -> object:
+            runs.append(args)
+            if len(runs) > 1:
+                return plain.run(*args)
+            flip_bit_in_place(copy / MODEL)
+            flip_bit_in_place(copy / MODEL)
+            return [expected + 1]
+
+    monkeypatch.setattr(classifier._session, "_session", Wrong())
+    assert (classifier.logits([TEXT]) == expected).all()
+    monkeypatch.undo()
+
+
+def test_artifact_that_is_replaced_during_a_load(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The load starts over with the new one; a damaged artifact that nobody replaces is an error at once."""
+    first, second = artifacts(artifact, tmp_path)
+    plain, opened = session.WatchedFile, []
+
+    def replaced(*args: object) -> watched_file.WatchedFile:
+        opened.append(args)
+        if len(opened) == 1:
+            first.rename(tmp_path / "aside")
+            second.rename(first)
+        return plain(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(session, "WatchedFile", replaced)
+    assert load(first, provider="cpu").labels == ("x", "y", "z")
+    assert len(opened) == 2
+    flip_bit_in_place(first / MODEL)
+    with pytest.raises(ArtifactError, match="its sha256 is not the one in the manifest"):
+        load(first, provider="cpu")
+    assert len(opened) == 3
+
+
 def test_model_that_is_only_touched_or_removed(copy: Path) -> None:
     """Other times, another mode, another name, no name at all: the file is still what was loaded."""
     classifier = load(copy, provider="cpu", threads=1)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from runtime import ArtifactError, load
+from runtime import ArtifactError, TextError, load
+from runtime.prefix import beginning
 from runtime.verify import verify
 from tests.damage import rewrite_json
 
@@ -113,3 +114,17 @@ def test_text_without_a_space_is_read_up_to_a_limit(classifier: Any) -> None:
     assert classifier.predict("late" + " " * 1_000_000) == classifier.predict("late")
     assert classifier.predict(" " * 1_000_000 + "late") == classifier.predict("late")
     assert json.dumps(found.to_dict())
+
+
+def test_white_space_in_front_of_a_text_costs_nothing(classifier: Any) -> None:
+    """All of it but one character is left out of what is tokenized, and the words are where they were."""
+    start, read = beginning(" " * 1_000_000 + "late", 48)
+    assert (start, read) == (999_999, " late")
+    (word,) = classifier.explain(" " * 1_000_000 + "late").words
+    assert (word.start, word.end) == (1_000_000, 1_000_004)
+
+
+def test_word_behind_more_than_is_read(classifier: Any) -> None:
+    """The error does not say that a text is empty of which only the beginning was read."""
+    with pytest.raises(TextError, match="as far as it is read it has no visible character"):
+        classifier.predict("\u200b" * 1_000_000 + "late")
