@@ -21,6 +21,7 @@ from .parser import TRAINING, GroupedParser
 
 LATEST = "latest"
 LOSSES = ("cross_entropy", "focal")
+SAMPLING = ("random", "sequential", "group_by_length")
 CLASS_WEIGHTS = ("none", "balanced")
 MAX_SEED = 2**32 - 1
 
@@ -216,6 +217,7 @@ def parse_args(argv: Sequence[str]) -> Arguments:
     except Exception as error:  # transformers checks some values, and stumbles over others
         raise TrainingError(f"{reason(error)}; see python -m training --help") from error
     _check_numbers(arguments.training)
+    _check_ignored(arguments.training)
     _check_training(arguments.training)
     _check_method(arguments)
     return arguments
@@ -239,9 +241,10 @@ def check_task(arguments: Arguments, task: str) -> None:
 def _check_numbers(training: FineTuningArguments) -> None:
     """Refuses numbers that would end in a stack trace, or in a model of NaN, much later."""
     counts = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
-    for name in counts:
-        if getattr(training, name) < 1:
-            raise TrainingError(f"--{name}: expected 1 or more, found {getattr(training, name)}")
+    for name in (*counts, "eval_accumulation_steps"):
+        value = getattr(training, name)
+        if value is not None and value < 1:
+            raise TrainingError(f"--{name}: expected 1 or more, found {value}")
     for name in ("seed", "data_seed"):
         if not 0 <= (getattr(training, name) or 0) <= MAX_SEED:
             raise TrainingError(f"--{name}: expected 0 to {MAX_SEED}, found {getattr(training, name)}")
@@ -253,6 +256,19 @@ def _check_numbers(training: FineTuningArguments) -> None:
         )
     if training.max_steps < 1 and not 0 < training.num_train_epochs < math.inf:
         raise TrainingError(f"--num_train_epochs: expected a number above 0, found {training.num_train_epochs}")
+
+
+def _check_ignored(training: FineTuningArguments) -> None:
+    """Refuses what transformers would take without a word, and what would end in a diverged training or no resume."""
+    for name in ("weight_decay", "max_grad_norm"):
+        if not 0 <= getattr(training, name) < math.inf:
+            raise TrainingError(f"--{name}: expected 0 or more, found {getattr(training, name)}")
+    if training.save_only_model:
+        raise TrainingError("--save_only_model: a training resumes from its whole state; leave it out")
+    if training.train_sampling_strategy not in SAMPLING:
+        raise TrainingError(
+            f"--train_sampling_strategy: expected {', '.join(SAMPLING)}, found {training.train_sampling_strategy!r}"
+        )
 
 
 def _check_training(training: FineTuningArguments) -> None:

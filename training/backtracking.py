@@ -30,9 +30,12 @@ STOPS = ("", "(!)", "\n")
 TOKEN = re.compile(
     r"(?P<open>\(\?(?:[a-z-]*:|<?[=!]|>|<\w+>)|\((?!\?))|(?P<flags>\(\?[^)]*\))|(?P<close>\))"
     r"|(?P<repeat>[*+?]|\{\d*,?\d*\})|(?P<set>\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\])|(?P<mark>[|^$])"
-    r"|(?P<escape>\\(?:[pP]\{[^}]*\}|[kg]<[^>]*>|x[0-9a-fA-F]{2}|x\{[0-9a-fA-F]+\}|.))|(?P<plain>.)",
+    r"|(?P<escape>\\(?:[pP]\{[^}]*\}|[kg]<[^>]*>|x[0-9a-fA-F]{2}|x\{[0-9a-fA-F]+\}|u[0-9a-fA-F]{4}|.))|(?P<plain>.)",
     re.DOTALL,
 )
+
+CODE = re.compile(r"\\x\{([0-9a-fA-F]{1,8})\}|\\(?:x|u)([0-9a-fA-F]{2,4})|\\([trnfv])")
+NAMED = {"t": "9", "n": "a", "v": "b", "f": "c", "r": "d"}
 
 
 class Sample(NamedTuple):
@@ -65,6 +68,7 @@ def hard_texts(pattern: str, factor: int) -> Iterator[str]:
             stretch = unit * (factor * max(LEAST_REPEATS, CHARACTERS // len(unit)))
             for stop in (*STOPS, *sample.stops):
                 yield f"{before}{stretch}{stop}{after}!"
+            yield f"{before}{stretch}\n"  # what has to follow never comes
 
 
 def trial(pattern: str) -> int:
@@ -114,7 +118,11 @@ def sample_of(pattern: str) -> Sample:
 
 def _candidates(atom: str) -> str:
     """Returns characters that an atom might match: the usual ones first, then those that stand in it."""
-    return atom if len(atom) == 1 else "aA1 \n.,:-_" + atom
+    if len(atom) == 1:
+        return atom
+    codes = (code or short or NAMED[letter] for code, short, letter in CODE.findall(atom))
+    meant = "".join(chr(int(code, 16)) for code in codes if int(code, 16) <= sys.maxunicode)
+    return "aA1 \n.,:-_\t\r\f\v" + atom + meant
 
 
 def _matches(atom: str, character: str) -> bool:

@@ -5,7 +5,7 @@ a JSON list (multi-label); several columns of 0/1 or TRUE/FALSE, each named afte
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from runtime.manifest import is_label_name
 
 from .errors import DataError
-from .names import look, nearly, spelt
+from .names import look, spelt
 from .table import Table
 
 Task = Literal["single_label", "multi_label"]
@@ -66,7 +66,7 @@ def known_labels(
 ) -> tuple[str, ...]:
     """Returns the label names in a fixed order: the names file's, the flag columns', or the alphabet's.
 
-    It warns of names that look the same, such as `Yes` and `yes`.
+    It warns of names that look the same, such as `Yes` and `yes`; of names that stand in cells it shows the rows.
 
     Raises:
         DataError: There is one label only, or none.
@@ -79,7 +79,12 @@ def known_labels(
         raise DataError(f"{name} has {len(labels)} label in {', '.join(columns)}; a classifier needs two or more")
     if not found:
         raise DataError(f"{name} has no positive row in any of {', '.join(columns)}")
-    _warn_of_twins(labels, name)
+    chosen = bool(names) or len(columns) > 1  # by whoever passes them; cells may be texts, if the column is wrong
+    rows: dict[str, int] = {}
+    for row, cells in enumerate(sets, start=1):
+        for label in cells:
+            rows.setdefault(label, row)
+    _warn_of_twins({label: spelt(label) if chosen else f"row {rows[label]}" for label in labels}, name)
     return labels
 
 
@@ -108,15 +113,16 @@ def encode(sets: Sequence[Sequence[str]], labels: Sequence[str], task: Task, nam
         Single-label: (rows,) int64 label indices. Multi-label: (rows, labels) float32 of 0 and 1.
 
     Raises:
-        DataError: A row has a label that is not among `labels`; the message shows one that has nearly its name.
+        DataError: A row has a label that is not among `labels`; the message shows neither.
     """
     index = {label: position for position, label in enumerate(labels)}
     targets = np.zeros((len(sets), len(labels)), np.float32)
     for row, row_labels in enumerate(sets):
         for label in row_labels:
             if label not in index:
-                near = nearly(label, labels)
-                hint = "is the label column the right one?" if near is None else f"is it {near}?"
+                hint = "is the label column the right one?"
+                if look(label) in map(look, labels):
+                    hint = "one of those differs only in case, white space or characters that nobody sees"
                 raise DataError(
                     f"{name}: row {row + 1} has an unknown label, none of the {len(labels)} that the training file "
                     f"has; {hint}"
@@ -125,10 +131,11 @@ def encode(sets: Sequence[Sequence[str]], labels: Sequence[str], task: Task, nam
     return targets.argmax(axis=1) if task == "single_label" else targets
 
 
-def _warn_of_twins(labels: Sequence[str], name: str) -> None:
+def _warn_of_twins(labels: Mapping[str, str], name: str) -> None:
+    """Warns of labels that look the same, by what they are called in messages."""
     groups: dict[str, list[str]] = {}
-    for label in labels:
-        groups.setdefault(look(label), []).append(spelt(label))
+    for label, shown in labels.items():
+        groups.setdefault(look(label), []).append(shown)
     twins = [" and ".join(group) for group in groups.values() if len(group) > 1]
     if twins:
         more = f" and {len(twins) - MAX_GROUPS} more" if len(twins) > MAX_GROUPS else ""

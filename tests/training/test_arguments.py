@@ -275,3 +275,19 @@ def test_output_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "file").write_text("x")
     assert main(["--dataset", "wisconsin", "--output_dir", str(tmp_path / "file/out")]) == 1
     assert "cannot write to --output_dir" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("save_only_model", "true"),
+        ("train_sampling_strategy", "junk"),
+        ("weight_decay", "nan"),
+        ("max_grad_norm", "nan"),
+        ("eval_accumulation_steps", "0"),
+    ],
+)
+def test_what_transformers_takes_without_a_word(option: str, value: str) -> None:
+    """Values that would train otherwise than asked, or diverge, are refused by their names."""
+    with pytest.raises(TrainingError, match=f"^--{option}: "):
+        parse_args(["--train_file", "a.csv", "--output_dir", "out", f"--{option}", value])

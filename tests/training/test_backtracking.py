@@ -25,6 +25,12 @@ from training.backtracking import EMPTY, FINE, SLOW, hard_texts, sample_of, tria
         r"(\p{L}+\s?)+:",
         "(?:[\u4e00-\u9fa5]+\uff0c?)+\uff1a",
         r"\[(\w+,? ?)*\]",
+        r"\((?:[^)]+,?)+\)",
+        r"<(?:[^>]+ ?)+>",
+        r'"(?:[^"]+ ?)+"',
+        r"(?:\t+ ?)+:",
+        r"(?:\u200b+ ?)+x",
+        r"(?:\x{1F600}+ ?)+x",
     ],
 )
 def test_patterns_without_bound(pattern: str) -> None:

@@ -87,6 +87,18 @@ def test_best_baseline_on_the_validation_split() -> None:
     assert lead.difference.low < value < lead.difference.high
 
 
+def test_baselines_that_are_equal_on_the_validation_split() -> None:
+    """The model is compared with the one that does best on the test split, which is never in its favour."""
+    targets, good, bad = rows("single_label")
+    baselines = {
+        "weak": Baseline("words", {"macro_f1": 0.8}, {"macro_f1": 0.6}, bad),
+        "strong": Baseline("words", {"macro_f1": 0.8}, {"macro_f1": 0.9}, good),
+    }
+    lead = compare(good, baselines, {}, dataset(targets)).lead
+    assert lead is not None
+    assert lead.baseline == "strong"
+
+
 def test_comparison_is_the_same_in_every_run() -> None:
     """The draws have a seed of their own."""
     targets, good, bad = rows("single_label")
