@@ -477,12 +477,12 @@ def test_foreign_code_is_refused(
 
 
 def test_other_models_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """More tokens than the embedding has rows."""
+    """Ids beyond the rows of the embedding."""
     config = bert("single_label")
     config.vocab_size = 1000
     checkpoint = write_checkpoint(tmp_path / "checkpoint", config)
     assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1
-    assert "more tokens than the model's embedding" in capsys.readouterr().err
+    assert "token ids up to 30521, the model's embedding has 1000 rows" in capsys.readouterr().err
 
 
 def test_unknown_family(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
