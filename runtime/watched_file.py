@@ -3,7 +3,7 @@
 onnxruntime maps weights, so whoever overwrites the file in place changes them under the session, and whoever shortens
 it ends the process with SIGBUS. A private copy would prevent both, but takes memory: 123 MB instead of 86 for MiniLM in
 int8, 243 instead of 107 in fp32 (docs/experiments.md). So the file's size and times are compared around each run, which
-takes 2 us, and a file that differs is hashed again: what was only renamed, removed or touched is still the same.
+takes 2 us each time, and a file that differs is hashed again: what was only renamed or touched is still the same.
 """
 
 import contextlib
