@@ -21,10 +21,11 @@ from typing import Any
 from runtime import LitmusError
 from training.errors import DataError, TrainingError
 
-from . import demo, footprint, latency, quality, throughput, training
-from .data import TextsFile
+from . import demo
+from .data.texts_file import TextsFile
 from .errors import BenchmarkError
-from .roster import ROSTER
+from .harness.roster import ROSTER
+from .measurements import footprint, latency, quality, throughput, training
 
 COMMANDS = {
     "latency": (latency, "how fast for one text, beside the alternatives"),

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime.artifact import open_artifact
-from training import wisconsin
+from runtime.artifact.folder import open_artifact
 from training.arguments import DataArguments
-from training.data import LabelledData, load_data
-from training.metrics import quality
-from training.record import training_data
+from training.data import wisconsin
+from training.data.dataset import LabelledData, load_data
+from training.data.record import training_data
+from training.decisions.metrics import quality
 
 
 def summary(latency: Mapping[str, Any], quality_report: Mapping[str, Any]) -> str:

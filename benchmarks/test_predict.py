@@ -12,8 +12,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from export.__main__ import main as export
 from runtime import Classifier, load
 from training.arguments import DataArguments, EncoderArguments
-from training.data import load_data
-from training.encoder import load_model, load_tokenizer
+from training.data.dataset import load_data
+from training.model.encoder import load_model, load_tokenizer
 
 DATA = load_data(DataArguments(dataset="wisconsin"))
 TEXTS = DATA.test.texts

@@ -12,26 +12,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtime import LitmusError
-from runtime.artifact import TOKENIZER
-from runtime.manifest import Variant
-from runtime.providers import PROVIDERS
-from runtime.publishing import publishing
-from runtime.tokenizer import Tokenizer
+from runtime.artifact.folder import TOKENIZER
+from runtime.artifact.manifest import Variant
+from runtime.artifact.publishing import publishing
+from runtime.engine.providers import PROVIDERS
+from runtime.text.tokenizer import Tokenizer
 from runtime.verify import verify
 
-from . import parity
-from .adopt import OnnxExport, adopt, open_export
 from .arguments import parse_args
-from .artifact import write_artifact
-from .checkpoint import Source, open_checkpoint
-from .decisions import Request, check_request, with_decisions
+from .artifact.decisions import Request, check_request, with_decisions
+from .artifact.writer import write_artifact
+from .console import say
 from .errors import BudgetError, ExportError, ParityError
-from .evidence import Rows, gather
-from .fp32 import export_fp32
-from .int8 import Operators
-from .layers import Floats
-from .quality import Budget, logits_of
-from .variants import FILES, Workshop, make_fp16, make_int8, open_variant, operators, say
+from .graph import parity
+from .graph.fp32 import export_fp32
+from .graph.layers import Floats
+from .graph.onnx_import import OnnxExport, adopt, open_export
+from .graph.variant_files import FILES, Operators, open_variant, operators
+from .quantization.quality_gate import Budget, logits_of
+from .quantization.variants import Workshop, make_fp16, make_int8
+from .sources.calibration_data import Rows, gather
+from .sources.checkpoint import Source, open_checkpoint
 
 WITHHELD = 3
 INTERRUPTED = 130

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from .quality import Budget
-from .variants import FILES
+from .graph.variant_files import FILES
+from .quantization.quality_gate import Budget
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:

@@ -9,6 +9,8 @@ Needs the standard library, numpy, tokenizers and onnxruntime, and imports nothi
 """
 
 from .classifier import Classifier, load
+from .decision.explanation import Explanation, Word
+from .decision.policy import Prediction, WindowScores
 from .errors import (
     ArtifactError,
     ArtifactNotFoundError,
@@ -21,8 +23,6 @@ from .errors import (
     TextError,
     TextTypeError,
 )
-from .explanation import Explanation, Word
-from .policy import Prediction, WindowScores
 from .version import __version__
 
 __all__ = [

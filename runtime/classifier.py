@@ -10,22 +10,22 @@ from typing import Any, Literal, Self, overload
 import numpy as np
 import numpy.typing as npt
 
-from . import explanation
-from . import policy as policies
-from .artifact import TOKENIZER, Artifact, check_files, read_artifact
-from .background import Task
-from .batches import BATCH_TOKENS, chunks, prepared, run
-from .cuda import BUCKET
+from .artifact.folder import TOKENIZER, Artifact, check_files, read_artifact
+from .artifact.manifest import Aggregation, Manifest
+from .decision import explanation
+from .decision import policy as policies
+from .decision.explanation import Explanation, Word
+from .decision.policy import Policy, Prediction
+from .engine.cuda import BUCKET
+from .engine.int8_check import saturates
+from .engine.providers import Provider, choices
+from .engine.session import check_version, open_session
+from .engine.settings import DEFAULT, Profile, Settings
+from .environment import describe
 from .errors import ArtifactError, InferenceError, SettingError, TextError, TextTypeError
-from .explanation import Explanation, Word
-from .machine import describe
-from .manifest import Aggregation, Manifest
-from .policy import Policy, Prediction
-from .providers import Provider, choices
-from .saturation import saturates
-from .session import check_version, open_session
-from .settings import DEFAULT, Profile, Settings
-from .tokenizer import NO_MEMORY, Encoded, LongText, Tokenizer, refusal
+from .scheduling.background import Task
+from .scheduling.batching import BATCH_TOKENS, chunks, prepared, run
+from .text.tokenizer import NO_MEMORY, Encoded, LongText, Tokenizer, refusal
 
 Thresholds = float | Mapping[str, float]
 Found = Prediction | TextError

@@ -4,6 +4,8 @@ Each class is also the builtin that a caller would already catch. A message says
 what to do. It never contains input text: texts may be patients' words, and errors end up in logs.
 """
 
+FORKED = "the classifier was loaded before this process was forked; load it in every process"
+
 
 class LitmusError(Exception):
     """Base of every error that Litmus raises on purpose."""

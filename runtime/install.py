@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from . import manifest as manifests
-from .artifact import read_artifact
+from .artifact import manifest as manifests
+from .artifact.folder import read_artifact
+from .artifact.publishing import publishing
+from .cli.command import exit_status, leave
 from .errors import ArtifactError
-from .exit_status import exit_status, leave
-from .publishing import publishing
 from .verify import verify
 
 

@@ -18,16 +18,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
-from . import highlight, rows
-from .arguments import parse_args
 from .classifier import Classifier, Found, load
+from .cli.arguments import parse_args
+from .cli.command import exit_status, leave
+from .cli.progress import Progress
+from .decision.policy import Prediction
 from .errors import InputError, SettingError, TextError
-from .exit_status import exit_status, leave
-from .lines import NO_MEMORY
-from .policy import Prediction
-from .progress import Progress
-from .records import DEFAULT_COLUMN, Layout, Record, arriving, read_records, text_record
-from .target import is_same_file, writing
+from .files import highlight
+from .files import writers as rows
+from .files.atomic_file import is_same_file, writing
+from .files.lines import NO_MEMORY
+from .files.records import DEFAULT_COLUMN, Layout, Record, arriving, read_records, text_record
 
 FLUSHED_ROWS = 256
 Share = float | None

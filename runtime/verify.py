@@ -22,15 +22,15 @@ from typing import Any, Literal, TextIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from . import policy
-from .artifact import FOREIGN_CODE, Artifact, open_artifact
+from .artifact.folder import FOREIGN_CODE, Artifact, open_artifact
+from .artifact.manifest import Manifest, Variant
 from .classifier import Classifier
-from .engine import onnxruntime
+from .cli.command import discard_output, exit_status, leave
+from .decision import policy
+from .engine.model_file import mapped_skeleton
+from .engine.ort import onnxruntime
+from .engine.providers import PROVIDERS, Provider, choices
 from .errors import ArtifactError, LitmusError, ProviderError
-from .exit_status import discard_output, exit_status, leave
-from .manifest import Manifest, Variant
-from .onnx_file import mapped_skeleton
-from .providers import PROVIDERS, Provider, choices
 
 EXACT = 1e-4
 MEAN_DRIFT, MAX_DRIFT = 0.02, 0.1

@@ -7,8 +7,8 @@ from typing import Any
 
 import onnx
 
-from runtime.artifact import sha256
-from runtime.manifest import _digest
+from runtime.artifact.folder import sha256
+from runtime.artifact.manifest import _digest
 
 MODEL = "onnx/model.onnx"
 

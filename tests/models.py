@@ -21,8 +21,8 @@ from transformers import (
 )
 
 from training.arguments import EncoderArguments
-from training.checkpoint import name_tokenizer_class
-from training.encoder import load_tokenizer, resolve
+from training.model.encoder import load_tokenizer, resolve
+from training.output.checkpoint import name_tokenizer_class
 
 LABELS = {"single_label": ("calm", "glad", "sad"), "multi_label": ("late", "broken", "rude", "vague")}
 MAX_LENGTH = 48

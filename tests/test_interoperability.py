@@ -13,15 +13,16 @@ import numpy.typing as npt
 import onnx_ir as ir
 import pytest
 
-from benchmarks.roster import ROSTER, interpreter
+from benchmarks.harness.roster import ROSTER, interpreter
 from export.__main__ import main as export
-from export.checkpoint import Checkpoint, open_checkpoint
-from export.layers import linears
-from export.parity import Inputs, batches, pad, torch_logits
-from export.variants import FILES, open_variant
-from runtime.manifest import Precision
-from runtime.saturation import saturates
-from tests.models import families, write_checkpoint, write_texts
+from export.graph.layers import linears
+from export.graph.parity import Inputs, batches, pad, torch_logits
+from export.graph.variant_files import FILES, open_variant
+from export.sources.checkpoint import Checkpoint, open_checkpoint
+from runtime.artifact.manifest import Precision
+from runtime.engine.int8_check import saturates
+
+from .models import families, write_checkpoint, write_texts
 
 pytestmark = pytest.mark.registry
 

@@ -10,7 +10,7 @@ import pytest
 
 from export.__main__ import parse_args as parse_export
 from training.arguments import parse_args
-from training.data import load_data
+from training.data.dataset import load_data
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import main as export
-from tests.models import FP32
 from training.arguments import EncoderArguments
-from training.encoder import load_model, load_tokenizer
+from training.model.encoder import load_model, load_tokenizer
+
+from .models import FP32
 
 pytestmark = pytest.mark.registry
 
@@ -68,7 +69,8 @@ def test_wheel_holds_the_runtime_alone(wheel: Path) -> None:
     """What a service embeds: the runtime's modules, its type marker, metadata."""
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.partition("/")[0] for name in names} == {"runtime", f"{wheel.name.rsplit('-', 3)[0]}.dist-info"}
-    expected = {f"runtime/{path.name}" for path in (ROOT / "runtime").iterdir() if path.suffix in {".py", ".typed"}}
+    sources = [path for path in (ROOT / "runtime").rglob("*") if path.suffix in {".py", ".typed"}]
+    expected = {path.relative_to(ROOT).as_posix() for path in sources}
     assert {name for name in names if name.startswith("runtime/")} == expected
 
 

@@ -10,19 +10,19 @@ from pathlib import Path
 import transformers
 
 from .arguments import Arguments, check_task, parse_args
-from .baselines import judge_baselines
-from .checkpoint import run_settings, save_model, save_record, tidy
-from .comparison import Metrics, compare
-from .data import LabelledData, load_data
-from .decisions import Decisions, decide, learn
+from .data.dataset import LabelledData, load_data
+from .data.record import RECORD
+from .decisions.learning import Decisions, decide, learn
 from .errors import TrainingError
-from .evaluation import Evaluation, cut_warnings, data_warnings, evaluate
-from .fine_tuning import FineTuned, fine_tune
-from .folder import claimed
-from .model_card import write_model_card
+from .evaluation.baselines import judge_baselines
+from .evaluation.comparison import Metrics, compare
+from .evaluation.figures import Evaluation, cut_warnings, data_warnings, evaluate
+from .model.fine_tuning import FineTuned, fine_tune
+from .output.checkpoint import run_settings, save_model, save_record, tidy
+from .output.model_card import write_model_card
+from .output.report import verdict, write_report
+from .output_dir import claimed
 from .phases import duration, phase
-from .record import RECORD
-from .report import verdict, write_report
 from .seeds import train_other_seeds
 
 logger = logging.getLogger("training")

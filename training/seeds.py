@@ -16,11 +16,11 @@ from pathlib import Path
 from accelerate import PartialState
 
 from .arguments import Arguments
-from .comparison import Metrics
-from .data import LabelledData
-from .decisions import learn
-from .evaluation import split_metrics
-from .fine_tuning import fine_tune
+from .data.dataset import LabelledData
+from .decisions.learning import learn
+from .evaluation.comparison import Metrics
+from .evaluation.figures import split_metrics
+from .model.fine_tuning import fine_tune
 from .phases import phase
 
 SEEDS = "seeds"

@@ -1,6 +1,6 @@
 """Litmus itself: the artifact in the lean runtime."""
 
-from benchmarks.job import Job, Scorer
+from benchmarks.harness.protocol import Job, Scorer
 from runtime import load as load_artifact
 
 

@@ -3,7 +3,7 @@
 import torch
 from transformers import Pipeline, pipeline
 
-from benchmarks.job import Job, Scorer
+from benchmarks.harness.protocol import Job, Scorer
 
 
 def load(job: Job) -> Scorer:

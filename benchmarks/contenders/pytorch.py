@@ -3,7 +3,7 @@
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from benchmarks.job import Job, Scorer, scores_from
+from benchmarks.harness.protocol import Job, Scorer, scores_from
 
 
 def load(job: Job) -> Scorer:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import main as export
-from tests.models import bert, write_checkpoint
 from training.__main__ import main as train
+
+from ..models import bert, write_checkpoint
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,13 @@ import pytest
 import transformers
 
 from benchmarks.__main__ import main
-from benchmarks.contest import Contender, Measured, compete
-from benchmarks.job import scores_from
-from benchmarks.latency import _fixed_lengths
-from benchmarks.roster import PEERS, ROOT, ROSTER
+from benchmarks.harness.protocol import scores_from
+from benchmarks.harness.roster import PEERS, ROOT, ROSTER
+from benchmarks.harness.runner import Contender, Measured, compete
+from benchmarks.measurements.latency import _fixed_lengths
 from runtime import load
-from tests.models import MAX_LENGTH
+
+from ..models import MAX_LENGTH
 
 
 def test_latency(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -248,7 +249,7 @@ def test_scores_from_logits() -> None:
 def test_worker_needs_the_standard_library_alone() -> None:
     """Peers run it in their own environment, which has nothing of ours."""
     code = (
-        "import sys, benchmarks.worker\n"
+        "import sys, benchmarks.harness.worker\n"
         "print(sorted({n.partition('.')[0] for n in sys.modules} - set(sys.stdlib_module_names) - {'__main__'}))"
     )
     line = [sys.executable, "-S", "-c", code]

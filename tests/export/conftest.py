@@ -9,8 +9,9 @@ import pytest
 from transformers import AutoModelForSequenceClassification
 
 from export.__main__ import main
-from tests.export.families import PATHS, Exported
-from tests.models import FP32, families, write_checkpoint
+
+from ..models import FP32, families, write_checkpoint
+from .families import PATHS, Exported
 
 
 @pytest.fixture(scope="session")

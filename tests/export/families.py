@@ -8,9 +8,9 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
-from export.variants import open_variant
-from runtime.manifest import Manifest
-from runtime.session import Session
+from export.graph.variant_files import open_variant
+from runtime.artifact.manifest import Manifest
+from runtime.engine.session import Session
 
 PATHS = {  # family: path, fused attention nodes of two layers, whether the graph reads token_type_ids
     "bert": ("fused", 2, True),

@@ -19,20 +19,22 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, CanineConfig, GPT2Config
 
 from export import __main__ as command
-from export import artifact as export_artifact
-from export import checkpoint as checkpoints
-from export import graph, parity
 from export.__main__ import main
-from export.checkpoint import open_checkpoint, open_source
+from export.artifact import writer as export_artifact
 from export.errors import ExportError
-from export.texts import GOLDEN
+from export.graph import parity
+from export.graph import torch_export as graph
+from export.sources import checkpoint as checkpoints
+from export.sources.checkpoint import open_checkpoint, open_source
+from export.sources.golden_texts import GOLDEN
 from runtime import ArtifactError, load
-from runtime import publishing as runtime_publishing
-from runtime.manifest import Manifest
-from runtime.publishing import publishing
-from tests.models import FP32, LABELS, MAX_LENGTH, bert, distilbert, write_checkpoint
+from runtime.artifact import publishing as runtime_publishing
+from runtime.artifact.manifest import Manifest
+from runtime.artifact.publishing import publishing
 from training.arguments import EncoderArguments
-from training.encoder import load_tokenizer
+from training.model.encoder import load_tokenizer
+
+from ..models import FP32, LABELS, MAX_LENGTH, bert, distilbert, write_checkpoint
 
 TEXTS = ("late", "The train was late again, by 12.5 minutes.", "Das Café. 次の電車 🙂", "so it goes " * 40)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.worker import CANARY, KINDS
+from .worker import CANARY, KINDS
 
 SECONDS = float(os.environ.get("LITMUS_FUZZ_SECONDS", "3"))
 SEED = os.environ.get("LITMUS_FUZZ_SEED", "0")

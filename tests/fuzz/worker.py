@@ -22,11 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime import Classifier, LitmusError, TextError, load
-from runtime.manifest import _digest
+from runtime.artifact.manifest import _digest
+from runtime.files.records import Layout, read_records
 from runtime.predict import main as predict
-from runtime.records import Layout, read_records
-from tests.damage import rewrite
-from tests.fuzz.damage import damaged_bytes, damaged_json
+
+from ..damage import rewrite
+from .damage import damaged_bytes, damaged_json
 
 CANARY = "Zwiebelfisch"  # in every text; it must not come out
 TEXTS = [

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import Classifier, Prediction, SettingError, TextError, TextTypeError, load
-from tests.models import LABELS, MAX_LENGTH
+
+from ..models import LABELS, MAX_LENGTH
 
 TEXTS = (
     "The train was late again.",

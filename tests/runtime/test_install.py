@@ -7,7 +7,8 @@ import pytest
 
 from runtime import load
 from runtime.install import main
-from tests.damage import MODEL, flip_bit, rewrite
+
+from ..damage import MODEL, flip_bit, rewrite
 
 
 def test_installs_and_replaces(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,8 @@ import onnxruntime
 import pytest
 
 from runtime import Classifier, InferenceError, SettingError, __version__, load
-from runtime.artifact import sha256
-from runtime.session import Session
+from runtime.artifact.folder import sha256
+from runtime.engine.session import Session
 
 
 def test_with_closes(artifact: Path) -> None:

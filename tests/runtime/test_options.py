@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from runtime import Classifier, Prediction, SettingError, TextTypeError, load
-from tests.damage import rewrite
-from tests.models import LABELS
+
+from ..damage import rewrite
+from ..models import LABELS
 
 TEXT = "The train was late again."
 

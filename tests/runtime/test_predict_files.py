@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from runtime import Classifier, Explanation, InputError, progress
+from runtime import Classifier, Explanation, InputError
+from runtime.cli import progress
+from runtime.cli.progress import Progress
+from runtime.files.atomic_file import writing
 from runtime.predict import main, parse_args, run
-from runtime.progress import Progress
-from runtime.target import writing
 
 ROOT = Path(__file__).parents[2]
 ROWS = ["late again", "calm", "", "the train was late " * 30, "nobody said why"]

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from runtime import Classifier, exit_status
+from runtime import Classifier
+from runtime.cli import command as exit_status
 from runtime.predict import main, parse_args, run
-from training.table import read_table
+from training.data.table import read_table
 
 SECRET = "Miller denies pain"
 

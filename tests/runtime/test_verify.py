@@ -16,9 +16,10 @@ import pytest
 from onnx import numpy_helper
 
 from runtime import ArtifactError, Classifier, ProviderError, load
-from runtime.manifest import Manifest
+from runtime.artifact.manifest import Manifest
 from runtime.verify import MAX_DRIFT, MEAN_DRIFT, main, parse_args, verify
-from tests.damage import (
+
+from ..damage import (
     add_foreign_domain,
     change_model,
     flip_bit,

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.models import bert, write_checkpoint
-
+from ..models import bert, write_checkpoint
 from .runs import CLEANING, easy_rows, train, write_rows
 
 

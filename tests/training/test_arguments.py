@@ -8,7 +8,7 @@ import pytest
 from training.__main__ import main
 from training.arguments import parse_args
 from training.errors import TrainingError
-from training.fine_tuning import ClassifierTrainer
+from training.model.fine_tuning import ClassifierTrainer
 
 from .runs import train
 

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from .runs import train
-from .test_folder import launch, start  # noqa: F401 - launch is a fixture
+from .test_output_dir import launch, start  # noqa: F401 - launch is a fixture
 
 OPTIONS = ("--label_columns", "label", "--num_train_epochs", "2", "--seed", "7")
 

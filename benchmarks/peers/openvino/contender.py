@@ -5,7 +5,7 @@ import numpy as np
 import openvino
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from benchmarks.job import Job, Scorer, scores_from
+from benchmarks.harness.protocol import Job, Scorer, scores_from
 
 
 def load(job: Job) -> Scorer:

@@ -5,7 +5,7 @@ from optimum.onnxruntime import ORTModelForSequenceClassification, ORTQuantizer
 from optimum.onnxruntime.configuration import AutoQuantizationConfig
 from transformers import AutoTokenizer
 
-from benchmarks.job import Job, Scorer, scores_from
+from benchmarks.harness.protocol import Job, Scorer, scores_from
 
 
 def load(job: Job) -> Scorer:

@@ -4,7 +4,7 @@ from optimum.onnxruntime import pipeline
 from transformers import AutoTokenizer
 
 from benchmarks.contenders.pipeline import scorer
-from benchmarks.job import Job, Scorer
+from benchmarks.harness.protocol import Job, Scorer
 from benchmarks.peers.optimum.contender import load_model
 
 

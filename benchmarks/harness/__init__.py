@@ -1,0 +1,1 @@
+"""How contenders are run: own processes, interleaved rounds."""

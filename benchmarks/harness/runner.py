@@ -1,0 +1,168 @@
+"""Runs contenders side by side: one process each, equal threads, rounds interleaved, so that noise hits all alike."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from .protocol import Job
+from .roster import ROOT, ROSTER, Entry, interpreter
+
+Batch = list[str]
+WARM_UP_BATCHES = 3
+
+
+class ContenderError(Exception):
+    """A contender could not be set up, or died."""
+
+
+class Contender:
+    """A contender's process."""
+
+    def __init__(self, name: str, entry: Entry, threads: int) -> None:
+        """Starts the process; `load` makes it ready."""
+        self.name = name
+        self._module = entry.module
+        try:
+            python = interpreter(entry)
+        except (subprocess.CalledProcessError, OSError) as error:
+            raise ContenderError(f"{name}: its environment cannot be made") from error
+        self._process = subprocess.Popen(
+            [python, "-m", "benchmarks.harness.worker", entry.module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
+        )
+
+    def load(self, job: Job) -> tuple[float, dict[str, str]]:
+        """Loads the model; returns the seconds it took, preparation included, and the versions at work."""
+        answer = self._ask({"load": asdict(job)})
+        return answer["load_s"], answer["versions"]
+
+    def time(self, batches: Sequence[Batch]) -> list[float]:
+        """Returns each batch's latency in milliseconds, text to scores."""
+        latencies: list[float] = self._ask({"time": batches})["latencies_ms"]
+        return latencies
+
+    def score(self, batches: Sequence[Batch]) -> list[list[float]]:
+        """Returns the scores of each text."""
+        scores: list[list[float]] = self._ask({"score": batches})["scores"]
+        return scores
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._process.communicate(timeout=10)  # closes its stdin, which ends it
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            raise ContenderError(f"{self.name} ({self._module}) died; its own message is above")
+        parsed: dict[str, Any] = json.loads(answer)
+        return parsed
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One contender's results.
+
+    Attributes:
+        load_s: Seconds until it was ready, preparation included.
+        versions: Of the packages in its environment.
+        latencies_ms: Every latency, by workload.
+        scores: Scores of the texts of the first workload.
+    """
+
+    load_s: float
+    versions: Mapping[str, str]
+    latencies_ms: Mapping[str, list[float]]
+    scores: list[list[float]]
+
+
+def compete(
+    names: Sequence[str],
+    workloads: Mapping[str, Sequence[Batch]],
+    *,
+    rounds: int,
+    model: str,
+    checkpoint: str,
+    threads: int,
+    calibration: Sequence[str],
+) -> tuple[dict[str, Measured], dict[str, str]]:
+    """Measures contenders on workloads.
+
+    Args:
+        names: From the roster.
+        workloads: Batches of texts by name; the first one's texts are also scored, for the agreement.
+        rounds: How often every contender goes through every workload, taking turns.
+        model: Artifact folder.
+        checkpoint: Checkpoint folder.
+        threads: For each contender.
+        calibration: Texts for contenders that calibrate.
+
+    Returns:
+        Results by contender, and the reason for each contender that has none.
+    """
+    failures: dict[str, str] = {}
+    measured: dict[str, Measured] = {}
+    running: dict[str, Contender] = {}
+    first = next(iter(workloads.values()))
+
+    @contextlib.contextmanager
+    def attempt(name: str) -> Iterator[None]:
+        try:
+            yield
+        except ContenderError as error:
+            failures[name] = str(error)
+            running.pop(name, None)
+            measured.pop(name, None)
+
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            say(f"loading {name} ...")
+            work_dir = stack.enter_context(tempfile.TemporaryDirectory())
+            with attempt(name):
+                contender = stack.enter_context(Contender(name, ROSTER[name], threads))
+                job = Job(model, checkpoint, threads, ROSTER[name].option, list(calibration), work_dir)
+                load_s, versions = contender.load(job)
+                for batches in workloads.values():
+                    contender.time(batches[:WARM_UP_BATCHES])
+                measured[name] = Measured(load_s, versions, {key: [] for key in workloads}, contender.score(first))
+                running[name] = contender
+        for turn in range(rounds):
+            say(f"round {turn + 1} of {rounds}")
+            for workload, batches in workloads.items():
+                for name in rotated(list(running), turn):
+                    with attempt(name):
+                        measured[name].latencies_ms[workload].extend(running[name].time(batches))
+    return measured, failures
+
+
+def rotated(names: list[str], turn: int) -> Iterator[str]:
+    """Lets another contender begin each round."""
+    shift = turn % len(names) if names else 0
+    yield from names[shift:] + names[:shift]
+
+
+def say(line: str) -> None:
+    """Tells on stderr what goes on."""
+    print(line, file=sys.stderr, flush=True)

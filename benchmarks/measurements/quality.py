@@ -1,0 +1,94 @@
+"""`python -m benchmarks quality`: does the artifact decide as well as its checkpoint, on rows that nothing has seen?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from runtime import Classifier, load
+from training.data.dataset import LabelledData
+from training.data.record import read_record, training_data
+from training.decisions.learning import Decisions, decide
+from training.decisions.metrics import quality
+from training.model.inference import TEXTS_PER_BATCH, predict_logits
+
+from ..data.texts_file import check_labels
+
+
+def measure(model: str, checkpoint: str) -> dict[str, Any]:
+    """Runs PyTorch and the artifact on the test part and compares both with the truth and with each other.
+
+    Returns:
+        The report, ready for JSON: figures of both, share of texts with the same decision, largest logit difference.
+
+    Raises:
+        DataError: The checkpoint's data set cannot be read again.
+        ArtifactError: The artifact has other labels than the checkpoint's data set.
+    """
+    data = training_data(checkpoint)
+    decisions = Decisions.from_record(read_record(checkpoint))
+    expected = _torch_logits(checkpoint, data)
+    expected_decided = decide(expected, data.task, decisions)
+    results = {"pytorch-fp32": {"figures": quality(expected_decided, data.test.targets, data.task)}}
+    for name, variant in _variants(load(model, provider="cpu")).items():
+        found = _artifact_logits(model, variant, data)
+        decided = decide(found, data.task, decisions)
+        same = decided == expected_decided
+        results[name] = {
+            "variant": variant,
+            "figures": quality(decided, data.test.targets, data.task),
+            "same_decision": float((same if same.ndim == 1 else same.all(axis=1)).mean()),
+            "max_logit_difference": float(np.abs(found - expected).max()),
+        }
+    return {
+        "kind": "quality",
+        "settings": {
+            "model": model,
+            "checkpoint": checkpoint,
+            "rows": len(data.test.texts),
+            "data_sha256": data.sha256,
+        },
+        "results": results,
+    }
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """Returns the report as a Markdown table."""
+    results = report["results"]
+    metrics = list(results["pytorch-fp32"]["figures"])
+    lines = [
+        f"Quality on {report['settings']['rows']} held-out rows, and the share of decisions that are PyTorch's.",
+        "",
+        "| | variant | " + " | ".join(metrics) + " | same decision | largest logit difference |",
+        "|---" * (len(metrics) + 4) + "|",
+    ]
+    for name, row in results.items():
+        cells = [name, row.get("variant", ""), *(f"{row['figures'][metric]:.4f}" for metric in metrics)]
+        if "same_decision" in row:
+            cells += [f"{row['same_decision']:.2%}", f"{row['max_logit_difference']:.1e}"]
+        else:
+            cells += ["", ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _variants(classifier: Classifier) -> dict[str, str]:
+    """Names what to compare: the variant that is meant for the CPU, and fp32 if it is another one and there."""
+    names = [variant.name for variant in classifier.manifest.variants]
+    others = {"litmus-fp32": "fp32"} if classifier.variant != "fp32" and "fp32" in names else {}
+    return {"litmus": classifier.variant} | others
+
+
+def _torch_logits(checkpoint: str, data: LabelledData) -> npt.NDArray[np.float32]:
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, dtype="float32")
+    return predict_logits(model, AutoTokenizer.from_pretrained(checkpoint), data.test.texts)
+
+
+def _artifact_logits(model: str, variant: str, data: LabelledData) -> npt.NDArray[np.float32]:
+    classifier = load(model, provider="cpu", variant=variant)
+    check_labels(classifier, data, model)
+    texts = data.test.texts
+    batches = (texts[start : start + TEXTS_PER_BATCH] for start in range(0, len(texts), TEXTS_PER_BATCH))
+    return np.concatenate([classifier.logits(batch) for batch in batches])

@@ -1,0 +1,1 @@
+"""The artifact folder: manifest, golden scores, model card, decisions."""

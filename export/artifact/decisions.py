@@ -1,0 +1,125 @@
+"""The decisions that an artifact ships with: training's, or others that the command line asks for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from training.decisions.learning import DEFAULT_THRESHOLD, MIN_POSITIVES, Decisions, decide, learn_abstain_level
+from training.decisions.metrics import METRICS, quality
+from training.decisions.temperature import scores
+
+from ..console import say
+from ..errors import ExportError
+from ..graph.layers import Floats
+from ..sources.calibration_data import Evidence, Rows
+from ..sources.checkpoint import Source
+
+Logits = Callable[[Rows], Floats]
+Given = TypeVar("Given", bound=Source)
+ABSTAINING = ("coverage", "precision")  # share of rows that get a label, and share of those labels that is right
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for.
+
+    Attributes:
+        target_precision: Single-label: share of the labels given that shall be right on the validation split.
+        threshold: Single-label: the abstain level. Multi-label: the threshold of every label.
+        thresholds: Multi-label: thresholds by label, which go before `threshold`.
+    """
+
+    target_precision: float | None = None
+    threshold: float | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is asked for: training's decisions ship."""
+        return self == Request()
+
+
+def check_request(source: Source, request: Request) -> None:
+    """Refuses what a source cannot have, before anything is exported.
+
+    Raises:
+        ExportError: An option is for the other task, a label is unknown, or there is nothing to learn on.
+    """
+    if source.task == "multi_label" and request.target_precision is not None:
+        raise ExportError(
+            "--target-precision is for single-label models, and this one is multi-label; pass --threshold or "
+            "--thresholds"
+        )
+    if source.task == "single_label" and request.thresholds:
+        raise ExportError(
+            "--thresholds is for multi-label models, and this one is single-label; pass --threshold, below which it "
+            "abstains"
+        )
+    unknown = [label for label in request.thresholds if label not in source.labels]
+    if unknown:
+        raise ExportError(f"--thresholds: no label {unknown[0]!r:.80}; the labels are: {', '.join(source.labels)}")
+    if request.target_precision is not None and "data_arguments" not in source.record:
+        raise ExportError(
+            f"{source.folder} has no record of its training data, and --target-precision is learned on its validation "
+            "split; pass --threshold SCORE instead"
+        )
+
+
+def with_decisions(source: Given, request: Request, evidence: Evidence | None, logits: Logits) -> Given:
+    """Returns the source with the decisions asked for, and its held-out figures as they are with those.
+
+    Without a test split to measure them on, figures that depend on thresholds are left out.
+
+    Args:
+        source: With training's decisions.
+        request: Checked.
+        evidence: The splits, if they were read.
+        logits: Gives fp32's, (rows, labels) float32.
+
+    Raises:
+        ExportError: No score reaches the precision.
+    """
+    decisions = _decisions(source, request, evidence, logits)
+    metrics = dict(source.recorded("metrics").get("test") or {})
+    if evidence is not None and evidence.test is not None:
+        metrics |= _figures(logits(evidence.test), evidence.test, source, decisions)
+    elif source.task == "multi_label":
+        metrics = {name: value for name, value in metrics.items() if name not in METRICS["multi_label"]}
+    if decisions.abstain_below is not None:
+        shares = ", ".join(f"{name} {metrics[name]:.2%}" for name in ABSTAINING if name in metrics)
+        say(f"abstain below a score of {decisions.abstain_below:.4f}{shares and f'; test part: {shares}'}")
+    return replace(source, decisions=decisions, record=source.record | {"metrics": {"test": metrics}})
+
+
+def _figures(found: Floats, rows: Rows, source: Source, decisions: Decisions) -> dict[str, float]:
+    """Returns the quality of decisions on rows; with abstaining, also `ABSTAINING`."""
+    assert rows.targets is not None
+    decided = decide(found, source.task, decisions)
+    measured = quality(decided, rows.targets, source.task)
+    if decisions.abstain_below is not None:
+        labelled = scores(found, source.task, decisions.temperature).max(axis=1) >= decisions.abstain_below
+        right = (decided == rows.targets)[labelled]
+        shares = float(labelled.mean()), float(right.mean()) if len(right) else 0.0
+        measured |= zip(ABSTAINING, shares, strict=True)
+    return measured
+
+
+def _decisions(source: Source, request: Request, evidence: Evidence | None, logits: Logits) -> Decisions:
+    if request.target_precision is not None:
+        assert evidence is not None, "check_request has seen the record"
+        assert evidence.selection.targets is not None
+        found = scores(logits(evidence.selection), source.task, source.decisions.temperature)
+        level = learn_abstain_level(found, evidence.selection.targets, request.target_precision)
+        if level is None:
+            raise ExportError(
+                f"--target-precision {request.target_precision}: no score that {MIN_POSITIVES} validation rows reach "
+                "is right so often; ask for less, or pass --threshold SCORE"
+            )
+        return replace(source.decisions, abstain_below=level)
+    if source.task == "single_label":
+        return replace(source.decisions, abstain_below=request.threshold)
+    learned = source.decisions.thresholds or (DEFAULT_THRESHOLD,) * len(source.labels)
+    common = learned if request.threshold is None else (request.threshold,) * len(source.labels)
+    pairs = zip(source.labels, common, strict=True)
+    thresholds = tuple(request.thresholds.get(label, level) for label, level in pairs)
+    return replace(source.decisions, thresholds=thresholds)

@@ -1,0 +1,1 @@
+"""The fp32 ONNX graph, and what its operators are."""

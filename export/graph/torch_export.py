@@ -1,0 +1,116 @@
+"""Exports a checkpoint's graph to ONNX with `torch.onnx`."""
+
+import contextlib
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import torch
+from optimum.utils import DummyTextInputGenerator, NormalizedConfigManager, NormalizedTextConfig
+from torch.export import Dim
+
+from runtime.engine.session import OUTPUT
+
+from ..errors import CheckpointError
+from ..sources.checkpoint import TASK, Checkpoint
+from . import attention
+from .simplify import simplify_file
+
+OPSET = 20
+CHATTY = ("torch.onnx._internal.exporter._registration", "onnxscript.optimizer._constant_folding", "onnx_ir")
+
+
+def export_graph(checkpoint: Checkpoint, path: Path, *, implementation: str) -> int:
+    """Writes the model as one self-contained ONNX file with dynamic batch and sequence.
+
+    Args:
+        checkpoint: The model's attention implementation is set, and set back.
+        path: File to write.
+        implementation: `attention.NAME` for the fused operator, or `eager`.
+
+    Returns:
+        The number of fused attention nodes in the graph.
+
+    Raises:
+        CheckpointError: Optimum does not know the model family, or torch cannot export it.
+    """
+    names = checkpoint.input_names
+    inputs = _dummy_inputs(checkpoint)
+    batch, sequence = Dim("batch", min=1), Dim("sequence", min=1, max=checkpoint.max_length)
+    model = checkpoint.model
+    before = model.config._attn_implementation  # noqa: SLF001 - it has a public setter and no getter
+    model.set_attn_implementation(implementation)
+    try:
+        with quiet():
+            program = torch.onnx.export(
+                model,
+                (),
+                kwargs=inputs,
+                input_names=names,
+                output_names=[OUTPUT],
+                dynamic_shapes={name: {0: batch, 1: sequence} for name in names},
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:  # its message has pages of advice to whoever wrote the model
+        raise CheckpointError(
+            f"torch cannot export this {model.config.model_type} model; use another encoder"
+        ) from error
+    finally:
+        model.set_attn_implementation(before)
+    assert program is not None
+    program.save(path, external_data=False)
+    simplify_file(path)
+    return fused_nodes(path)
+
+
+def fused_nodes(path: Path) -> int:
+    """Returns how many fused attention operators an ONNX file has."""
+    graph = onnx.load(path).graph
+    return Counter((node.domain, node.op_type) for node in graph.node)[attention.OPERATOR]
+
+
+def attention_layers(checkpoint: Checkpoint) -> int:
+    """Returns how many attention layers a text goes through.
+
+    Raises:
+        CheckpointError: Optimum does not know the model family.
+    """
+    return int(_normalized(checkpoint).num_layers)
+
+
+def _dummy_inputs(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    sequence = min(16, checkpoint.max_length)
+    generator = DummyTextInputGenerator(TASK, _normalized(checkpoint), batch_size=2, sequence_length=sequence)
+    return {name: generator.generate(name, framework="pt") for name in checkpoint.input_names}
+
+
+def _normalized(checkpoint: Checkpoint) -> NormalizedTextConfig:
+    """The model's config under Optimum's names, which are the same for every family."""
+    config = checkpoint.model.config
+    try:
+        return NormalizedConfigManager.get_normalized_config_class(config.model_type)(config)
+    except KeyError as error:
+        raise CheckpointError(
+            f"Optimum does not know the model family {config.model_type!r}; use another encoder"
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silences notes of onnx_ir and the exporter on shapes, torchvision, deprecations; errors still come through."""
+    loggers = [logging.getLogger(name) for name in CHATTY]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

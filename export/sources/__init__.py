@@ -1,0 +1,1 @@
+"""What is exported: a checkpoint, and the texts to calibrate and judge it on."""

@@ -1,0 +1,101 @@
+"""Gives an artifact its name: all of it under a temporary name beside the target, then one rename.
+
+A reader never sees half an artifact. One that is replaced is moved aside, for the moment between two renames there is
+none, and it is back if the second rename fails.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import ArtifactError, LitmusError
+from . import manifest as manifests
+from .folder import check_listing, check_path
+from .manifest import Manifest
+
+
+@contextlib.contextmanager
+def publishing(target: Path, *, overwrite: bool, error: type[LitmusError] = ArtifactError) -> Iterator[Path]:
+    """Gives a temporary folder beside the target that becomes the target if the block succeeds, and is removed if not.
+
+    Args:
+        target: The artifact's path.
+        overwrite: Replace an artifact that is there.
+        error: What to raise.
+
+    Raises:
+        LitmusError: `error`: The target exists and may not be replaced, or is no artifact; or its path is not UTF-8.
+        ArtifactError: The artifact to replace is damaged, or holds files that are not its own.
+    """
+    target = target.absolute()
+    check_path(target, error)
+    replace = target.exists() or target.is_symlink()
+    if replace and not overwrite:
+        raise error(f"{target} exists; choose another folder, or pass --overwrite")
+    if replace:
+        _check_replaceable(target, error)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        folder.chmod(0o755)
+        yield folder
+        _sync(folder)
+        if replace:
+            _check_replaceable(target, error)  # again: an export takes a while
+            _replace(target, folder, error)
+        else:
+            _rename(folder, target, error)
+        _sync_one(target.parent)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _check_replaceable(target: Path, error: type[LitmusError]) -> None:
+    """Makes sure that replacing the target costs nothing but an artifact: no other file in it, no link to it."""
+    path = target / manifests.NAME
+    if target.is_symlink():
+        raise error(f"{target} is a symbolic link; write a new folder beside it and switch the link")
+    if not path.is_file():
+        raise error(f"{target} is not an artifact's folder, so --overwrite does not replace it; choose another")
+    check_listing(target, Manifest.from_json(path.read_text("utf-8", errors="replace")))
+
+
+def _replace(target: Path, folder: Path, error: type[LitmusError]) -> None:
+    """Puts the new artifact in the old one's place; if that fails, the old one is back."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.replaced.", dir=target.parent))
+    try:
+        target.rename(aside / "artifact")
+        try:
+            _rename(folder, target, error)
+        except BaseException:
+            (aside / "artifact").rename(target)
+            raise
+    except BaseException:
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside)
+
+
+def _rename(folder: Path, target: Path, error: type[LitmusError]) -> None:
+    try:
+        folder.rename(target)
+    except OSError as cause:  # somebody else has put something there meanwhile
+        raise error(f"cannot write {target}: {cause.strerror}; choose another folder") from cause
+
+
+def _sync(folder: Path) -> None:
+    """Makes sure that every file is on the disk before the rename."""
+    for path in (*folder.rglob("*"), folder):
+        _sync_one(path)
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,33 @@
+"""Checks of what callers pass."""
+
+import operator
+from typing import SupportsIndex, cast
+
+from .errors import SettingError
+
+MAX_NUMBER = 1 << 40
+
+
+def check_number(name: str, value: object, most: int = MAX_NUMBER) -> None:
+    """Refuses what is neither None nor a whole number from 1 to `most`.
+
+    Raises:
+        SettingError: It is not; the message begins with the name.
+    """
+    if value is None:
+        return
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(cast(SupportsIndex, value))  # NumPy's integers, too
+    except TypeError:
+        number = 0
+    if not 1 <= number <= most:
+        expected = f"a whole number from 1 to {most}" if most < MAX_NUMBER else "a whole number of 1 or more"
+        raise SettingError(f"{name}: expected {expected}, found {shown(value)}")
+
+
+def shown(value: object) -> str:
+    """Returns the first characters of a setting's value, on one line, for a message."""
+    try:
+        return " ".join(f"{value!r}".split())[:40]
+    except ValueError:  # a number of more digits than Python spells
+        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__

@@ -1,0 +1,176 @@
+"""The command line of `python -m runtime.predict`, checked before anything is loaded or written."""
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn, get_args
+
+from ..artifact.manifest import Precision
+from ..checks import check_number
+from ..engine.providers import PROVIDERS
+from ..engine.settings import MAX_BATCH_TOKENS, MAX_THREADS, Profile
+from ..errors import SettingError
+from ..files import writers as rows
+from ..files.atomic_file import PART
+from ..files.lines import is_encoding
+from ..files.records import SUFFIXES, Format
+
+OUTPUT_SUFFIXES: dict[str, rows.Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+TABLES = ("csv", "tsv")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Never repeats a value in its errors: what was meant for a text may stand in the place of an option's value."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(re.split(r":? ['\"]", message, maxsplit=1)[0])
+
+    def wrong(self, message: str) -> NoReturn:
+        """Ends with a message of ours."""
+        super().error(message)
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line.
+
+    Raises:
+        SystemExit: It is wrong (status 2).
+    """
+    parser = _Parser(prog="python -m runtime.predict", description="Classify texts.", allow_abbrev=False)
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts to classify (default: one per line on stdin)")
+    parser.add_argument("--model", required=True, metavar="ARTIFACT", help="folder that `python -m export` wrote")
+    parser.add_argument("--input", type=Path, metavar="FILE", help="read texts from a CSV, TSV or JSON Lines file")
+    parser.add_argument("--input-format", choices=get_args(Format), help="default: by the suffix of --input")
+    _add_layout(parser)
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write there, and give it its name when complete")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument(
+        "--format",
+        choices=get_args(rows.Format),
+        help="default: by the suffix of --output; else a table on a terminal, jsonl in a pipe",
+    )
+    parser.add_argument("--with-text", action="store_true", help="repeat the text in the output")
+    parser.add_argument("--top-k", type=int, metavar="K", help="give the K best labels and scores at most")
+    parser.add_argument("--threshold", type=float, metavar="SCORE", help="give labels from this score on, 0 to 1")
+    parser.add_argument(
+        "--windows", choices=["artifact", "max", "mean"], help="read long texts to their end, in windows: how to sum up"
+    )
+    parser.add_argument("--explain", type=Path, metavar="PAGE.html", help="colour the words that decide, with the text")
+    parser.add_argument("--explain-label", metavar="LABEL", help="explain this label (default: the best)")
+    parser.add_argument("--provider", default="auto", metavar="{auto,cpu,cuda}", help="where to run (default: auto)")
+    parser.add_argument("--variant", metavar="NAME", help="model to run, such as fp32 (default: the provider's)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads (default: the CPUs this process may use)")
+    parser.add_argument("--profile", choices=get_args(Profile), default="latency", help="shared: idle threads sleep")
+    parser.add_argument("--batch-tokens", type=int, metavar="N", help="tokens of a batch at most (default: 512 on CPU)")
+    parser.add_argument("--quiet", action="store_true", help="no progress, and no line for each text with an error")
+    parser.add_argument("--info", action="store_true", help="say what a bug report needs, and do nothing else")
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:  # argparse's own message would repeat them, and they may be texts
+        parser.wrong("unknown option; put -- in front of texts that begin with a dash")
+    _check_values(parser, args)
+    _check_files(parser, args)
+    _check_layout(parser, args)
+    _check_page(parser, args)
+    return args
+
+
+def _add_layout(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say how the input is laid out; `python -m training` has them, with the same meanings."""
+    parser.add_argument(
+        "--text-column", nargs="+", metavar="NAME", help="column of the text, or several to join (default: text)"
+    )
+    parser.add_argument("--id-column", metavar="NAME", help="column that names the rows in the output")
+    parser.add_argument(
+        "--column-names", nargs="+", metavar="NAME", help="names of all columns of a CSV or TSV file without a header"
+    )
+    parser.add_argument(
+        "--delimiter",
+        metavar="C",
+        help=r"character between fields of a CSV or TSV file, \t for a tab (default: , or tab)",
+    )
+    parser.add_argument(
+        "--quoting",
+        type=str.lower,
+        choices=["true", "false"],
+        help="whether fields of a CSV or TSV file may be enclosed in double quotes (default: true)",
+    )
+    parser.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="encoding of the input, such as cp1252; a byte order mark wins (default: utf-8)",
+    )
+
+
+def _check_values(parser: _Parser, args: argparse.Namespace) -> None:
+    """Refuses values that are out of range."""
+    if args.provider not in ("auto", *PROVIDERS):
+        parser.wrong(f"--provider: expected auto, {', '.join(sorted(PROVIDERS))}")
+    if args.threshold is not None and not 0 <= args.threshold <= 1:
+        parser.wrong("--threshold: expected a number from 0 to 1")
+    if args.delimiter == r"\t":
+        args.delimiter = "\t"
+    if args.delimiter is not None and (len(args.delimiter) != 1 or args.delimiter in '"\r\n\0'):
+        parser.wrong("--delimiter: expected one character")
+    if args.encoding is not None and not is_encoding(args.encoding):
+        parser.wrong("--encoding: unknown; for example utf-8, utf-16, cp1252")
+    if args.variant not in (None, *get_args(Precision)):
+        parser.wrong(f"--variant: expected {', '.join(get_args(Precision))}")
+    try:
+        check_number("threads", args.threads, MAX_THREADS)
+        check_number("batch-tokens", args.batch_tokens, MAX_BATCH_TOKENS)
+        check_number("top-k", args.top_k)
+    except SettingError as error:
+        parser.wrong(f"--{error}")
+
+
+def _check_files(parser: _Parser, args: argparse.Namespace) -> None:
+    """Refuses files that do not go together, and completes their formats."""
+    if args.texts and (args.input is not None or args.input_format is not None):
+        parser.wrong("either texts or --input and --input-format, not both")
+    if args.input is not None and args.input_format is None:
+        args.input_format = SUFFIXES.get(args.input.suffix.lower())
+        if args.delimiter is not None and args.input_format not in TABLES:
+            args.input_format = "csv"
+        if args.input_format is None:
+            parser.wrong(
+                f"--input: expected a file with the suffix {', '.join(SUFFIXES)}, or --input-format; "
+                "without --input standard input is read"
+            )
+    if args.output is not None and args.format is None:
+        args.format = OUTPUT_SUFFIXES.get(args.output.suffix.lower())
+        if args.format is None:
+            parser.wrong(f"--output: expected a file with the suffix {', '.join(OUTPUT_SUFFIXES)}, or --format")
+
+
+def _check_layout(parser: _Parser, args: argparse.Namespace) -> None:
+    """Refuses options of an input that has another layout, and completes the layout."""
+    form = args.input_format
+    if args.text_column is not None and form in (None, "lines"):
+        parser.wrong(
+            "--text-column: only CSV, TSV and JSON Lines have columns; give a file with --input, "
+            "and put texts in front of --text-column"
+        )
+    if args.id_column is not None and form in (None, "lines"):
+        parser.wrong("--id-column: only CSV, TSV and JSON Lines have columns")
+    for name in ("delimiter", "quoting", "column_names"):
+        if getattr(args, name) is not None and form not in TABLES:
+            parser.wrong(f"--{name.replace('_', '-')}: only for CSV and TSV; for standard input add --input-format csv")
+    if args.encoding is not None and args.texts:
+        parser.wrong("--encoding: only for --input and standard input")
+    args.delimiter = args.delimiter or ("\t" if form == "tsv" else ",")
+    args.encoding = args.encoding or "utf-8"
+
+
+def _check_page(parser: _Parser, args: argparse.Namespace) -> None:
+    if args.explain is None:
+        if args.explain_label is not None:
+            parser.wrong("--explain-label needs --explain")
+        return
+    if args.explain.suffix.lower() not in (".html", ".htm"):
+        parser.wrong("--explain: expected the name of the page to write, with the suffix .html")
+    if args.output is not None:
+        page, output = os.path.realpath(args.explain), os.path.realpath(args.output)
+        if page in (output, output + PART) or output == page + PART:
+            parser.wrong("--explain and --output: expected two files")

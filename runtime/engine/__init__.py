@@ -1,0 +1,1 @@
+"""One onnxruntime session: providers, threads, memory, and the ONNX file it reads."""

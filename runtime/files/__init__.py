@@ -1,0 +1,1 @@
+"""Files of texts and files of predictions."""

@@ -1,0 +1,170 @@
+"""Reads the rows of CSV and TSV, and goes on behind one that is malformed.
+
+A row is malformed if something follows a closing quote: `"He said "no" twice",7`. Python's reader then takes the next
+line for the next row, though the field may go on there. Here the quotes of the lines tell what belongs to the row. A
+quote at the beginning of a line or behind a delimiter opens a field, one in front of a delimiter or at the end of a
+line closes one; others tell nothing. The row goes on as long as lines close a field before they open one; lines without
+a quote that tells are looked through for that, up to three on end with as many fields as the header, which are rows.
+Behind a row that has closed all of its fields, one line with as many fields is the next row. The error names the lines.
+"""
+
+import csv
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from ..errors import InputError
+from .lines import MAX_FIELD, NO_MEMORY, Line, Unreadable
+
+Row = Sequence[str] | Unreadable
+Mark = Literal["opens", "closes"]
+MALFORMED = "unexpected characters after a closing quote; double quotes inside a quoted field"
+ROWS_AGAIN = 3  # so many lines on end that look like rows are rows, though the malformed one has not closed its field
+LOOK_AHEAD = 1 << 20  # characters without a telling quote behind a malformed row
+
+
+class Rows:
+    """Iterates over the rows below the header; blank lines are none.
+
+    Attributes:
+        columns: The names of the columns.
+        line: Number of the last line read, from 1.
+    """
+
+    def __init__(
+        self, lines: Iterator[Line], *, delimiter: str, quoting: bool = True, column_names: Sequence[str] = ()
+    ) -> None:
+        """Reads the header.
+
+        Args:
+            lines: The lines of the file, with their ends.
+            delimiter: Stands between fields.
+            quoting: A field may stand between double quotes; if not, a double quote is a character like others.
+            column_names: Of a file without a header.
+
+        Raises:
+            InputError: The header is missing or malformed.
+        """
+        csv.field_size_limit(MAX_FIELD)
+        self.line = 0
+        self._lines = lines
+        self._returned: deque[Line] = deque()
+        self._latest = ""
+        self._delimiter, self._quoting = delimiter, quoting
+        self._reader = csv.reader(
+            iter(self._text, None),
+            delimiter=delimiter,
+            quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE,
+            strict=True,
+        )
+        self.columns: Sequence[str] = column_names or self._header()
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yields the fields of each row, or why it has none.
+
+        Raises:
+            InputError: Nobody can tell where the next row begins.
+        """
+        while (row := self._row()) is not None:
+            first = self.line
+            if isinstance(row, Unreadable):
+                self._skip_rest(complete='"' not in self._latest or self._marks(self._latest)[1] == "closes")
+            elif len(row) < len(self.columns) and self._latest.rstrip("\r\n").endswith('"'):
+                self._skip_rest(complete=True)  # the quote may have been one of the text
+            if isinstance(row, Unreadable) or self.line > first:
+                where = f"line {first}" if self.line == first else f"lines {first} to {self.line}"
+                yield Unreadable(f"{where}: {row.reason if isinstance(row, Unreadable) else MALFORMED}")
+            elif row:
+                self._latest = ""  # it may be long
+                yield row
+
+    def _header(self) -> Sequence[str]:
+        header = next((row for row in iter(self._row, None) if row), None)
+        if header is None:
+            raise InputError("the input is empty; expected a header and rows")
+        if isinstance(header, Unreadable):
+            raise InputError(f"line {self.line}: {header.reason}")
+        return header
+
+    def _row(self) -> Row | None:
+        """Returns the next row, an empty one for a blank line, and None at the end."""
+        try:
+            return next(self._reader, None)
+        except _LineError as error:
+            self._latest = ""
+            return Unreadable(str(error))
+        except MemoryError:
+            return Unreadable(NO_MEMORY)
+        except csv.Error as error:
+            if "expected after" not in str(error):
+                raise InputError(
+                    f"the input cannot be read beyond line {self.line}: {error}; is a quote never closed?"
+                ) from error
+            return Unreadable(MALFORMED)
+
+    def _text(self) -> str | None:
+        """Returns the next line, None at the end."""
+        line = self._next_line()
+        if isinstance(line, Unreadable):
+            raise _LineError(line.reason)
+        self._latest = line or ""
+        return line
+
+    def _next_line(self) -> Line | None:
+        line = self._returned.popleft() if self._returned else next(self._lines, None)
+        self.line += line is not None
+        return line
+
+    def _skip_rest(self, *, complete: bool) -> None:
+        """Leaves out the lines that still belong to the malformed row that was read last.
+
+        Args:
+            complete: It has closed the fields that it opened, as far as its quotes tell.
+        """
+        if not self._quoting:
+            return
+        ahead: list[Line] = []  # those of which nobody knows yet
+        size = like_rows = 0
+        while size <= LOOK_AHEAD and (line := self._next_line()) is not None:
+            if isinstance(line, Unreadable):
+                ahead.append(line)
+                break
+            (mark, last), is_row = self._marks(line), self._has_all_fields(line)
+            like_rows = like_rows + 1 if is_row else 0
+            if mark == "closes":
+                complete = last == "closes"
+                ahead, size, like_rows = [], 0, 0
+            elif mark or complete or is_row or ahead:
+                ahead.append(line)
+                size += len(line)
+                if mark or like_rows >= (1 if complete else ROWS_AGAIN):
+                    break
+        self._returned.extendleft(reversed(ahead))
+        self.line -= len(ahead)
+
+    def _has_all_fields(self, line: str) -> bool:
+        return not line.isspace() and line.count(self._delimiter) + 1 == len(self.columns)
+
+    def _marks(self, line: str) -> tuple[Mark | None, Mark | None]:
+        """Returns what the first and the last quote of a line tell that tell something."""
+        mark: Mark | None = None
+        latest: Mark | None = None
+        left = line.count('"')
+        for run in re.finditer('"+', line):
+            start, end = run.span()
+            left -= end - start
+            odd = (end - start) % 2 == 1  # a pair is a quote of the text
+            first = start == 0 or line[start - 1] == self._delimiter
+            last = end == len(line) or line[end] in ("\r", "\n", self._delimiter)
+            if not first and not (last and odd):
+                continue
+            opens = first and not (last and odd and left % 2 == 0)  # of a single quote what is behind it tells
+            closes = last and not (opens and odd)  # two are an empty field
+            mark = mark or ("opens" if opens else "closes")
+            latest = "closes" if closes else "opens"
+        return mark, latest
+
+
+class _LineError(Exception):
+    """A line that cannot be read, in the middle of Python's reader."""

@@ -1,0 +1,157 @@
+"""Writes predictions: JSON Lines, CSV, TSV, or a table for people. The text is among them only if it was asked for."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TextIO
+
+from ..artifact.labels import JOINERS
+from ..decision.explanation import Explanation
+from ..decision.policy import Prediction
+from ..errors import TextError
+from .records import Record
+
+Format = Literal["table", "jsonl", "csv", "tsv"]
+Row = Mapping[str, Any]
+DIGITS = 6
+ID_WIDTH, MAX_LABEL_WIDTH, MIN_TEXT_WIDTH = 16, 40, 20
+
+
+def row(
+    record: Record,
+    found: Prediction | TextError,
+    *,
+    with_id: bool = False,
+    with_text: bool = False,
+    explanation: Explanation | None = None,
+) -> dict[str, Any]:
+    """Returns what is written of a text.
+
+    Args:
+        record: Where it is from.
+        found: Its prediction, or why there is none.
+        with_id: Give the record's id.
+        with_text: Give the text.
+        explanation: Give what the words contribute, by their places in the text.
+    """
+    fields: dict[str, Any] = {"index": record.index}
+    if with_id:
+        fields["id"] = record.id
+    if isinstance(found, TextError):
+        fields["error"] = record.error or found.reason
+    else:
+        fields["labels"] = list(found.labels)
+        fields["scores"] = _rounded(found.scores)
+        fields |= {"abstained": found.abstained, "truncated": found.truncated, "n_tokens": found.n_tokens}
+    if isinstance(found, Prediction) and found.windows:
+        fields["windows"] = [
+            {"start": window.start, "end": window.end, "scores": _rounded(window.scores)} for window in found.windows
+        ]
+    if explanation is not None:
+        fields["explained"] = explanation.label
+        fields["words"] = [[word.start, word.end, round(word.contribution, DIGITS)] for word in explanation.words]
+    if with_text:
+        fields["text"] = record.text
+    return fields
+
+
+def writer(
+    form: Format,
+    output: TextIO,
+    labels: Sequence[str],
+    *,
+    with_id: bool,
+    with_text: bool,
+    top_k: int | None = None,
+) -> Callable[[Row], None]:
+    """Returns what writes a row, as `row` makes it, and begins with the header where there is one.
+
+    Args:
+        form: `jsonl`: everything. `csv`, `tsv`: labels as `join_labels` joins them, a column for each label's score or,
+            with `top_k`, one for each of the best labels and one for its score, and flags. `table`: for a terminal.
+        output: Receives it.
+        labels: The classifier's.
+        with_id: As for `row`.
+        with_text: As for `row`.
+        top_k: How many labels and scores a row has at most; None for all.
+    """
+    if form == "jsonl":
+        return lambda fields: print(json.dumps(fields, ensure_ascii=False), file=output)
+    if form == "table":
+        return _table(output, labels, with_id=with_id, with_text=with_text)
+    delimiter = "," if form == "csv" else "\t"
+    best = None if top_k is None else min(top_k, len(labels))
+    return _delimited(output, delimiter, labels, with_id=with_id, with_text=with_text, best=best)
+
+
+def join_labels(labels: Sequence[str]) -> str:
+    """Joins labels by `|`; one that has `|` or a double quote in it is quoted as in CSV, so that they can be split."""
+    return "|".join('"' + label.replace('"', '""') + '"' if {*label} & {*'|"'} else label for label in labels)
+
+
+def printable(text: str) -> str:
+    """Replaces what a terminal might obey, or break a line at."""
+    return "".join(one if one.isprintable() or one in JOINERS else "\N{MIDDLE DOT}" for one in text)
+
+
+def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
+    return {label: round(score, DIGITS) for label, score in scores.items()}
+
+
+def _delimited(
+    output: TextIO, delimiter: str, labels: Sequence[str], *, with_id: bool, with_text: bool, best: int | None
+) -> Callable[[Row], None]:
+    lines = csv.writer(output, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    flags = ["abstained", "truncated", "n_tokens"]
+    scored = [f"score_{label}" for label in labels]
+    if best is not None:
+        scored = [f"{name}_{place}" for place in range(1, best + 1) for name in ("label", "score")]
+    lines.writerow(["index", *["id"] * with_id, "labels", *scored, *flags, *["text"] * with_text, "error"])
+
+    def write(fields: Row) -> None:
+        scores = fields.get("scores", {})
+        cells = [fields["index"], *[fields.get("id")] * with_id, join_labels(fields.get("labels", ()))]
+        if best is None:
+            cells += [scores.get(label) for label in labels]
+        else:
+            ranked = [cell for item in scores.items() for cell in item]
+            cells += ranked + [None] * (2 * best - len(ranked))
+        cells += [str(fields[flag]).lower() if flag in fields else None for flag in flags]
+        lines.writerow([*cells, *[fields.get("text")] * with_text, fields.get("error")])
+
+    return write
+
+
+def _table(output: TextIO, labels: Sequence[str], *, with_id: bool, with_text: bool) -> Callable[[Row], None]:
+    label_width = min(MAX_LABEL_WIDTH, max(len("label"), *map(len, labels)))
+    left = f"{{:>{ID_WIDTH}}}  {{:<{label_width}}}  {{:>6}}  "
+    text_width = max(MIN_TEXT_WIDTH, shutil.get_terminal_size().columns - ID_WIDTH - label_width - 24)
+    head = "id" if with_id else "index"
+    print(left.format(head, "label", "score") + ("flags" if not with_text else "flags      text"), file=output)
+
+    def write(fields: Row) -> None:
+        name = printable(str(fields.get("id") if with_id else fields["index"]))
+        name = name if len(name) <= ID_WIDTH else name[: ID_WIDTH - 1] + "\N{HORIZONTAL ELLIPSIS}"
+        last = f"error: {fields['error']}" if "error" in fields else ""
+        last = last or ", ".join(flag for flag in ("abstained", "truncated") if fields.get(flag))
+        if with_text:
+            last = f"{last:<9}  {printable(fields['text'][:text_width])}"
+        for label, score in _lines(fields, len(labels)):
+            cells = (name, printable(label)[:label_width], "" if score is None else f"{score:.4f}")
+            print((left.format(*cells) + last).rstrip(), file=output)
+            name = last = ""
+
+    return write
+
+
+def _lines(fields: Row, labels: int) -> list[tuple[str, float | None]]:
+    """Returns what a table shows of a text: its labels and scores, or the best score of no label.
+
+    With `top_k` also the scores of labels that are not given, in parentheses.
+    """
+    scores = fields.get("scores", {})
+    given = fields.get("labels", ())
+    if 0 < len(scores) < labels:
+        return [(label if label in given else f"({label})", score) for label, score in scores.items()]
+    return [(label, scores[label]) for label in given] or [("-", max(scores.values(), default=None))]

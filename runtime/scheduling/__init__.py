@@ -1,0 +1,1 @@
+"""Which texts run together, and what runs in the background."""

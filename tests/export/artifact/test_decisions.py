@@ -1,0 +1,88 @@
+"""Decisions that the command line asks for, where there is no training data."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from export.__main__ import main
+from runtime import load
+from runtime.artifact.manifest import Manifest
+
+from ...models import FP32
+
+
+def shipped(checkpoint: Path, tmp_path: Path, *options: str) -> Manifest:
+    """Exports and returns the manifest."""
+    assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32, *options]) == 0
+    return Manifest.from_json((tmp_path / "artifact/litmus.json").read_text("utf-8"))
+
+
+def with_record(checkpoint: Path, tmp_path: Path, **sections: Any) -> Path:
+    """Copies a checkpoint and gives it a record of training, without its data."""
+    copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+    (copy / "training.json").write_text(json.dumps({"schema_version": "2.0", "max_length": 48, **sections}))
+    return copy
+
+
+def test_thresholds(multi_label_checkpoint: Path, tmp_path: Path) -> None:
+    """One for every label, and single ones before it."""
+    found = shipped(multi_label_checkpoint, tmp_path, "--thresholds", "rude=1", "late=0.25", "--threshold", "0.75")
+    assert found.thresholds == (0.25, 0.75, 1, 0.75)
+
+
+def test_single_thresholds_leave_the_others(multi_label_checkpoint: Path, tmp_path: Path) -> None:
+    """They are those that training learned; the temperature is, too."""
+    learned = {"temperature": 2.0, "thresholds": [0.1, 0.2, 0.3, 0.4]}
+    copy = with_record(multi_label_checkpoint, tmp_path, decisions=learned)
+    found = shipped(copy, tmp_path, "--thresholds", "rude=0.9")
+    assert found.thresholds == (0.1, 0.2, 0.9, 0.4)
+    assert found.temperature == 2
+
+
+def test_figures_of_other_thresholds_are_left_out(multi_label_checkpoint: Path, tmp_path: Path) -> None:
+    """Held-out figures were measured with training's thresholds; those that do not depend on them stay."""
+    metrics = {"test": {"micro_f1": 0.9, "exact_match": 0.8, "nll": 0.1}}
+    copy = with_record(multi_label_checkpoint, tmp_path, metrics=metrics)
+    assert shipped(copy, tmp_path, "--threshold", "0.7").metrics == {"nll": 0.1}
+
+
+def test_label_with_an_equals_sign(multi_label_checkpoint: Path, tmp_path: Path) -> None:
+    """The score stands behind the last one."""
+    copy = Path(shutil.copytree(multi_label_checkpoint, tmp_path / "checkpoint"))
+    config = json.loads((copy / "config.json").read_text())
+    config["id2label"]["0"] = "a=b"
+    (copy / "config.json").write_text(json.dumps(config))
+    assert shipped(copy, tmp_path, "--thresholds", "a=b=0.25").thresholds == (0.25, 0.5, 0.5, 0.5)
+
+
+def test_abstain_level(checkpoint: Path, tmp_path: Path) -> None:
+    """Of a single-label classifier, `--threshold` is the level below which it abstains."""
+    assert shipped(checkpoint, tmp_path, "--threshold", "1").abstain_below == 1
+    assert load(tmp_path / "artifact", provider="cpu").predict("late").abstained
+
+
+@pytest.mark.parametrize(
+    ("which", "options", "message"),
+    [
+        ("checkpoint", ["--target-precision", "0.9"], "has no record of its training data, and --target-precision"),
+        ("checkpoint", ["--thresholds", "calm=0.5"], "--thresholds is for multi-label models"),
+        ("multi_label_checkpoint", ["--target-precision", "0.9"], "--target-precision is for single-label models"),
+        ("multi_label_checkpoint", ["--thresholds", "Late=0.5"], "no label 'Late'; the labels are: late, broken"),
+    ],
+)
+def test_requests_that_make_no_sense(
+    which: str,
+    options: list[str],
+    message: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One line, before anything is exported."""
+    assert main([str(request.getfixturevalue(which)), str(tmp_path / "artifact"), *FP32, *options]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "exporting" not in error

@@ -1,0 +1,86 @@
+"""Providers, options and memory mapping."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from runtime import Classifier, DependencyError, ProviderError, load
+from runtime.engine import providers
+from runtime.engine.model_file import skeleton
+
+
+def test_unknown_provider(artifact: Path) -> None:
+    """The message lists those there are."""
+    with pytest.raises(ProviderError, match="unknown provider 'tpu': expected auto, cpu, cuda"):
+        load(artifact, provider="tpu")  # type: ignore[arg-type]
+
+
+def test_cuda_without_cuda_is_an_error(artifact: Path) -> None:
+    """CUDA that was asked for and is not there is never a silent CPU run."""
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    with pytest.raises(ProviderError, match=r"'cuda' is not in this onnxruntime.*pip install onnxruntime-gpu"):
+        load(artifact, provider="cuda")
+
+
+def test_auto_takes_the_cpu_where_there_is_no_cuda(classifier: Classifier, artifact: Path) -> None:
+    """And gives the same answer."""
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    automatic = load(artifact)
+    assert automatic.provider == "cpu"
+    assert automatic.predict("late").scores == pytest.approx(classifier.predict("late").scores, abs=1e-6)
+
+
+def test_auto_falls_back_if_cuda_does_not_start(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime-gpu lists CUDA on machines that have none; `auto` then means the CPU, `cuda` an error."""
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    if (
+        "CUDAExecutionProvider"
+        in onnxruntime.InferenceSession(
+            str(artifact / "onnx/model.onnx"), providers=["CPUExecutionProvider"]
+        ).get_providers()
+    ):
+        pytest.skip("CUDA works here")
+    assert load(artifact).provider == "cpu"
+    with pytest.raises(ProviderError, match="CUDAExecutionProvider did not start"):
+        load(artifact, provider="cuda")
+
+
+def test_two_onnxruntimes(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both distributions overwrite each other's files: the message says what to do."""
+    for name in ("onnxruntime-1.31.1.dist-info", "onnxruntime_gpu-1.31.1.dist-info"):
+        (tmp_path / name).mkdir()
+    assert Path(onnxruntime.__file__).parents[1] == providers.PACKAGES
+    assert list(providers.PACKAGES.glob("onnxruntime*.dist-info"))
+    monkeypatch.setattr(providers, "PACKAGES", tmp_path)
+    with pytest.raises(DependencyError, match=r"overwrite each other.*pip uninstall both"):
+        load(artifact)
+
+
+def test_no_onnxruntime() -> None:
+    """The message names the extra to install."""
+    code = "import sys; sys.modules['onnxruntime'] = None; import runtime"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "DependencyError: onnxruntime is not installed: pip install onnxruntime, or" in done.stderr
+
+
+def test_skeleton_leaves_the_weights_in_the_file(artifact: Path) -> None:
+    """The copy has the structure, not the weights, and computes the same to the last bit."""
+    path = artifact / "onnx/model.onnx"
+    content = path.read_bytes()
+    small = skeleton(memoryview(content), path.name)
+    assert len(small) < len(content) / 20
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
+    ids = np.arange(2, 12, dtype=np.int64)[None]
+    inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    providers = ["CPUExecutionProvider"]
+    (mapped,) = onnxruntime.InferenceSession(small, options, providers=providers).run(None, inputs)
+    (whole,) = onnxruntime.InferenceSession(content, providers=providers).run(None, inputs)
+    np.testing.assert_array_equal(mapped, whole)

@@ -1,0 +1,205 @@
+"""Lines of files and pipes: what kind of input it is, how it is encoded, where lines end, and memory."""
+
+import io
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime import InputError
+from runtime.files.lines import Unreadable, is_encoding, open_source, read_lines
+from runtime.files.records import Format, Layout, arriving, read_records
+
+TEXTS = ["late", "", "été", "calm"]
+
+
+class Pieces(io.RawIOBase):
+    """A pipe that gives these pieces, one at a time, and says when it is asked for more than they are."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.left = list(pieces)
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fills in the next piece."""
+        if not self.left:
+            return 0
+        piece = self.left.pop(0)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def pipe(*pieces: bytes) -> io.BufferedReader:
+    """Returns a pipe that gives these pieces."""
+    return io.BufferedReader(Pieces(*pieces))
+
+
+def cuts(content: bytes) -> list[tuple[bytes, ...]]:
+    """Returns a content whole, byte by byte, and cut in two at every place."""
+    halves = [(content[:place], content[place:]) for place in range(1, len(content))]
+    return [(content,), tuple(content[place : place + 1] for place in range(len(content))), *halves]
+
+
+def texts_of_pipe(*pieces: bytes, encoding: str = "utf-8") -> list[str | None]:
+    """Returns what standard input is read as, None for an error."""
+    records = itertools.chain.from_iterable(arriving(pipe(*pieces), encoding))
+    return [None if record.error else record.text for record in records]
+
+
+def texts_of_file(*pieces: bytes, form: Format = "lines", **layout: Any) -> list[str | None]:
+    """Returns what a file is read as, None for an error."""
+    return [None if record.error else record.text for record in read_records(pipe(*pieces), Layout(form, **layout))]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_ends_of_lines(end: str) -> None:
+    """The three kinds of end each end a line, wherever a pipe is cut, and in a file as on standard input."""
+    for pieces in cuts((end.join(TEXTS) + end).encode()):
+        assert texts_of_pipe(*pieces) == texts_of_file(*pieces) == TEXTS
+
+
+def test_mixed_ends() -> None:
+    """Standard input and a file count the same lines."""
+    for pieces in cuts(b"a\r\n\r\r\nb\n\rc\r\n\n\nd\r"):
+        assert texts_of_pipe(*pieces) == texts_of_file(*pieces) == ["a", "", "", "b", "", "c", "", "", "d"]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_answers_do_not_wait(end: bytes) -> None:
+    """A line is there as soon as its end is, also if that may be half of an end, or the line is empty."""
+    for line in b"late", b"", b" ", b"PK", b"<htm":
+        source = Pieces(line + end, b"more", b"\n")
+        assert [record.text for record in next(arriving(io.BufferedReader(source)))] == [line.decode()]
+        assert source.left == [b"more", b"\n"]
+
+
+@pytest.mark.parametrize("name", ["utf-8-sig", "utf-16", "utf-32"])
+def test_marks_in_pieces(name: str) -> None:
+    """A byte order mark that arrives in pieces says how the input is encoded, and wins over the encoding asked for."""
+    for pieces in cuts("late\ncalm\n".encode(name)):
+        assert texts_of_pipe(*pieces) == texts_of_pipe(*pieces, encoding="cp1252") == ["late", "calm"]
+        assert texts_of_file(*pieces) == texts_of_file(*pieces, encoding="cp1252") == ["late", "calm"]
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"\x1f\x8b\x08\n", "is gzip"),
+        (b"PK\x03\x04\n", "is zip"),
+        (b"PAR1\x15\n", "is Parquet"),
+        (b"BZh91AY&SY\n", "is bzip2"),
+        (b"%PDF-1.7\n", "is PDF"),
+        (b"\xd0\xcf\x11\xe0\n", "is Excel"),
+        (b"  <!DOCTYPE html>\n", "is HTML"),
+        (b"\xef\xbb\xbf<?xml?>\n", "is XML"),
+        ("late\n".encode("utf-16-le"), "looks like UTF-16"),
+        ("a\n".encode("utf-16-be"), "looks like UTF-16"),
+    ],
+)
+def test_other_kinds_in_pieces(content: bytes, name: str) -> None:
+    """Another kind of file is known wherever the pipe is cut."""
+    for pieces in cuts(content):
+        for read in texts_of_pipe, texts_of_file:
+            with pytest.raises(InputError, match=name):
+                read(*pieces)
+
+
+def test_first_line_decides_what_arrives() -> None:
+    """Behind a first line, which is answered at once, nothing makes standard input another kind of file."""
+    for pieces in cuts(b"\n<html>\n"):
+        assert texts_of_pipe(*pieces) == ["", "<html>"]
+
+
+@pytest.mark.parametrize("name", ["cp1252", "latin-1", "gb18030", "shift_jis", "utf-16-le", "utf-16", "utf-32-be"])
+def test_encodings(name: str) -> None:
+    """Every form of input is read in the encoding asked for, wherever it is cut."""
+    text = "déjà" if name in ("cp1252", "latin-1") else "東京"
+    assert texts_of_pipe(*cuts(f"{text}\nlate\n".encode(name))[1], encoding=name) == [text, "late"]
+    files: dict[Format, str] = {
+        "lines": f"{text}\nlate",
+        "csv": f'text\n"{text}"\nlate',
+        "tsv": f"text\n{text}\nlate",
+        "jsonl": "\n".join(json.dumps({"text": found}, ensure_ascii=False) for found in (text, "late")),
+    }
+    for form, content in files.items():
+        for pieces in cuts(content.encode(name))[:2]:
+            assert texts_of_file(*pieces, form=form, encoding=name) == [text, "late"]
+
+
+@pytest.mark.parametrize("form", ["lines", "jsonl", "csv"])
+def test_bytes_outside_the_encoding(form: Format) -> None:
+    """They cost their own row, and the error names the encoding and the option."""
+    content = {"lines": b"a\x81\ncalm\n", "jsonl": b'{"text": "\x81"}\n{"text": "calm"}', "csv": b"text\n\x81\ncalm\n"}
+    first, second = read_records(pipe(content[form]), Layout(form, encoding="cp1252"))
+    assert first.error == "it is not cp1252; pass --encoding, for example cp1252 for a file from Windows"
+    assert second.text == "calm"
+
+
+def test_input_that_breaks_off_in_its_encoding() -> None:
+    """Nobody knows where the next row begins."""
+    with pytest.raises(InputError, match="breaks off, or is not utf-16-le"):
+        texts_of_file("late\n".encode("utf-16-le") + b"x", encoding="utf-16-le")
+
+
+@pytest.mark.parametrize("name", ["", "rot13", "hex", "nonsense", "a\0b", "\ud800", "../x", "undefined", "x" * 5000])
+def test_names_that_are_no_encodings(name: str) -> None:
+    """Nor are Python's codecs that make bytes of bytes."""
+    assert not is_encoding(name)
+    assert is_encoding("cp1252")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("codec", ["punycode", "idna", "unicode_escape", "utf-7"])
+def test_odd_encodings(codec: str) -> None:
+    """Whatever Python's codecs make of the bytes, it is rows or an error of ours."""
+    try:
+        list(read_records(pipe(bytes(range(256)), b"\nlate\n"), Layout("lines", encoding=codec)))
+    except InputError:
+        return
+
+
+@pytest.mark.parametrize("form", ["lines", "jsonl", "csv"])
+def test_little_memory(tmp_path: Path, form: str) -> None:
+    """A line for which there is not enough memory is one error, and the next one is read."""
+    file = tmp_path / "texts"
+    huge = "x" * 60_000_000
+    lines = {
+        "lines": [huge, "calm"],
+        "jsonl": [f'{{"text": "{huge}"}}', '{"text": "calm"}'],
+        "csv": ["text", huge, "calm"],
+    }
+    file.write_text("\n".join(lines[form]))
+    script = f"""
+import resource
+from pathlib import Path
+from runtime.files.records import Layout, read_records
+records = read_records(Path({str(file)!r}).open("rb"), Layout({form!r}))
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 40_000_000, -1))
+for record in records:
+    print(record.index, record.text[:10], record.error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert (
+        first.replace("line 2: ", "")
+        == "0  there is not enough memory to read it; allow the process more, or shorten the text"
+    )
+    assert second == "1 calm None"
+
+
+def test_line_that_is_given_up() -> None:
+    """Nothing of it is kept, and the next line begins behind its end."""
+    source = open_source(pipe(b"x" * 600, b"y\nlate", b"\n"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runtime.files.lines.MAX_FIELD", 500)
+        (first, second) = itertools.chain.from_iterable(read_lines(source))
+    assert isinstance(first, Unreadable)
+    assert second == "late"

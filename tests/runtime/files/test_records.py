@@ -1,0 +1,265 @@
+"""Files of texts: every row gets a record, whatever is wrong with it or its neighbours."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from runtime import InputError
+from runtime.files.records import Format, Layout, Record, arriving, read_records
+
+
+def stream(content: bytes) -> io.BufferedReader:
+    """Returns a file of these bytes."""
+    return io.BufferedReader(io.BytesIO(content))  # type: ignore[arg-type]
+
+
+def read(content: bytes, form: Format = "csv", identity: str | None = None, **layout: Any) -> list[Record]:
+    """Returns all records."""
+    if form == "tsv":
+        layout["delimiter"] = "\t"
+    return list(read_records(stream(content), Layout(form, id_column=identity, **layout)))
+
+
+def test_columns_by_name() -> None:
+    """Text and id wherever they stand; the rest is left alone."""
+    found = read(b"when,id,text\nnow,a7,late\nthen,,calm\n", identity="id")
+    assert found == [Record(0, "late", "a7"), Record(1, "calm", "")]
+
+
+@pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16", "utf-32"])
+def test_byte_order_marks(mark: str) -> None:
+    """Say how the file is encoded, and are no part of the first column's name."""
+    assert read("text,x\nétait,1\n".encode(mark)) == [Record(0, "était")]
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "lines"])
+def test_bytes_that_are_not_utf8(form: Format) -> None:
+    """Cost only their own row."""
+    rows = {
+        "csv": b"text,x\nlate,1\nit\x92s,2\ncalm,3\n",
+        "tsv": b"text\tx\nlate\t1\nit\x92s\t2\ncalm\t3\n",
+        "jsonl": b'{"text":"late"}\n{"text":"it\x92s"}\n{"text":"calm"}\n',
+        "lines": b"late\nit\x92s\ncalm\n",
+    }
+    found = read(rows[form], form)
+    assert [record.text for record in found] == ["late", "", "calm"]
+    assert "it is not UTF-8" in str(found[1].error)
+
+
+def test_quoted_newline_on_a_boundary() -> None:
+    """A field that goes on in the next mebibyte is one field."""
+    for shift in range(-3, 4):
+        text = "x" * ((1 << 20) + shift - len('text\n"')) + "\nlate"
+        assert read(f'text\n"{text}"\ncalm\n'.encode()) == [Record(0, text), Record(1, "calm")]
+
+
+@pytest.mark.parametrize("size", [200_000, 20_000_000])
+def test_large_fields(size: int) -> None:
+    """Python's own limit of 128 KB does not apply."""
+    assert read(b"text\n" + b"x " * (size // 2) + b"\nlate\n")[1] == Record(1, "late")
+
+
+def test_quote_never_closed() -> None:
+    """Is told apart from a long field, and what was before it has been read."""
+    rows = read_records(stream(b'text\nlate\n"never closed\ncalm\n'), Layout("csv"))
+    assert next(rows) == Record(0, "late")
+    with pytest.raises(InputError, match=r"cannot be read beyond line 4: .* is a quote never closed"):
+        next(rows)
+
+
+def test_ragged_rows() -> None:
+    """Have an error in their place; blank lines are no rows."""
+    found = read(b"text,x\nlate,1\n\nlate\nlate,1,2\ncalm,2\n")
+    assert [record.text for record in found] == ["late", "", "", "calm"]
+    assert found[1].error == "expected 2 fields as in the header, found 1"
+    assert found[2].error == "expected 2 fields as in the header, found 3"
+
+
+def test_carriage_returns_alone() -> None:
+    """Old Macintosh line ends end lines."""
+    assert [record.text for record in read(b"text,x\rlate,1\rcalm,2\r")] == ["late", "calm"]
+
+
+def test_fields_are_text() -> None:
+    """Whatever a spreadsheet or a data frame would make of them."""
+    odd = ["NA", "null", "nan", "", '=HYPERLINK("x")', "- denies pain", "@x", "1e3", " late "]
+    content = "text\n" + "".join('"' + text.replace('"', '""') + '"\n' for text in odd)
+    assert [record.text for record in read(content.encode())] == odd
+
+
+def test_stray_quote() -> None:
+    """A row that is malformed costs only itself."""
+    found = read(b'text,x\nlate,1\n"abc" x,2\ncalm,3\n')
+    assert [record.text for record in found] == ["late", "", "calm"]
+    assert found[1].error == "line 3: unexpected characters after a closing quote; double quotes inside a quoted field"
+
+
+def test_column_that_is_not_there() -> None:
+    """The message has what is nearly its name, as it is written."""
+    with pytest.raises(InputError, match=r"none of the 2 columns .* 'text', see --text-column; it has 'Text '"):
+        read(b"Text ,id\nlate,1\n")
+    with pytest.raises(InputError, match="called 'ID', see --id-column; it has 'id'"):
+        read(b"text,id\nlate,1\n", identity="ID")
+
+
+def test_file_without_a_header() -> None:
+    """Its first row is somebody's text, which no error repeats."""
+    with pytest.raises(InputError) as caught:
+        read(b"John Smith,HIV,He denies pain\n")
+    assert str(caught.value) == "none of the 3 columns of the input is called 'text', see --text-column"
+
+
+def test_other_delimiters() -> None:
+    """Are guessed in the message, and used if they are named."""
+    content = b"title;text\nTrains;late, again\n;calm\n"
+    with pytest.raises(InputError, match="seem to be separated by ';', pass --delimiter ';'"):
+        read(content)
+    assert [record.text for record in read(content, delimiter=";")] == ["late, again", "calm"]
+    both = read(content, delimiter=";", text_columns=["title", "text"])
+    assert [record.text for record in both] == ["Trains late, again", "calm"]
+
+
+def test_column_that_is_there_twice() -> None:
+    """Nobody knows which is meant; other columns may have what names they like."""
+    with pytest.raises(InputError, match="the column 'text' 2 times"):
+        read(b"text,text\nlate,1\n")
+    assert read(b"x,x,text\n1,2,late\n") == [Record(0, "late")]
+
+
+@pytest.mark.parametrize(("content", "count"), [(b"", None), (b"text\n", 0), (b"\n\n", None)])
+def test_empty_files(content: bytes, count: int | None) -> None:
+    """A header alone is a file of no texts, nothing at all is no file."""
+    if count is None:
+        with pytest.raises(InputError, match="the input is empty"):
+            read(content)
+    else:
+        assert len(read(content)) == count
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        (b"\x1f\x8b\x08", "gzip"),
+        (b"PAR1\x15\x04", "Parquet"),
+        (b"PK\x03\x04", "zip"),
+        (b"\n <!DOCTYPE html>", "HTML"),
+        (b"\xef\xbb\xbf<html>", "HTML"),
+        (b"\xd0\xcf\x11\xe0", "Excel"),
+        ("text,x\nlate,1\n".encode("utf-16-le"), "UTF-16 without"),
+        ("text,x\nlate,1\n".encode("utf-16-be"), "UTF-16 without"),
+    ],
+)
+def test_other_kinds_of_file(start: bytes, name: str) -> None:
+    """Named for what they are, whatever their suffix says."""
+    with pytest.raises(InputError, match=rf"the input (is|looks like) {name}"):
+        read(start + b"text\n")
+
+
+def test_json_lines() -> None:
+    """Every object is a row, every other line an error in its place."""
+    lines = [
+        '{"text": "late", "id": 7}',
+        "",
+        '{"text": "la',
+        '["late"]',
+        '{"Text": "late", "id": "a"}',
+        '{"text": null, "id": 1.5}',
+        '{"text": "la\\ud800te", "id": "b"}',
+        "[" * 150_000,
+        '{"text": "calm", "id": 1e999}',
+        '{"text": "calm", "id": NaN}',
+        '{"text": "calm", "id": true}',
+        '{"text": "calm", "id": 1' + "0" * 400 + "}",
+        '{"text": "calm"}',
+        '{"text": "calm", "id": [1]}',
+    ]
+    found = read("\n".join(lines).encode(), "jsonl", identity="id")
+    assert [record.index for record in found] == list(range(13))
+    assert [record.text for record in found] == ["late", "", "", "", "", "la\ud800te", *[""] * 4, "calm", "", ""]
+    assert [record.id for record in found] == [7, None, None, "a", 1.5, "b", *[None] * 4, 10**400, None, None]
+    errors = [record.error for record in found]
+    assert errors[1] == errors[6] == "the line is not valid JSON; expected one object per line"
+    assert errors[2] == "the line is not a JSON object"
+    assert errors[3] == "its 'text' is missing; name the key of the text with --text-column"
+    assert errors[4] == "its 'text' is no string"
+    assert errors[7:10] == [*errors[11:], errors[7]] == ["its 'id' is missing, or neither a string nor a number"] * 3
+    json.dumps([record.id for record in found], allow_nan=False)
+
+
+def test_broken_utf16() -> None:
+    """Ends the reading: nobody knows where the next row begins."""
+    with pytest.raises(InputError, match="not what its byte order mark says"):
+        read("text\nlate\n".encode("utf-16") + b"\x00\xd8")
+
+
+def test_lines() -> None:
+    """Carriage returns are no part of them; an empty one is an empty text."""
+    assert [record.text for record in read(b"late\r\n\ncalm", "lines")] == ["late", "", "calm"]
+    assert [record.text for record in read(b"late\rcalm\r", "lines")] == ["late", "calm"]
+
+
+@pytest.mark.parametrize("form", ["lines", "jsonl"])
+def test_endless_line(monkeypatch: pytest.MonkeyPatch, form: Format) -> None:
+    """Takes no more memory than the longest field may, and costs only itself."""
+    monkeypatch.setattr("runtime.files.lines.MAX_FIELD", 100)
+    monkeypatch.setattr("runtime.files.lines.CHUNK_BYTES", 30)
+    lines = ["late", "x" * 100, "x" * 99, "x" * 1000, "calm"]
+    content = lines if form == "lines" else [json.dumps({"text": line}) for line in lines]
+    found = read("\n".join(content).encode(), form)
+    too_long = [1, 3] if form == "lines" else [1, 2, 3]
+    assert [record.index for record in found if "longer than" in str(record.error)] == too_long
+    assert (found[0].text, found[4].text) == ("late", "calm")
+
+
+def test_endless_line_that_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same on standard input."""
+    monkeypatch.setattr("runtime.files.lines.MAX_FIELD", 100)
+    monkeypatch.setattr("runtime.files.lines.CHUNK_BYTES", 30)
+    content = b"\xef\xbb\xbflate\r\n" + b"x" * 500 + b"\ncalm\n" + b"x" * 90 + b"\n\nend"
+    found = [record for group in arriving(stream(content)) for record in group]
+    assert [record.text for record in found] == ["late", "", "calm", "x" * 90, "", "end"]
+    assert [record.index for record in found] == list(range(6))
+    assert ["longer than" in str(record.error) for record in found] == [False, True, *[False] * 4]
+
+
+def test_what_only_looks_like_other_kinds() -> None:
+    """Names may begin with what archives begin with, and a NUL may stand anywhere."""
+    assert read(b"Bzhania has pain\n", "lines")[0].text == "Bzhania has pain"
+    assert read(b"i\0d,text\n1,late\n")[0].text == "late"
+
+
+def test_mark_in_pieces() -> None:
+    """A byte order mark may arrive byte by byte, and be all that comes before a line without an end."""
+    source = io.BufferedReader(Slow(b"\xef\xbb\xbflate"))
+    assert [record.text for group in arriving(source) for record in group] == ["late"]
+    source = io.BufferedReader(Slow("late\n".encode("utf-16")))
+    assert [record.text for group in arriving(source) for record in group] == ["late"]
+    rows = read_records(io.BufferedReader(Slow(b"\xef\xbb\xbftext\nlate\n")), Layout("csv"))
+    assert [record.text for record in rows] == ["late"]
+
+
+class Slow(io.RawIOBase):
+    """Gives a byte at a time."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = list(content)
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fills in the next byte."""
+        if not self._left:
+            return 0
+        buffer[0] = self._left.pop(0)
+        return 1
+
+
+@pytest.mark.parametrize("content", ["late\ncalm\n".encode("utf-16-le"), b"\x1f\x8b\x08 late\n"])
+def test_other_kinds_that_arrive(content: bytes) -> None:
+    """Are refused as a whole, not answered line by line."""
+    with pytest.raises(InputError, match=r"looks like UTF-16 without|is gzip"):
+        list(arriving(stream(content)))

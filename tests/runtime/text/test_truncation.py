@@ -1,0 +1,188 @@
+"""Very long texts: a prefix gives the same tokens as the whole."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from runtime.text.truncation import cut_of, encode_start
+
+MAX_LENGTH = 16
+WORDS = [
+    "late",
+    "doctor:",
+    "Doctor:",
+    "été",
+    "e\u0301",
+    "漢字",
+    "\u00a0",
+    "[SEP]",
+    "x" * 300,
+    " " * 50,
+    "\n",
+    "ﬁ",
+    "12.5",
+]
+texts = st.lists(st.sampled_from([*WORDS, " ", " ", "\u200b", "."]), min_size=300, max_size=600).map("".join)
+
+
+def byte_level() -> Tokenizer:
+    """RoBERTa's kind, trained on a few words."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(special_tokens=["<s>", "</s>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.train_from_iterator(["late doctor late été xx xxxx xxxxxxxx 漢字"] * 9, trainer)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0))
+    return tokenizer
+
+
+def unigram() -> Tokenizer:
+    """XLM-RoBERTa's kind, trained on a few words."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    trainer = trainers.UnigramTrainer(vocab_size=60, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(["late doctor late été xx xxxx xxxxxxxx 漢字 12.5"] * 9, trainer)
+    return tokenizer
+
+
+def word_piece() -> Tokenizer:
+    """BERT's kind, with cleaning in front as training writes it."""
+    vocabulary = [
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "late",
+        "doctor",
+        ":",
+        "ete",
+        "漢",
+        "字",
+        "12",
+        "5",
+        ".",
+        "x",
+        "##x",
+        "fi",
+        "e",
+    ]
+    tokenizer = Tokenizer(models.WordPiece({word: index for index, word in enumerate(vocabulary)}, unk_token="[UNK]"))
+    cleaning = [normalizers.NFKC(), normalizers.Replace(Regex(r"(?i)\bdoctor:"), " ")]
+    squeeze = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+    tokenizer.normalizer = normalizers.Sequence([*cleaning, *squeeze, normalizers.BertNormalizer()])
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens(["[SEP]"])
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    return tokenizer
+
+
+@pytest.fixture(scope="module", params=[byte_level, unigram, word_piece])
+def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
+    """One that truncates as the runtime's does."""
+    make: Callable[[], Tokenizer] = request.param
+    made = make()
+    made.enable_truncation(MAX_LENGTH)
+    return made
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=texts)
+def test_prefix_gives_the_tokens_of_the_whole(tokenizer: Tokenizer, text: str) -> None:
+    """Same ids, same places in the text, and the same word on whether something is left."""
+    cut = cut_of(tokenizer)
+    assert cut is not None
+    whole, start = tokenizer.encode(text), encode_start(tokenizer, text, MAX_LENGTH, cut)
+    assert (start.ids, start.offsets) == (whole.ids, whole.offsets)
+    assert bool(start.overflowing) == bool(whole.overflowing)
+
+
+def test_only_a_prefix_is_tokenized(tokenizer: Tokenizer) -> None:
+    """Which is the point: what overflows is a few windows, not the whole text's."""
+    cut = cut_of(tokenizer)
+    assert cut is not None
+    for text in "late " * 10_000, "late\n" * 10_000, "late\u00a0" * 10_000:
+        assert len(encode_start(tokenizer, text, MAX_LENGTH, cut).overflowing) < 100
+        assert len(tokenizer.encode(text).overflowing) > 500
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        normalizers.Replace(" ", ""),
+        normalizers.Replace(" ", "▁"),
+        normalizers.Replace(Regex(r"\s+"), ""),
+        normalizers.Replace(Regex("(?m)begin.*end"), " "),
+        normalizers.Replace(Regex(r"x(?=.*y)"), " "),
+        normalizers.Replace(Regex("[^a-z]+"), ""),
+        normalizers.Replace(Regex("a b"), " "),
+        normalizers.Sequence([normalizers.NFC(), normalizers.ByteLevel()]),
+    ],
+    ids=str,
+)
+def test_cleaning_across_words(step: normalizers.Normalizer) -> None:
+    """What may join words, or look further than a word, forbids it."""
+    made = word_piece()
+    made.normalizer = step
+    assert cut_of(made) is None
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        None,
+        pre_tokenizers.ByteLevel(use_regex=False),
+        pre_tokenizers.Metaspace(split=False),
+        pre_tokenizers.Punctuation(),
+        pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex("a b"), "isolated")]),
+    ],
+    ids=str,
+)
+def test_splitting_elsewhere_than_at_spaces(split: pre_tokenizers.PreTokenizer | None) -> None:
+    """What does not split at spaces, or is not known to, forbids it."""
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = split
+    assert cut_of(made) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["漢字" * 20_000, ".,;" * 20_000, '{"a":1,' * 8_000, "[SEP]" * 10_000], ids=lambda t: t[:7]
+)
+def test_text_without_white_space(text: str) -> None:
+    """Where cleaning looks at no whole words, a prefix may end anywhere: its last words are not used."""
+    made = word_piece()
+    made.normalizer = normalizers.Sequence([normalizers.Replace(Regex(r"\s+"), " "), normalizers.BertNormalizer()])
+    made.add_tokens(["a very long added token, with spaces and 漢字"])
+    made.enable_truncation(MAX_LENGTH)
+    cut = cut_of(made)
+    assert cut is not None
+    start, whole = encode_start(made, text, MAX_LENGTH, cut), made.encode(text)
+    assert (start.ids, start.offsets) == (whole.ids, whole.offsets)
+    assert len(start.overflowing) < len(whole.overflowing) / 10
+
+
+def test_real_tokenizers_can_be_cut() -> None:
+    """ALBERT's and DeBERTa's cleaning is known as well."""
+    made = unigram()
+    albert = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"'), normalizers.Replace(Regex(" {2,}"), " ")]
+    made.normalizer = normalizers.Sequence(albert)
+    assert cut_of(made) is not None
+    made.normalizer = normalizers.Sequence([normalizers.Strip(), normalizers.Replace(Regex(r"\s{2,}|[\n\r\t]"), " ")])
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    assert cut_of(made) is not None
+
+
+def test_added_token_across_the_end() -> None:
+    """Its first words are taken for themselves where a prefix ends in it; so many words at the end are not trusted."""
+    made = word_piece()
+    made.normalizer = normalizers.BertNormalizer()
+    added = " ".join(map(str, range(1, 21)))
+    made.add_tokens([added])
+    made.enable_truncation(MAX_LENGTH)
+    cut = cut_of(made)
+    assert cut is not None
+    for shift in range(190, 256):
+        text = "x" * shift + " " + added + " late" * 1000
+        assert encode_start(made, text, MAX_LENGTH, cut).ids == made.encode(text).ids

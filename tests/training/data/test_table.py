@@ -1,0 +1,137 @@
+"""Files that people really have: what is read, and what is refused in one line."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from training.data.table import read_table
+from training.errors import DataError
+
+
+def write(folder: Path, name: str, content: bytes | str) -> str:
+    """Writes a file and returns its path."""
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(path)
+
+
+def refusal(path: str, **options: str) -> str:
+    """Returns the message of the refusal; it is one line."""
+    with pytest.raises(DataError) as caught:
+        read_table(path, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_csv(tmp_path: Path) -> None:
+    """Quoted commas, quotes and newlines; nothing is taken for a number or a missing value."""
+    table = read_table(write(tmp_path, "a.csv", 'text,label\n"a, ""b""\nc",NA\nnull,1\n'))
+    assert table.columns == ("text", "label")
+    assert table.rows == (('a, "b"\nc', "NA"), ("null", "1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "delimiter"),
+    [("a.tsv", "text\tlabel\nx\ty\n", None), ("a.csv", "text;label\nx;y\n", ";"), ("a.csv", "text,label\rx,y\r", None)],
+    ids=["tab", "semicolon", "CR only"],
+)
+def test_delimiters(tmp_path: Path, name: str, content: str, delimiter: str | None) -> None:
+    """The suffix decides, or the argument; line ends of any kind."""
+    assert read_table(write(tmp_path, name, content), delimiter=delimiter).rows == (("x", "y"),)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_byte_order_mark_wins(tmp_path: Path, encoding: str) -> None:
+    """A byte order mark says the encoding and is not part of the first column's name."""
+    table = read_table(write(tmp_path, "a.csv", "text,label\nnaïve,y\n".encode(encoding)))
+    assert table.fields(["text"]) == [("naïve",)]
+
+
+def test_other_encoding(tmp_path: Path) -> None:
+    """A Windows file is refused as UTF-8, with the position and what to pass, and read with it."""
+    path = write(tmp_path, "a.csv", "text,label\nit’s,y\n".encode("cp1252"))
+    assert "byte 13 is not utf-8; pass --encoding (cp1252" in refusal(path)
+    assert read_table(path, encoding="cp1252").fields(["text"]) == [("it’s",)]
+
+
+def test_unknown_encoding(tmp_path: Path) -> None:
+    """The message gives examples."""
+    assert "unknown encoding 'utf8000'" in refusal(write(tmp_path, "a.csv", "x,y\n"), encoding="utf8000")
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    """Values keep their JSON types; the columns are the keys."""
+    rows = [{"text": "a", "labels": ["x", "y"]}, {"labels": [], "text": "b"}]
+    table = read_table(write(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows)) + "\n"))
+    assert table.rows == (("a", ["x", "y"]), ("b", []))
+
+
+def test_large_field(tmp_path: Path) -> None:
+    """20 MB in one field, far beyond the csv module's own limit."""
+    table = read_table(write(tmp_path, "a.csv", "text,label\n" + "x" * 20_000_000 + ",y\n"))
+    assert len(table.rows[0][0]) == 20_000_000
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    """The path is named."""
+    assert refusal(str(tmp_path / "absent.csv")).startswith("no file ")
+
+
+@pytest.mark.parametrize(
+    ("column", "asked", "shown"),
+    [
+        ("Text ", "text", "'Text '"),
+        ("te\u200bxt", "text", r"'te\u200bxt'"),
+        ("my\u00a0 text", "My text", r"'my\xa0 text'"),
+        ("cafe\u0301", "caf\u00e9", r"'cafe\u0301'"),
+    ],
+)
+def test_column_that_is_nearly_the_one(tmp_path: Path, column: str, asked: str, shown: str) -> None:
+    """It is shown, and what differs can be seen."""
+    table = read_table(write(tmp_path, "a.csv", f"{column},label\nx,y\n"))
+    with pytest.raises(DataError) as caught:
+        table.fields([asked])
+    assert str(caught.value) == f"a.csv: none of its 2 columns is called {asked!r}; it has {shown}"
+
+
+@pytest.mark.parametrize("first", ["Miller", "Miller denies pain", "\u60a3\u8005\u5426\u8ba4\u75bc\u75db"])
+def test_first_row_is_not_shown(tmp_path: Path, first: str) -> None:
+    """Without a header it is somebody's text, however short."""
+    with pytest.raises(DataError) as caught:
+        read_table(write(tmp_path, "a.csv", f"{first},x\nc,y\n")).fields(["text"])
+    assert str(caught.value) == "a.csv: none of its 2 columns is called 'text'; is the header there?"
+    assert refusal(write(tmp_path, "a.csv", f"{first},x,{first}\nc,y,d\n")).startswith("a.csv: columns 1 and 3 have")
+    rows = f'{{"text": "a"}}\n{{"{first}": "b", "x": 1}}\n'
+    expected = "a.jsonl: line 2 has other keys than the first line: 1 are missing, 2 are new; give every line the same"
+    assert refusal(write(tmp_path, "a.jsonl", rows)) == expected
+
+
+def test_file_with_another_delimiter(tmp_path: Path) -> None:
+    """The header is one name, and the option that helps is named."""
+    with pytest.raises(DataError, match=r"called 'text'; its fields seem to be separated by ';', pass --delimiter ';'"):
+        read_table(write(tmp_path, "a.csv", "text;label\nx;y\n")).fields(["text"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", "", "is empty"),
+        ("a.csv", "text,label\n", "has a header and no rows"),
+        ("a.csv", "text,label\nx,y\nx,y,z\n", "row 2 (line 3) has 3 fields, the header 2"),
+        ("a.csv", "text,label\nx\n", "row 1 (line 2) has 1 fields, the header 2"),
+        ("a.csv", 'text,label\n"x,y\nx,y\n', "is a quote never closed?"),
+        ("a.csv", "text,text\nx,y\n", "columns 1 and 2 have the same name; rename one"),
+        ("a.txt", "text,label\nx,y\n", "expected .csv, .tsv or .jsonl"),
+        ("a.csv", gzip.compress(b"text,label\nx,y\n"), "is gzip, not a table"),
+        ("a.csv", b"PAR1xxxxPAR1", "is Parquet, not a table"),
+        ("a.csv", "<!DOCTYPE html><html></html>", "is HTML, not a table"),
+        ("a.jsonl", '{"text": "x"}\n{"text": "se', "line 2 is not JSON; was the file cut?"),
+        ("a.jsonl", "[1]\n", "line 1: expected a JSON object, found list"),
+        ("a.jsonl", '{"text": "x"}\n{"txt": "x"}\n', "line 2 has other keys"),
+    ],
+)
+def test_refusals(tmp_path: Path, name: str, content: bytes | str, expected: str) -> None:
+    """Each with its own message."""
+    assert expected in refusal(write(tmp_path, name, content))

@@ -1,0 +1,118 @@
+"""The simple models: that they are fitted, on odd data, too, with the class weights of the transformer."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from training.data.dataset import LabelledData, Part
+from training.evaluation.baselines import _margins, _row_weights, judge_baselines
+from training.model.loss import balanced_weights
+
+HALVES = (slice(100), slice(100, 200))
+
+
+def dataset(texts: list[str], targets: np.ndarray) -> LabelledData:
+    """A data set whose parts are alike."""
+    part = Part(tuple(texts), targets, np.arange(len(texts)), tuple(texts))
+    task = "multi_label" if targets.ndim == 2 else "single_label"
+    return LabelledData(task, ("a", "b", "c"), "", (), part, part, part, {})
+
+
+def test_single_label_in_chinese() -> None:
+    """A character is a word; all four learn to tell three apart."""
+    texts = [f"{'火水木'[index % 3]} {'日'}" for index in range(30)]
+    found = judge_baselines(dataset(texts, np.arange(30) % 3), str, balanced=False)
+    assert len(found) == 4
+    assert all(baseline.test["accuracy"] == 1.0 for baseline in found.values())
+
+
+@pytest.mark.filterwarnings("error")
+def test_multi_label_with_a_label_that_never_comes() -> None:
+    """It is never given, wherever it stands, and does not stop the others."""
+    texts = [f"{'late' if index % 2 else 'fine'} {'loud' if index % 3 else 'calm'}" for index in range(60)]
+    targets = np.zeros((60, 3), np.float32)
+    targets[:, 1], targets[:, 2] = np.arange(60) % 2, np.arange(60) % 3 > 0
+    found = judge_baselines(dataset(texts, targets), str, balanced=False)
+    assert len(found) == 4
+    assert all(baseline.test["micro_f1"] > 0.95 for baseline in found.values())
+
+
+def test_texts_are_cleaned() -> None:
+    """As the transformer's are: what it never sees is no help."""
+    texts = [f"{'late' if index % 2 else 'fine'}" for index in range(40)]
+    found = judge_baselines(dataset(texts, np.arange(40) % 2), lambda _: "same", balanced=False)
+    assert all(baseline.test["accuracy"] <= 0.5 for baseline in found.values())
+
+
+def test_data_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    """Texts that have nothing in common give no baseline, and a line says so."""
+    assert judge_baselines(dataset(list("!?.,;:-+*"), np.arange(9) % 3), str, balanced=False) == {}
+    assert "no baselines: the texts have neither words nor characters in common" in caplog.text
+
+
+def test_characters_tell_apart_what_words_do_not() -> None:
+    """Of labels that only the ends of ever new words tell apart, every baseline picks characters."""
+    texts = [f"{chr(97 + index // 26)}{chr(97 + index % 26)}x{'ing' if index % 2 else 'ed'}" for index in range(200)]
+    train, held = (Part(tuple(texts[half]), np.arange(100) % 2, np.arange(100), ()) for half in HALVES)
+    reverse = replace(held, texts=held.texts[::-1], targets=held.targets[::-1])
+    data = LabelledData("single_label", ("a", "b"), "", (), train, held, reverse, {})
+    found = judge_baselines(data, str, balanced=False)
+    assert all("character n-grams" in baseline.setting for baseline in found.values())
+    assert all(baseline.test["accuracy"] == 1.0 for baseline in found.values())
+
+
+def uneven(rows: int, seed: int) -> Part:
+    """Rows of which a tenth has the rare label; of those with a hint a third."""
+    random = np.random.default_rng(seed)
+    targets = (random.random(rows) < 0.1).astype(np.int64)
+    texts = tuple("hint" if flag else "none" for flag in random.random(rows) < np.where(targets, 0.9, 0.2))
+    return Part(texts, targets, np.arange(rows), texts)
+
+
+def test_balanced_class_weights() -> None:
+    """A rare label that a hint makes likelier, but not likely, is predicted with balanced class weights alone."""
+    data = LabelledData("single_label", ("often", "rarely"), "", (), *(uneven(400, seed) for seed in range(3)), {})
+    plain, balanced = (judge_baselines(data, str, balanced=balanced) for balanced in (False, True))
+    for name in plain.keys() - {"TF-IDF, naive Bayes"}:  # which leaves out how frequent labels are, weights or not
+        assert not plain[name].predicted.any()
+        assert balanced[name].predicted.sum() > 50
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_class_weights_are_those_of_the_loss(task: str) -> None:
+    """A row counts for a label's model what it counts in the transformer's loss."""
+    part = uneven(400, 0)
+    rare, labels = part.targets > 0, ("often", "rarely") if task == "single_label" else ("rarely",)
+    if task == "multi_label":
+        part = replace(part, targets=part.targets[:, None].astype(np.float32))
+    data = LabelledData(task, labels, "", (), part, part, part, {})
+    expected = balanced_weights(part.targets, task, len(labels)).numpy()
+    weights = _row_weights(data, balanced=True)[:, -1]
+    assert weights[rare] == pytest.approx(expected[-1])
+    assert weights[~rare] == pytest.approx(expected[0] if task == "single_label" else 1)
+    assert (_row_weights(data, balanced=False) == 1).all()
+
+
+def test_the_test_split_picks_nothing() -> None:
+    """The setting is the one that is best on the validation split, whatever the test split would prefer."""
+    part = dataset([f"{'late' if index % 2 else 'fine'} {index}" for index in range(40)], np.arange(40) % 2).train
+    wrong = replace(part, targets=1 - part.targets)
+    good = LabelledData("single_label", ("a", "b"), "", (), part, part, part, {})
+    found, other = (judge_baselines(data, str, balanced=False) for data in (good, replace(good, test=wrong)))
+    for name, baseline in found.items():
+        assert other[name].setting == baseline.setting
+        assert other[name].validation == baseline.validation
+        assert other[name].test["accuracy"] == pytest.approx(1 - baseline.test["accuracy"])
+
+
+def test_long_training_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings are picked on some of the rows, and the one picked is fitted to all."""
+    texts = [f"{'late' if index % 2 else 'fine'} {index}" for index in range(60)]
+    data, rows = dataset(texts, np.arange(60) % 2), []
+    monkeypatch.setattr("training.evaluation.baselines.MAX_TUNING_ROWS", 20)
+    monkeypatch.setattr(
+        "training.evaluation.baselines._margins", lambda *args: (rows.append(len(args[2])), _margins(*args))[1]
+    )
+    judge_baselines(data, str, balanced=False)
+    assert rows == [*[20] * 5, 60] * 3 + [*[20] * 4, 60]

@@ -1,0 +1,426 @@
+"""Training end to end on small random encoders: what the checkpoint folder holds and what the figures mean."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub.errors import HfHubHTTPError
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from export.__main__ import main as export
+from runtime import load
+from training.arguments import DataArguments, EncoderArguments
+from training.data.dataset import load_data
+from training.decisions.learning import Decisions, decide
+from training.decisions.metrics import METRICS, quality
+from training.errors import EncoderError, TrainingError
+from training.model.encoder import load_model, load_tokenizer
+from training.model.fine_tuning import _metric
+from training.model.inference import predict_logits
+
+from ...models import bert, families, write_checkpoint
+from ..runs import CLEANING, WORDS, command, easy_rows, train, write_rows
+
+LABELS = ("benign", "malignant")
+
+
+@pytest.fixture(scope="module")
+def single(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint trained on three easy labels, with cleaning steps."""
+    folder = tmp_path_factory.mktemp("trained")
+    rows = [
+        {"text": f"Doctor:  {text} {'so it is ' * (index % 5)}{index}", "label": label}
+        for index in range(40)
+        for label, text in WORDS.items()
+    ]
+    data = write_rows(folder / "train.csv", rows)
+    cleaning = ("--label_columns", "label", "--cleaning", "nfkc", r"drop:(?i)\bdoctor:", "squeeze_spaces")
+    assert train(encoder, data, folder / "checkpoint", *cleaning) == 0
+    return folder / "checkpoint"
+
+
+def test_checkpoint_is_plain_hugging_face(single: Path) -> None:
+    """safetensors, tokenizer.json, labels and task in the config; no pickle, no intermediate state."""
+    assert {path.name for path in single.iterdir()} == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "report",
+        "report.html",
+        "report.md",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "training.json",
+    }
+    config = json.loads((single / "config.json").read_text())
+    assert config["id2label"] == {"0": "fine", "1": "late", "2": "loud"}
+    assert config["problem_type"] == "single_label_classification"
+
+
+def test_tokenizer_class_is_one_that_transformers_4_knows(single: Path) -> None:
+    """Transformers 5 writes `TokenizersBackend`, at which 4 (and with it Optimum's last release) stops."""
+    assert json.loads((single / "tokenizer_config.json").read_text())["tokenizer_class"] == "PreTrainedTokenizerFast"
+
+
+def test_record(single: Path) -> None:
+    """training.json says what was done with which data, and how well it went."""
+    record = json.loads((single / "training.json").read_text())
+    assert record["task"] == "single_label"
+    assert record["labels"] == ["fine", "late", "loud"]
+    assert record["data"]["rows"] == 120
+    assert record["data"]["parts"] == {"train": 84, "validation": 12, "test": 24}
+    assert len(record["data"]["sha256"]) == 64
+    assert record["data_arguments"]["cleaning"] == ["nfkc", r"drop:(?i)\bdoctor:", "squeeze_spaces"]
+    assert record["training_arguments"]["learning_rate"] == 5e-3
+    assert record["versions"]["torch"]
+
+
+def test_figures_are_the_models(single: Path) -> None:
+    """The test figures of the record are those the saved model has on the rows of the test part."""
+    record = json.loads((single / "training.json").read_text())
+    data = load_data(DataArguments(**record["data_arguments"]))
+    model = AutoModelForSequenceClassification.from_pretrained(single).eval()
+    inputs = AutoTokenizer.from_pretrained(single)(list(data.test.texts), padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        logits = model(**inputs).logits.numpy()
+    figures = quality(decide(logits, data.task, Decisions()), data.test.targets, data.task)
+    assert {name: record["metrics"]["test"][name] for name in figures} == pytest.approx(figures)
+    assert figures["accuracy"] > 0.9
+
+
+def test_cleaning_is_the_same_everywhere(single: Path, tmp_path: Path) -> None:
+    """transformers, which would rebuild a BertTokenizer and lose it, and the runtime apply the cleaning steps."""
+    tokenizer = AutoTokenizer.from_pretrained(single)
+    assert tokenizer("DOCTOR:  ﬁne")["input_ids"] == tokenizer("fine")["input_ids"]
+    assert export([str(single), str(tmp_path / "artifact")]) == 0
+    classifier = load(tmp_path / "artifact", provider="cpu")
+    assert classifier.predict("DOCTOR:  ﬁne") == classifier.predict("fine")
+    assert classifier.predict("the train was late again").label == "late"
+
+
+@pytest.mark.parametrize("layout", ["separator", "flags"])
+def test_multi_label(encoder: Path, tmp_path: Path, layout: str) -> None:
+    """Both layouts train with a sigmoid head and report micro- and macro-F1."""
+    rows = []
+    for index in range(120):
+        late, loud = index % 2, index % 3 == 0
+        text = f"{WORDS['late'] if late else ''} {WORDS['loud'] if loud else ''} on day {index}"
+        labels = "|".join(["late"] * late + ["loud"] * loud)
+        columns = {"labels": labels} if layout == "separator" else {"late": late, "loud": str(bool(loud)).upper()}
+        rows.append({"text": text} | columns)
+    options = ["labels", "--label_separator", "|"] if layout == "separator" else ["late", "loud"]
+    if layout == "flags":
+        for row in rows:
+            row["late"] = str(bool(row["late"])).upper()
+    data = write_rows(tmp_path / "train.csv", rows)
+    options += ["--num_train_epochs", "16"]
+    assert train(encoder, data, tmp_path / "checkpoint", "--label_columns", *options) == 0
+    record = json.loads((tmp_path / "checkpoint/training.json").read_text())
+    assert (record["task"], record["labels"]) == ("multi_label", ["late", "loud"])
+    assert record["metrics"]["test"]["micro_f1"] > 0.8
+    config = json.loads((tmp_path / "checkpoint/config.json").read_text())
+    assert config["problem_type"] == "multi_label_classification"
+
+
+@pytest.mark.parametrize("key", ["auto_map", "_attn_implementation_internal"])
+def test_foreign_code_is_refused(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str) -> None:
+    """A config that makes transformers run code from elsewhere (CVE-2026-1839) is not loaded."""
+    folder = shutil.copytree(encoder, tmp_path / "encoder")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {key: "x--y"}))
+    rows = [{"text": f"t {index}", "label": "ab"[index % 2]} for index in range(40)]
+    data = write_rows(tmp_path / "train.csv", rows)
+    assert train(folder, data, tmp_path / "out", "--label_columns", "label") == 1
+    assert f"has {key!r}, which runs foreign code" in capsys.readouterr().err
+
+
+def test_foreign_code_that_is_trusted(tmp_path: Path) -> None:
+    """Said explicitly, it is the user's decision."""
+    folder = write_checkpoint(tmp_path / "encoder", bert("single_label"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"_attn_implementation_internal": "eager"}))
+    arguments = EncoderArguments(model_name_or_path=str(folder), max_length=32, trust_remote_code=True)
+    assert load_model(arguments, LABELS, "single_label").new_head
+
+
+def test_revision_of_a_hub_id(encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """The named one is taken from the hub's cache, and the record has its commit."""
+    repository = tmp_path / "hub/models--some--encoder"
+    (repository / "refs").mkdir(parents=True)
+    for name, commit in (("main", "a" * 40), ("v1", "b" * 40)):
+        (repository / "refs" / name).write_text(commit)
+        shutil.copytree(encoder, repository / "snapshots" / commit)
+    environment = os.environ | {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    arguments = command(Path("some/encoder"), easy, tmp_path / "out", "--label_columns", "label", "--revision", "v1")
+    subprocess.run([sys.executable, "-m", "training", *arguments], env=environment, check=True, capture_output=True)
+    record = json.loads((tmp_path / "out/training.json").read_text())
+    assert record["base_model"] == {"name": "some/encoder", "revision": "b" * 40}
+
+
+def test_unknown_encoder(tmp_path: Path) -> None:
+    """The message says what is expected."""
+    with pytest.raises(EncoderError, match=r"cannot load the encoder .*expected a folder with safetensors weights"):
+        load_tokenizer(EncoderArguments(model_name_or_path=str(tmp_path)))
+
+
+@pytest.mark.parametrize("status", [None, 503])
+def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, status: int | None) -> None:
+    """It is asked twice in all, for whatever is to be loaded, and the message says so."""
+    asked = []
+
+    def unreachable(url: str, timeout: float) -> None:
+        asked.append((url, timeout))
+        if status is not None:
+            raise HfHubHTTPError("x", response=SimpleNamespace(status_code=status, headers={}, request=None))
+        raise ConnectionError("no name server")
+
+    monkeypatch.setattr("training.model.encoder.get_hf_file_metadata", unreachable)
+    monkeypatch.setattr("training.model.encoder.time.sleep", lambda _: None)
+    arguments = EncoderArguments(model_name_or_path=f"some/encoder-{status}")
+    expected = "no folder has this name, the Hugging Face hub cannot be reached, and its cache lacks the encoder"
+    with pytest.raises(EncoderError, match=expected):
+        load_tokenizer(arguments)
+    with pytest.raises(EncoderError, match=expected):
+        load_model(arguments, LABELS, "single_label")
+    assert len(asked) == 2
+    assert all(timeout <= 10 for _, timeout in asked)
+
+
+@pytest.mark.parametrize("status", [200, 401, 404])
+def test_hub_that_answers(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """Transformers then says whether it has the encoder, as it would have."""
+    loaded: list[dict[str, Any]] = []
+
+    def answer(url: str, timeout: float) -> None:
+        if status != 200:
+            raise HfHubHTTPError("x", response=SimpleNamespace(status_code=status, headers={}, request=None))
+
+    def load_it(*_: object, **settings: Any) -> None:
+        loaded.append(settings)
+        raise OSError
+
+    monkeypatch.setattr("training.model.encoder.get_hf_file_metadata", answer)
+    monkeypatch.setattr("training.model.encoder.AutoTokenizer.from_pretrained", load_it)
+    with pytest.raises(EncoderError, match="expected a folder with safetensors weights, a reachable hub id"):
+        load_tokenizer(EncoderArguments(model_name_or_path=f"some/encoder-{status}", revision="v1"))
+    assert loaded == [{"revision": "v1", "trust_remote_code": False, "local_files_only": False}]
+
+
+def test_unknown_packaged_encoder() -> None:
+    """The message lists those there are."""
+    with pytest.raises(EncoderError, match="unknown packaged encoder 'packaged:gpt'; known: packaged:minilm"):
+        load_tokenizer(EncoderArguments(model_name_or_path="packaged:gpt"))
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ("drop:(", "not a regular expression"),
+        ("drop:(x)?", "also matches the empty text"),
+        ("drop:a*", "also matches the empty text"),
+        ("lower", "expected nfkc, squeeze_spaces or drop:REGEX"),
+    ],
+)
+def test_wrong_cleaning_step(step: str, expected: str) -> None:
+    """Before anything is trained."""
+    with pytest.raises(TrainingError, match=expected):
+        load_tokenizer(EncoderArguments(), [step])
+
+
+def test_published_padding_is_removed() -> None:
+    """all-MiniLM's tokenizer.json pads every text to 128 tokens; ours pads none."""
+    tokenizer = load_tokenizer(EncoderArguments())
+    assert tokenizer.backend_tokenizer.padding is None
+    assert len(tokenizer("late")["input_ids"]) == 3
+
+
+def test_quality_by_hand() -> None:
+    """The figures of a small case that can be checked on paper."""
+    targets = np.array([0, 0, 1, 1])
+    figures = quality(np.array([0, 1, 1, 1]), targets, "single_label")
+    assert figures == pytest.approx({"accuracy": 0.75, "macro_f1": (2 / 3 + 0.8) / 2})
+    flags = np.array([[1, 0], [1, 1]], np.float32)
+    figures = quality(
+        decide(np.array([[0.3, 2.0], [1.0, -1.0]], np.float32), "multi_label", Decisions()), flags, "multi_label"
+    )
+    assert figures["micro_precision"] == pytest.approx(2 / 3)
+    assert figures["micro_recall"] == pytest.approx(2 / 3)
+    assert figures["exact_match"] == 0
+    assert set(figures) == set(METRICS["multi_label"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "task", "expected"),
+    [
+        ("auto", "single_label", "macro_f1"),
+        ("auto", "multi_label", "micro_f1"),
+        ("eval_loss", "single_label", "eval_loss"),
+    ],
+)
+def test_metric_that_picks_the_best_checkpoint(asked: str, task: str, expected: str) -> None:
+    """F1 unless asked otherwise; what is asked for is used."""
+    assert _metric(asked, task) == expected
+
+
+def test_unknown_metric() -> None:
+    """Before anything is trained, with the names there are."""
+    with pytest.raises(TrainingError, match="expected macro_f1, accuracy, loss, found 'auc'"):
+        _metric("auc", "single_label")
+
+
+def test_best_checkpoint_is_kept(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The saved model is that of the best epoch on the validation part: here one in the middle, before it diverges."""
+    rows = [{"text": f"{text} {index}", "label": label} for index in range(40) for label, text in WORDS.items()]
+    data = write_rows(tmp_path / "train.csv", rows)
+    diverging = ("--lr_scheduler_type", "constant", "--warmup_steps", "0", "--learning_rate", "0.05", "--bf16", "false")
+    losses = []
+    for metric in ("loss", "auto"):
+        output = tmp_path / metric
+        assert (
+            train(encoder, data, output, "--label_columns", "label", *diverging, "--metric_for_best_model", metric) == 0
+        )
+        model = AutoModelForSequenceClassification.from_pretrained(output)
+        losses.append(_validation_loss(output, model))
+    printed = capsys.readouterr().out
+    epochs = [float(value) for value in re.findall(r"'eval_loss': '([^']+)'", printed)][:8]
+    assert min(epochs) < 0.9 * epochs[-1]
+    assert losses[0] == pytest.approx(min(epochs), rel=0.01)
+
+
+def _validation_loss(checkpoint: Path, model: Any) -> float:
+    """The loss of the model as it was trained, before its temperature was folded in."""
+    record = json.loads((checkpoint / "training.json").read_text())
+    part = load_data(DataArguments(**record["data_arguments"])).validation
+    logits = predict_logits(model, AutoTokenizer.from_pretrained(checkpoint), part.texts)
+    logits *= record["folded_temperature"]
+    return float(torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(part.targets)))
+
+
+def test_early_stopping(encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """One evaluation without a better one is enough: nothing is learned here, so the second is the last."""
+    output = tmp_path / "out"
+    still = ("--learning_rate", "1e-12", "--early_stopping_patience", "1", "--num_train_epochs", "9")
+    assert train(encoder, easy, output, "--label_columns", "label", *still) == 0
+    assert "| epochs, learning rate, rows per step | 2, 1e-12, 16 |" in (output / "report.md").read_text("utf-8")
+
+
+def test_accumulated_batches_are_one(encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """Two batches of 8 rows before a step give the weights of one batch of 16, but for rounding."""
+    weights = []
+    exact = [
+        "--label_columns",
+        "label",
+        "--max_steps",
+        "3",
+        "--bf16",
+        "false",
+        "--train_sampling_strategy",
+        "sequential",
+    ]
+    for name, batch in (("one", "16"), ("two", "8")):
+        steps = ["--per_device_train_batch_size", batch, "--gradient_accumulation_steps", str(16 // int(batch))]
+        options = [*steps, "--max_grad_norm", "0", "--optim", "sgd", "--learning_rate", "0.01"]
+        assert train(still(encoder, tmp_path / f"encoder-{name}"), easy, tmp_path / name, *exact, *options) == 0
+        weights.append(load_file(tmp_path / name / "model.safetensors"))
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weight, weights[1][name], rtol=1e-3, atol=1e-5)
+
+
+def still(encoder: Path, folder: Path) -> Path:
+    """A copy of an encoder that drops nothing out."""
+    shutil.copytree(encoder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_dropout_prob": 0.0}))
+    return folder
+
+
+def test_half_precision_encoder_is_trained_in_fp32(encoder: Path, tmp_path: Path) -> None:
+    """Weights in fp16 would lose updates; transformers 5 loads them as they are saved unless told otherwise."""
+    AutoModelForSequenceClassification.from_pretrained(encoder).half().save_pretrained(tmp_path)
+    model = load_model(EncoderArguments(model_name_or_path=str(tmp_path), max_length=32), LABELS, "single_label").model
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_too_long_for_the_encoder(encoder: Path) -> None:
+    """Found before training, with the range there is."""
+    arguments = EncoderArguments(model_name_or_path=str(encoder), max_length=65)
+    with pytest.raises(EncoderError, match="--max_length: expected 3 to 64, found 65"):
+        load_model(arguments, LABELS, "single_label")
+
+
+@pytest.mark.parametrize("family", ["roberta", "mpnet"])
+def test_positions_start_behind_the_padding(family: str, tmp_path: Path) -> None:
+    """Of 50 positions a text has 48 where the padding id is 1."""
+    arguments = EncoderArguments(model_name_or_path=str(write_checkpoint(tmp_path, families()[family])), max_length=49)
+    with pytest.raises(EncoderError, match="--max_length: expected 3 to 48, found 49"):
+        load_model(arguments, LABELS, "single_label")
+
+
+def test_cut_weights(encoder: Path, tmp_path: Path) -> None:
+    """A damaged encoder is one line."""
+    copy = Path(shutil.copytree(encoder, tmp_path / "encoder"))
+    (copy / "model.safetensors").write_bytes((copy / "model.safetensors").read_bytes()[:1000])
+    with pytest.raises(EncoderError, match="cannot load the encoder"):
+        load_model(EncoderArguments(model_name_or_path=str(copy)), LABELS, "single_label")
+
+
+def test_length_without_room_for_a_token(encoder: Path) -> None:
+    """Two tokens are the special ones alone."""
+    with pytest.raises(EncoderError, match="--max_length: expected 3 or more, found 2"):
+        load_tokenizer(EncoderArguments(model_name_or_path=str(encoder), max_length=2))
+
+
+def test_length_without_room_for_a_third_special_token(encoder: Path, tmp_path: Path) -> None:
+    """Else every text would be empty."""
+    copy = Path(shutil.copytree(encoder, tmp_path / "encoder"))
+    tokenizer = Tokenizer.from_file(str(copy / "tokenizer.json"))
+    ids = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP] [SEP]", special_tokens=ids)
+    tokenizer.save(str(copy / "tokenizer.json"))
+    with pytest.raises(EncoderError, match="--max_length: expected 4 or more, found 3"):
+        load_tokenizer(EncoderArguments(model_name_or_path=str(copy), max_length=3))
+
+
+def test_diverged_training_is_an_error(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model of NaN is not a success."""
+    rows = [{"text": f"{text} {index}", "label": label} for index in range(20) for label, text in WORDS.items()]
+    data = write_rows(tmp_path / "train.csv", rows)
+    assert train(encoder, data, tmp_path / "out", "--label_columns", "label", "--learning_rate", "1e30") == 1
+    assert "the training diverged" in capsys.readouterr().err
+    assert not (tmp_path / "out/training.json").exists()
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_invisible_texts(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str) -> None:
+    """Characters without a width are not white space, and the encoder drops them: the runtime would refuse the texts.
+
+    One token is enough.
+    """
+    invisible = [{"text": "Doctor:" * (n % 2) + "\u200b" * n, "label": "fine"} for n in range(1, 19)]
+    rows = [*easy_rows(20)[:56], {"text": "?", "label": "fine"}, *invisible]
+    good = [row | {"text": f"and {row['text']}"} for row in easy_rows(20)]
+    files = {
+        name: str(write_rows(tmp_path / f"{name}.csv", rows if name == part else good)) for name in ("train", "test")
+    }
+    options = ["--label_columns", "label", "--test_file", files["test"], *CLEANING]
+    assert train(encoder, Path(files["train"]), tmp_path / "out", *options) == 1
+    columns: dict[str, Any] = {"text_columns": ["text"], "label_columns": ["label"]}
+    data = load_data(DataArguments(train_file=files["train"], test_file=files["test"], **columns))
+    found = [row + 1 for row in data.parts[part].rows if row > 56]
+    assert len(found) > 9
+    assert (
+        f"error: {len(found)} texts of the {part} part have no character that the encoder reads, the first is row "
+        f"{min(found)} of its file; remove them"
+    ) in capsys.readouterr().err

@@ -1,0 +1,243 @@
+"""The output folder: killed and resumed, used twice, and by several processes."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from training.output_dir import last_state
+
+from .runs import command, easy_rows, train, write_rows
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = ("--label_columns", "label", "--num_train_epochs", "10", "--early_stopping_patience", "10")
+
+
+def start(log: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Starts a training as a user does; what it prints goes to a file."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    with log.open("w") as file:
+        return subprocess.Popen([sys.executable, "-m", *arguments], env=environment, stdout=file, stderr=file)
+
+
+def epochs(folder: Path) -> int:
+    """How many epochs are behind the newest complete state."""
+    states = list(folder.glob("checkpoint-*/trainer_state.json"))
+    found = 0
+    for state in states:
+        try:
+            found = max(found, int(json.loads(state.read_text())["epoch"]))
+        except (OSError, ValueError):  # being written, or removed
+            continue
+    return found
+
+
+@pytest.mark.slow
+def test_killed_and_resumed(encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """Killed at 60 % without a word and gone on with: the same figures and the same weights as without."""
+    log, output = tmp_path / "log", tmp_path / "killed"
+    assert start(log, "training", *command(encoder, easy, tmp_path / "whole", *OPTIONS)).wait(300) == 0
+    process = start(log, "training", *command(encoder, easy, output, *OPTIONS))
+    deadline = time.monotonic() + 300
+    while epochs(output) < 6 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 6 <= epochs(output) < 10
+    assert not (output / "training.json").exists()
+    (output / "checkpoint-9999").mkdir()  # as if it had died while it wrote that one
+    again = command(encoder, easy, output, *OPTIONS, "--resume_from_checkpoint", "latest")
+    assert start(log, "training", *again).wait(300) == 0
+    whole, resumed = (json.loads((tmp_path / name / "training.json").read_text()) for name in ("whole", "killed"))
+    assert resumed["metrics"] == whole["metrics"]
+    assert resumed["decisions"] == whole["decisions"]
+    expected, found = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
+    assert all((found[name] == weight).all() for name, weight in expected.items())
+    assert not list(output.glob("checkpoint-*")) + list(output.glob("run.json"))
+
+
+def claiming(folder: Path, encoder: Path, easy: Path) -> subprocess.Popen[bytes]:
+    """Starts a training and waits until the folder is its own."""
+    process = start(folder.parent / "log", "training", *command(encoder, easy, folder, "--label_columns", "label"))
+    run = folder / "run.json"
+    while process.poll() is None and not (run.is_file() and run.stat().st_size):
+        time.sleep(0.01)
+    return process
+
+
+def stopped(folder: Path, encoder: Path, easy: Path) -> Path:
+    """A folder as a killed training leaves it, with a claim and no state yet."""
+    process = claiming(folder, encoder, easy)
+    process.kill()
+    process.wait()
+    return folder
+
+
+def test_gone_on_with(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not with other settings or by accident; with the same it starts where it was, here from the beginning."""
+    folder = stopped(tmp_path / "out", encoder, easy)
+    assert train(encoder, easy, folder, "--label_columns", "label") == 1
+    assert "is not empty" in (error := capsys.readouterr().err)
+    assert "pass --resume_from_checkpoint latest to go on" in error
+    go_on = ["--label_columns", "label", "--resume_from_checkpoint", "latest"]
+    assert train(encoder, easy, folder, *go_on, "--learning_rate", "1e-3", "--max_length", "16") == 1
+    assert "holds a training with other settings: learning_rate, max_length" in capsys.readouterr().err
+    assert train(encoder, easy, folder, *go_on, "--test_size", "0.3") == 1
+    assert "other settings: test_size;" in capsys.readouterr().err
+    other = write_rows(tmp_path / "other.csv", easy_rows(30))
+    assert train(encoder, other, folder, *go_on) == 1
+    assert "other settings: data_sha256" in capsys.readouterr().err
+    assert train(encoder, easy, folder, *go_on, "--logging_steps", "1") == 0
+    assert (folder / "training.json").is_file()
+
+
+def test_other_encoder_is_not_gone_on_with(
+    encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same folder with other files in it would give half a model of each."""
+    own = shutil.copytree(encoder, tmp_path / "encoder")
+    folder = stopped(tmp_path / "out", own, easy)
+    tokenizer = json.loads((own / "tokenizer.json").read_text())
+    (own / "tokenizer.json").write_text(json.dumps(tokenizer | {"normalizer": {"type": "NFKC"}}))
+    assert train(own, easy, folder, "--label_columns", "label", "--resume_from_checkpoint", "latest") == 1
+    assert "other settings: encoder_sha256;" in capsys.readouterr().err
+
+
+def test_state_of_another_folder(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it was trained on is not known."""
+    complete(tmp_path / "checkpoint-3", 3)
+    arguments = ["--label_columns", "label", "--resume_from_checkpoint", str(tmp_path / "checkpoint-3")]
+    assert train(encoder, easy, tmp_path / "out", *arguments) == 1
+    assert "or a checkpoint-* folder in --output_dir" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("states", [True, False])
+def test_full_disk(encoder: Path, easy: Path, tmp_path: Path, states: bool) -> None:
+    """One line, and the same command goes on when there is room; here for files above 50 KB."""
+    none = ["--save_strategy", "no", "--eval_strategy", "no", "--load_best_model_at_end", "false"]
+    options = ["--label_columns", "label", "--num_train_epochs", "1", *([] if states else none)]
+    line = command(encoder, easy, tmp_path / "out", *options)
+    full = ["bash", "-c", f"ulimit -f 50; {shlex.join([sys.executable, '-m', 'training', *line])}"]
+    process = subprocess.run(full, check=False, capture_output=True, text=True)
+    assert process.returncode == 1
+    assert "Traceback" not in process.stderr
+    assert process.stderr.splitlines()[-1].startswith("error: ")
+    assert train(encoder, easy, tmp_path / "out", *options, "--resume_from_checkpoint", "latest") == 0
+
+
+def test_mistake_leaves_no_claim(encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """The corrected command runs in the same folder."""
+    folder = tmp_path / "out"
+    assert train(encoder, easy, folder, "--label_columns", "label", "--max_length", "100") == 1
+    assert not list(folder.iterdir())
+    assert train(encoder, easy, folder, "--label_columns", "label", "--num_train_epochs", "1") == 0
+
+
+def test_killed_at_the_very_end(
+    encoder: Path, easy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A complete checkpoint is not trained again: what was left is cleared away."""
+    options = ("--label_columns", "label", "--num_train_epochs", "1")
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("training.__main__.tidy", lambda _: sys.exit("killed"))
+        train(encoder, easy, tmp_path / "out", *options)
+    before = (tmp_path / "out/model.safetensors").stat().st_mtime_ns
+    caplog.set_level("INFO")
+    assert train(encoder, easy, tmp_path / "out", *options, "--resume_from_checkpoint", "latest") == 0
+    assert "all was done" in caplog.text
+    assert (tmp_path / "out/model.safetensors").stat().st_mtime_ns == before
+    assert not list((tmp_path / "out").glob("checkpoint-*")) + list((tmp_path / "out").glob("run.json"))
+
+
+def test_two_runs_on_one_folder(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second is refused while the first runs, and the first is not disturbed."""
+    folder = tmp_path / "out"
+    process = claiming(folder, encoder, easy)
+    go_on = ["--label_columns", "label", "--resume_from_checkpoint", "latest"]
+    assert train(encoder, easy, folder, *go_on) == 1
+    assert "another training is running in --output_dir" in capsys.readouterr().err
+    assert process.wait(300) == 0, (tmp_path / "log").read_text()[-3000:]
+    assert (folder / "training.json").is_file()
+
+
+def test_incomplete_state_is_refused(
+    encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Asked for by name, it is not passed over in silence."""
+    state = tmp_path / "out/checkpoint-3"
+    state.mkdir(parents=True)
+    (tmp_path / "out/run.json").touch()
+    arguments = ["--label_columns", "label", "--resume_from_checkpoint", str(state)]
+    assert train(encoder, easy, tmp_path / "out", *arguments) == 1
+    assert "expected a complete checkpoint-* folder" in capsys.readouterr().err
+
+
+def complete(state: Path, step: int) -> None:
+    """Writes the files that a state has."""
+    state.mkdir()
+    for name in ("model.safetensors", "optimizer.pt", "scheduler.pt"):
+        (state / name).touch()
+    (state / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+
+
+def test_latest_of_several(tmp_path: Path) -> None:
+    """By step, not by name or time."""
+    for step in (9, 100, 20):
+        complete(tmp_path / f"checkpoint-{step}", step)
+    (tmp_path / "checkpoint-300").mkdir()
+    complete(tmp_path / "checkpoint-400", 400)
+    (tmp_path / "checkpoint-400/trainer_state.json").write_text('{"global_st')
+    complete(tmp_path / "checkpoint-500", 500)
+    (tmp_path / "checkpoint-500/model.safetensors").unlink()  # as if it had died while that one was removed
+
+    class Training:
+        output_dir, resume_from_checkpoint = str(tmp_path), "latest"
+
+    assert last_state(Training()) == str(tmp_path / "checkpoint-100")
+
+
+@pytest.fixture
+def launch() -> tuple[str, ...]:
+    """Two processes that train together."""
+    return ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "training")
+
+
+@pytest.mark.slow
+def test_two_processes(encoder: Path, easy: Path, tmp_path: Path, launch: tuple[str, ...]) -> None:
+    """Torchrun makes one checkpoint, the same if all were stopped and started again; TensorBoard has its log."""
+    log, whole, output = tmp_path / "log", tmp_path / "whole", tmp_path / "stopped"
+    options = (*OPTIONS, "--report_to", "tensorboard")
+    assert start(log, *launch, *command(encoder, easy, whole, *options)).wait(300) == 0, log.read_text()[-3000:]
+    process = start(log, *launch, *command(encoder, easy, output, *OPTIONS))
+    deadline = time.monotonic() + 300
+    while epochs(output) < 6 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.terminate()  # torchrun takes its processes along
+    assert process.wait(60) != 0
+    assert 6 <= epochs(output) < 10
+    again = command(encoder, easy, output, *OPTIONS, "--resume_from_checkpoint", "latest")
+    assert start(log, *launch, *again).wait(300) == 0, log.read_text()[-3000:]
+    expected, found = (json.loads((folder / "training.json").read_text()) for folder in (whole, output))
+    assert expected["metrics"]["test"]["accuracy"] > 0.9
+    assert found["metrics"] == expected["metrics"]
+    assert list(whole.glob("runs/*/events.out.tfevents.*"))
+    (output / "run.json").touch()  # as if it had been killed before the last of its cleaning up
+    assert start(log, *launch, *again).wait(300) == 0, log.read_text()[-3000:]
+    assert "all was done" in log.read_text()
+
+
+@pytest.mark.slow
+def test_refused_in_one_process(encoder: Path, easy: Path, tmp_path: Path, launch: tuple[str, ...]) -> None:
+    """What the first alone can see ends the others, too, which would wait for it."""
+    (tmp_path / "notes.txt").touch()
+    process = start(tmp_path / "log", *launch, *command(encoder, easy, tmp_path, "--label_columns", "label"))
+    assert process.wait(300) != 0
+    assert "is not empty; choose a new folder" in (tmp_path / "log").read_text()

@@ -1,0 +1,1 @@
+"""From a labelled file to cleaned, encoded splits."""

@@ -1,0 +1,255 @@
+"""A data set for fine-tuning: texts, targets, and the three parts they are split into.
+
+The split depends on the rows' order and the seed alone, so that anyone who has the file can rebuild the test part. It
+is scikit-learn's `train_test_split`, stratified for single-label data: the same rows as in the notebooks that Litmus
+replaces.
+"""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import train_test_split
+
+from ..arguments import MAX_SEED, DataArguments
+from ..errors import DataError
+from . import wisconsin
+from .cleaning import cleaned
+from .labels import Targets, Task, encode, known_labels, label_sets, named
+from .table import Table, read_table
+
+DATASETS = ("wisconsin",)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a data set.
+
+    Attributes:
+        texts: One per row.
+        targets: As `labels.encode` gives them.
+        rows: (rows,) int64, where they stand in their file, counted from 0.
+        keys: The texts as they are compared: as `cleaned` gives them.
+    """
+
+    texts: tuple[str, ...]
+    targets: Targets
+    rows: npt.NDArray[np.int64]
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """A data set, split.
+
+    Attributes:
+        task: `single_label` or `multi_label`.
+        labels: Names in the order of the targets.
+        sha256: Fingerprint of everything that was read.
+        files: Fingerprints of the files of rows, one by one.
+        train: Fitted on.
+        validation: Chooses the best checkpoint.
+        test: Judges the result once.
+        removed: How many rows of train and validation were left out because a part further on has their text, too.
+    """
+
+    task: Task
+    labels: tuple[str, ...]
+    sha256: str
+    files: tuple[str, ...]
+    train: Part
+    validation: Part
+    test: Part
+    removed: Mapping[str, int]
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The parts by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def load_data(arguments: DataArguments) -> LabelledData:
+    """Reads and splits the data set that the arguments name.
+
+    Raises:
+        DataError: A file, a column, a label, a text or the split is not usable.
+    """
+    if arguments.dataset is not None:
+        return _embedded(arguments)
+    if arguments.train_file is None:
+        raise DataError(f"nothing to train on: pass --train_file, or --dataset {' or '.join(DATASETS)}")
+    if not arguments.text_columns or not arguments.label_columns:
+        raise DataError("pass --text_columns and --label_columns: names from the header, or from --column_names")
+    if len(set(arguments.text_columns)) < len(arguments.text_columns):
+        raise DataError("--text_columns names a column twice")
+    if set(arguments.text_columns) & set(arguments.label_columns):
+        raise DataError("a column is both in --text_columns and in --label_columns; the text would hold the answer")
+    tables = {"train": _read(arguments.train_file, arguments)}
+    for part, path in (("validation", arguments.validation_file), ("test", arguments.test_file)):
+        if path is not None:
+            tables[part] = _read(path, arguments)
+    names, names_sha256 = _label_names(arguments.label_names_file)
+    task, sets = _label_sets(tables["train"], arguments, names)
+    labels = known_labels(sets, arguments.label_columns, names, tables["train"].name)
+    parts = {}
+    for name, table in tables.items():
+        found, sets = _label_sets(table, arguments, names)
+        if (task, found) == ("single_label", "multi_label"):
+            raise DataError(
+                f"{table.name} has lists of labels; expected one label per row, as {tables['train'].name} has"
+            )
+        texts = _texts(table, arguments.text_columns)
+        keys = tuple(cleaned(texts, arguments.cleaning, table.name))
+        parts[name] = Part(texts, encode(sets, labels, task, table.name), np.arange(len(texts)), keys)
+    files = tuple(table.sha256 for table in tables.values())
+    hashes = [f"{name} {table.sha256}" for name, table in tables.items()] + names_sha256
+    several = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+    sha256 = tables["train"].sha256 if len(hashes) == 1 else several
+    return _split(parts, task, labels, (sha256, files), arguments)
+
+
+def _label_sets(table: Table, arguments: DataArguments, names: tuple[str, ...]) -> tuple[Task, list[tuple[str, ...]]]:
+    task, sets = label_sets(table, arguments.label_columns, arguments.label_separator)
+    return task, named(sets, names, table.name) if names else sets
+
+
+def _label_names(path: str | None) -> tuple[tuple[str, ...], list[str]]:
+    """Reads the names of numbered labels: the names, and the file's hash as a list of one; nothing without a file."""
+    if path is None:
+        return (), []
+    try:
+        content = Path(path).read_bytes()
+        names = tuple(line.strip() for line in content.decode("utf-8-sig").rstrip().split("\n"))
+    except OSError as error:
+        raise DataError(f"cannot read --label_names_file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"--label_names_file {path} is not UTF-8; save it as UTF-8, one name per line") from error
+    if not all(names) or len(set(names)) < len(names):
+        raise DataError(f"--label_names_file {path}: expected one name per line, none empty and none twice")
+    return names, [hashlib.sha256(content).hexdigest()]
+
+
+def _read(path: str, arguments: DataArguments) -> Table:
+    return read_table(
+        path,
+        delimiter=arguments.delimiter,
+        encoding=arguments.encoding,
+        quoting=arguments.quoting,
+        column_names=arguments.column_names,
+    )
+
+
+def _embedded(arguments: DataArguments) -> LabelledData:
+    if arguments.dataset not in DATASETS:
+        raise DataError(f"unknown data set {arguments.dataset!r}; embedded is: {', '.join(DATASETS)}")
+    if arguments.train_file or arguments.validation_file or arguments.test_file:
+        raise DataError("pass --dataset or files, not both")
+    cases = wisconsin.cases()
+    sha256 = hashlib.sha256("\n".join(cases.reports).encode()).hexdigest()
+    keys = tuple(cleaned(cases.reports, arguments.cleaning, arguments.dataset))
+    whole = Part(cases.reports, cases.targets, np.arange(len(cases.reports)), keys)
+    return _split({"train": whole}, "single_label", cases.labels, (sha256, (sha256,)), arguments)
+
+
+def _texts(table: Table, columns: Sequence[str]) -> tuple[str, ...]:
+    texts = []
+    for number, row in enumerate(table.fields(columns), start=1):
+        for column, value in zip(columns, row, strict=True):
+            if not isinstance(value, str):
+                raise DataError(
+                    f"{table.name}: row {number}, column {column!r}: expected text, found {type(value).__name__}"
+                )
+        text = " ".join(part for part in row if part)
+        # A JSON file can spell half of a surrogate pair, which no tokenizer takes.
+        texts.append(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    empty = [number for number, text in enumerate(texts, start=1) if not text.strip()]
+    if empty:
+        raise DataError(
+            f"{table.name}: {len(empty)} rows have an empty text in {', '.join(columns)}, the first is row {empty[0]}; "
+            "remove them"
+        )
+    return tuple(texts)
+
+
+def _split(
+    parts: dict[str, Part],
+    task: Task,
+    labels: tuple[str, ...],
+    fingerprints: tuple[str, tuple[str, ...]],
+    arguments: DataArguments,
+) -> LabelledData:
+    """Cuts the test part, then the validation part, off the training part, unless they came as files."""
+    rows = len(parts["train"].texts)
+    whole = parts["train"]
+    train = np.arange(rows)
+    for name, share in (("test", arguments.test_size), ("validation", arguments.validation_size)):
+        if name in parts:
+            continue
+        if not 0 < share < 1:
+            raise DataError(f"--{name}_size: expected a share between 0 and 1, found {share}")
+        train, cut = _cut(train, whole.targets, task, math.ceil(share * rows), arguments.split_seed, name)
+        parts[name] = _rows(whole, cut)
+    parts["train"] = _rows(whole, train)
+    removed = _remove_duplicates(parts)
+    return LabelledData(task, labels, *fingerprints, **parts, removed=removed)
+
+
+def _remove_duplicates(parts: dict[str, Part]) -> dict[str, int]:
+    """Takes out of train and validation what the parts behind them have, too: it would flatter their figures.
+
+    The test part stays as it is, so that figures compare with those of others. Texts are the same if, once
+    cleaned, they differ in nothing but case and white space.
+
+    Returns:
+        How many rows were taken out of which part.
+    """
+    seen: set[str] = set()
+    removed = {}
+    for name in ("test", "validation", "train"):
+        keys = parts[name].keys
+        if name != "test":
+            kept = np.array([row for row, key in enumerate(keys) if key not in seen], np.int64)
+            removed[name] = len(keys) - len(kept)
+            if not len(kept):
+                others = "test" if name == "validation" else "validation or test"
+                raise DataError(f"every text of the {name} part stands in the {others} part, too; use other rows")
+            if removed[name]:
+                parts[name] = _rows(parts[name], kept)
+        seen.update(keys)
+    return removed
+
+
+def _cut(
+    rows: npt.NDArray[np.int64], targets: Targets, task: Task, size: int, seed: int, name: str
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Splits row numbers in two. A label with a single row cannot be in both, so it stays in the first."""
+    if not 0 <= seed <= MAX_SEED:
+        raise DataError(f"--split_seed: expected 0 to {MAX_SEED}, found {seed}")
+    single: list[int] = []
+    stratify = None
+    if task == "single_label":
+        counts = Counter(targets[rows].tolist())
+        single = [int(row) for row in rows if counts[int(targets[row])] < 2]
+        rows = np.setdiff1d(rows, single, assume_unique=True)
+        stratify = targets[rows]
+    if size >= len(rows):
+        of = "rows" if task == "multi_label" else "rows whose label comes twice"
+        raise DataError(f"cannot cut a {name} part of {size} rows from {len(rows)} {of}; use more, or another size")
+    try:
+        kept, cut = train_test_split(rows, test_size=size, random_state=seed, stratify=stratify)
+    except ValueError as error:
+        raise DataError(
+            f"cannot cut a {name} part of {size} rows from {len(rows)}: {str(error).rstrip('. ')}; "
+            f"use more rows or another --{name}_size"
+        ) from error
+    return np.concatenate([kept, np.array(single, np.int64)]), cut
+
+
+def _rows(whole: Part, rows: npt.NDArray[np.int64]) -> Part:
+    texts, keys = (tuple(found[row] for row in rows) for found in (whole.texts, whole.keys))
+    return Part(texts, whole.targets[rows], whole.rows[rows], keys)

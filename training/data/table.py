@@ -1,0 +1,198 @@
+"""Reads a CSV, TSV or JSON Lines file as rows of named fields, or says in one line why it cannot.
+
+Knows files, encodings and columns; knows nothing of texts or labels. Fields stay what the file says: `NA`, `null` and
+`=1+1` are text. The whole file is read into memory: a data set for fine-tuning fits.
+"""
+
+import codecs
+import csv
+import hashlib
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from .names import nearly
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+OTHER_DELIMITERS = ";\t|,"
+JSON_LINES = (".jsonl", ".ndjson")
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+OTHER_FORMATS = (
+    (b"\x1f\x8b", "gzip"),
+    (b"PAR1", "Parquet"),
+    (b"PK\x03\x04", "zip or Excel"),
+    (b"<!doctype", "HTML"),
+    (b"<html", "HTML"),
+    (b"<?xml", "XML"),
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file's content.
+
+    Attributes:
+        name: The file's name, for messages.
+        sha256: Of the file's bytes.
+        columns: Column names in the file's order.
+        rows: One tuple of fields per row; strings, except in JSON Lines, which keep their JSON types.
+    """
+
+    name: str
+    sha256: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+    def fields(self, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Returns the fields of these columns, row by row.
+
+        Raises:
+            DataError: A column does not exist; the message shows one that has nearly its name.
+        """
+        missing = [column for column in columns if column not in self.columns]
+        if missing:
+            raise DataError(
+                f"{self.name}: none of its {len(self.columns)} columns is called {missing[0]!r}{self._hint(missing[0])}"
+            )
+        indices = [self.columns.index(column) for column in columns]
+        return [tuple(row[index] for index in indices) for row in self.rows]
+
+    def _hint(self, missing: str) -> str:
+        near = nearly(missing, self.columns)
+        if near is not None:
+            return f"; it has {near}"
+        between = [other for other in OTHER_DELIMITERS if len(self.columns) == 1 and other in self.columns[0]]
+        if between:
+            return f"; its fields seem to be separated by {between[0]!r}, pass --delimiter {between[0]!r}"
+        return "; is the header there?"
+
+
+def read_table(
+    path: str,
+    *,
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+    quoting: bool = True,
+    column_names: Sequence[str] = (),
+) -> Table:
+    """Reads a labelled file.
+
+    Args:
+        path: A `.csv`, `.tsv` or `.jsonl` file; another suffix is fine if `delimiter` is given.
+        delimiter: One character between the fields; by default the suffix decides.
+        encoding: Used unless the file starts with a byte order mark, which wins.
+        quoting: A field may stand between double quotes; if not, a double quote is a character like others.
+        column_names: Of a file without a header; by default the first row has them.
+
+    Raises:
+        DataError: The file is missing, empty, in another format or encoding, or its rows do not fit its header.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise DataError(f"no file {path}; check the path")
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; check its permissions") from error
+    suffix = file.suffix.lower()
+    for magic, name in OTHER_FORMATS:
+        if content.lstrip()[:16].lower().startswith(magic.lower()):
+            raise DataError(f"{file.name} is {name}, not a table of text; convert it to CSV or JSON Lines")
+    text = _decode(content, file.name, encoding)
+    if not text.strip():
+        raise DataError(f"{file.name} is empty; it needs a header and at least one row")
+    if suffix in JSON_LINES and delimiter is None:
+        if column_names:
+            raise DataError("--column_names is for tables without a header; JSON Lines name their fields themselves")
+        columns, rows = _json_lines(text, file.name)
+    else:
+        between = DELIMITERS.get(suffix) if delimiter is None else delimiter
+        columns, rows = _delimited(text, file.name, between, quoting=quoting, names=tuple(column_names))
+    if not rows:
+        raise DataError(f"{file.name} has a header and no rows")
+    return Table(file.name, hashlib.sha256(content).hexdigest(), columns, rows)
+
+
+def _decode(content: bytes, name: str, encoding: str) -> str:
+    encoding = next((known for mark, known in BYTE_ORDER_MARKS if content.startswith(mark)), encoding)
+    try:
+        return content.decode(encoding)
+    except (LookupError, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise DataError(
+                f"{name}: byte {error.start} is not {encoding}; pass --encoding (cp1252 if the file comes from Windows)"
+            ) from error
+        raise DataError(f"unknown encoding {encoding!r}; for example utf-8, utf-16, cp1252") from error
+
+
+def _delimited(
+    text: str, name: str, delimiter: str | None, *, quoting: bool, names: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    if delimiter is None:
+        raise DataError(f"{name}: expected .csv, .tsv or .jsonl; for another suffix pass --delimiter")
+    delimiter = "\t" if delimiter == "\\t" else delimiter
+    if len(delimiter) != 1 or delimiter in '\r\n\0"':
+        raise DataError(f"--delimiter: expected one character, for example ';' or '\\t', found {delimiter!r}")
+    limit = csv.field_size_limit(sys.maxsize)
+    quotes = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quotes, strict=True)
+    try:
+        columns = names or tuple(next(reader))
+        rows = []
+        for row in filter(None, reader):
+            if len(row) != len(columns):
+                raise DataError(
+                    f"{name}: row {len(rows) + 1} (line {reader.line_num}) has {len(row)} fields, "
+                    f"{'--column_names' if names else 'the header'} {len(columns)}; "
+                    f"check --delimiter {delimiter!r} and the quotes"
+                )
+            rows.append(tuple(row))
+    except csv.Error as error:
+        raise DataError(f"{name}: line {reader.line_num}: {error}; is a quote never closed?") from error
+    finally:
+        csv.field_size_limit(limit)
+    _check_columns(columns, name)
+    return columns, tuple(rows)
+
+
+def _json_lines(text: str, name: str) -> tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]]:
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{name}: line {number} is not JSON; was the file cut?") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{name}: line {number}: expected a JSON object, found {type(row).__name__}")
+        if rows and row.keys() != rows[0].keys():
+            missing, more = len(rows[0].keys() - row.keys()), len(row.keys() - rows[0].keys())
+            raise DataError(
+                f"{name}: line {number} has other keys than the first line: {missing} are missing, {more} are new; "
+                "give every line the same"
+            )
+        rows.append(row)
+    columns = tuple(rows[0])
+    return columns, tuple(tuple(row[column] for column in columns) for row in rows)
+
+
+def _check_columns(columns: Sequence[str], name: str) -> None:
+    places: dict[str, int] = {}
+    for place, column in enumerate(columns, start=1):
+        if column in places:
+            raise DataError(
+                f"{name}: columns {places[column]} and {place} have the same name; rename one, or is there no header?"
+            )
+        places[column] = place

@@ -1,0 +1,1 @@
+"""From logits to labels: temperature, thresholds, metrics."""

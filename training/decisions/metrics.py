@@ -1,0 +1,45 @@
+"""Quality figures of a classifier: pure functions of decisions and targets."""
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+
+from ..data.labels import Targets, Task
+
+METRICS = {
+    "single_label": ("macro_f1", "accuracy"),
+    "multi_label": ("micro_f1", "macro_f1", "micro_precision", "micro_recall", "exact_match"),
+}
+
+
+def quality(decided: npt.NDArray[np.int64], targets: Targets, task: Task) -> dict[str, float]:
+    """Compares decisions with targets.
+
+    Args:
+        decided: As `decisions.decide` gives them.
+        targets: As `labels.encode` gives them.
+        task: Single-label: accuracy and macro-F1. Multi-label: micro-F1, macro-F1, micro precision and recall, and the
+            share of rows whose label set is exactly right.
+
+    Returns:
+        Figures in [0, 1] by name.
+    """
+    if task == "single_label":
+        figures = {
+            "accuracy": accuracy_score(targets, decided),
+            "macro_f1": f1_score(targets, decided, average="macro", zero_division=0),
+        }
+    else:
+        figures = {
+            "micro_f1": f1_score(targets, decided, average="micro", zero_division=0),
+            "macro_f1": f1_score(targets, decided, average="macro", zero_division=0),
+            "micro_precision": precision_score(targets, decided, average="micro", zero_division=0),
+            "micro_recall": recall_score(targets, decided, average="micro", zero_division=0),
+            "exact_match": accuracy_score(targets, decided),
+        }
+    return {name: float(value) for name, value in figures.items()}
+
+
+def label_flags(decided: npt.NDArray[np.int64] | Targets, task: Task, labels: int) -> npt.NDArray[np.bool_]:
+    """Returns (rows, labels): whether the row has the label, of targets or of decisions."""
+    return np.asarray(decided > 0 if task == "multi_label" else np.eye(labels, dtype=bool)[decided])

@@ -1,0 +1,228 @@
+"""Simple models on the same rows: what a transformer has to beat. TF-IDF with four linear models.
+
+They get what the transformer gets: its cleaned texts, its class weights, and the validation split, on which each picks
+its n-grams and its regularization. On the test split each is judged once, with the setting it picked.
+"""
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix, hstack
+from scipy.special import expit
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.naive_bayes import ComplementNB
+from sklearn.svm import LinearSVC
+
+from ..arrays import Doubles
+from ..data.dataset import LabelledData
+from ..decisions.learning import learn_thresholds
+from ..decisions.metrics import METRICS, label_flags, quality
+from ..model.loss import balanced_weights
+from ..phases import phase
+
+WORD = r"(?u)\b\w+\b"  # a Chinese character is a word, too
+MAX_TUNING_ROWS = 4000
+MAX_CHARACTERS = 10_000_000  # of the training split; beyond it character n-grams take gigabytes
+
+logger = logging.getLogger(__name__)
+
+Matrices = Mapping[str, csr_matrix]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A simple model, fitted with the setting that is best on the validation split.
+
+    Attributes:
+        setting: N-grams and regularization, in words.
+        validation: Its figures on the validation split, as `metrics.quality` gives them.
+        test: Those on the test split.
+        predicted: What it predicts on the test split, as `decisions.decide` gives it.
+    """
+
+    setting: str
+    validation: Mapping[str, float]
+    test: Mapping[str, float]
+    predicted: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A fitted setting: its figures on the validation split, and what it predicts on the test split."""
+
+    validation: Mapping[str, float]
+    predicted: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Family:
+    """A kind of binary model, the parameter that is varied, and its values; with the first the n-grams are picked."""
+
+    build: Callable[[float], Any]
+    parameter: str
+    values: tuple[float, ...]
+
+
+# Tolerances as coarse as liblinear's own: the metrics do not change, and banking77 takes half the time.
+FAMILIES = {
+    "TF-IDF, logistic regression": _Family(
+        lambda value: LogisticRegression(C=value, solver="liblinear", tol=0.01), "C", (10, 1, 100)
+    ),
+    "TF-IDF, linear SVM": _Family(lambda value: LinearSVC(C=value, tol=0.01, random_state=0), "C", (1, 0.1, 10)),
+    "TF-IDF, ridge": _Family(lambda value: RidgeClassifier(alpha=value, tol=0.01), "alpha", (1, 3, 0.3)),
+    "TF-IDF, naive Bayes": _Family(lambda value: ComplementNB(alpha=value), "alpha", (0.1, 1)),
+}
+
+
+def judge_baselines(data: LabelledData, clean: Callable[[str], str], *, balanced: bool) -> dict[str, Baseline]:
+    """Fits each on the training split, picks its setting on the validation split, judges it on the test split.
+
+    Multi-label thresholds are learned on the validation split, as they are for the transformer.
+
+    Args:
+        data: The data set, split.
+        clean: What the transformer's tokenizer does to a text first.
+        balanced: Whether rare labels weigh more, as with `--class_weights balanced`.
+
+    Returns:
+        By name; none if no text has anything to learn from.
+    """
+    features = _features({name: [clean(text) for text in part.texts] for name, part in data.parts.items()})
+    if not features:
+        logger.warning("no baselines: the texts have neither words nor characters in common")
+    weights = _row_weights(data, balanced=balanced)
+    found = {}
+    for name, family in FAMILIES.items() if features else ():
+        with phase(name):
+            found[name] = _best(family, features, weights, data)
+    return found
+
+
+def best_baseline(baselines: Mapping[str, Baseline], metric: str) -> str | None:
+    """Returns the one that is best on the validation split: to pick it on the test split would favour baselines.
+
+    Of those that are equal there it is the one that does best on the test split, which is never in the model's favour.
+    """
+
+    def rank(name: str) -> tuple[float, float]:
+        return baselines[name].validation[metric], baselines[name].test[metric]
+
+    return max(baselines, key=rank, default=None)
+
+
+def _features(texts: Mapping[str, list[str]]) -> dict[str, Matrices]:
+    """Returns (texts, n-grams) TF-IDF of each split, by the kind of n-gram; kinds that no text has are missing."""
+    vectorizers = {
+        "word n-grams": TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORD),
+        "character n-grams": TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=2),
+    }
+    if (characters := sum(map(len, texts["train"]))) > MAX_CHARACTERS:
+        logger.info("baselines: no character n-grams, the training split has %d characters", characters)
+        del vectorizers["character n-grams"]
+    found: dict[str, Matrices] = {}
+    for kind, vectorizer in vectorizers.items():
+        with phase(f"TF-IDF, {kind}"):
+            try:
+                matrices = {"train": vectorizer.fit_transform(texts["train"])}
+            except ValueError:  # no n-gram, or none that comes twice
+                continue
+            found[kind] = matrices | {name: vectorizer.transform(texts[name]) for name in ("validation", "test")}
+    if len(found) > 1:
+        pairs = {name: [matrices[name] for matrices in found.values()] for name in texts}
+        found["word and character n-grams"] = {name: hstack(pair, format="csr") for name, pair in pairs.items()}
+    return found
+
+
+def _row_weights(data: LabelledData, *, balanced: bool) -> Doubles:
+    """Returns (rows, labels): what a row counts in the model of a label; what it counts in the transformer's loss."""
+    flags = label_flags(data.train.targets, data.task, len(data.labels))
+    if not balanced:
+        return np.ones(flags.shape)
+    weights = balanced_weights(data.train.targets, data.task, len(data.labels)).numpy().astype(np.float64)
+    if data.task == "single_label":
+        return np.broadcast_to(weights[data.train.targets][:, None], flags.shape)
+    return np.where(flags, weights, 1.0)
+
+
+def _best(family: _Family, features: Mapping[str, Matrices], weights: Doubles, data: LabelledData) -> Baseline:
+    """Picks n-grams, then the parameter, on the validation split; on the test split it judges that setting alone.
+
+    Of a long training split `MAX_TUNING_ROWS` rows, drawn at random, are enough to pick by; the pick is fitted to all.
+    """
+    metric, found = METRICS[data.task][0], {}
+    every = np.arange(len(weights))
+    some = np.sort(np.random.default_rng(0).permutation(every)[:MAX_TUNING_ROWS])
+
+    def fit(setting: tuple[str, float], rows: npt.NDArray[np.int64]) -> _Fitted:
+        kind, value = setting
+        margins = _margins(partial(family.build, value), features[kind], rows, weights, data)
+        thresholds = None
+        if data.task == "multi_label":
+            thresholds = learn_thresholds(expit(margins["validation"]), data.validation.targets)
+        predicted = {name: _predicted(items, thresholds) for name, items in margins.items()}
+        return _Fitted(quality(predicted["validation"], data.validation.targets, data.task), predicted["test"])
+
+    def tried(kind: str, value: float) -> float:
+        found[kind, value] = fit((kind, value), some)
+        return found[kind, value].validation[metric]
+
+    first, *others = family.values
+    kind = max(features, key=lambda kind: tried(kind, first))
+    for value in others:
+        tried(kind, value)
+    best = max(found, key=lambda setting: found[setting].validation[metric])
+    final = found[best] if len(some) == len(every) else fit(best, every)
+    test = quality(final.predicted, data.test.targets, data.task)
+    return Baseline(f"{best[0]}, {family.parameter}={best[1]:g}", final.validation, test, final.predicted)
+
+
+def _predicted(margins: Doubles, thresholds: Sequence[float] | None) -> npt.NDArray[np.int64]:
+    if thresholds is None:
+        return margins.argmax(axis=1).astype(np.int64)
+    return (expit(margins) >= np.array(thresholds)).astype(np.int64)
+
+
+def _margins(
+    build: Callable[[], Any],
+    matrices: Matrices,
+    rows: npt.NDArray[np.int64],
+    weights: Doubles,
+    data: LabelledData,
+) -> dict[str, Doubles]:
+    """Fits a model for each label against the rest to some training rows.
+
+    One after the other: with two threads on the same matrix one run of four ended in a crash (docs/experiments.md).
+
+    Returns:
+        (texts, labels) float64 of validation and test: above 0 the label is the more probable; infinite for a label
+        that all of these rows have, or none.
+    """
+    flags = label_flags(data.train.targets[rows], data.task, len(data.labels))
+    matrix = matrices["train"][rows]
+    found = {name: np.empty((matrices[name].shape[0], len(data.labels))) for name in ("validation", "test")}
+
+    for label, flag in enumerate(flags.T):
+        if flag.all() or not flag.any():
+            for margins in found.values():
+                margins[:, label] = np.inf if flag.all() else -np.inf
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # what is not quite fitted is judged as it is
+            model = build().fit(matrix, flag, sample_weight=weights[rows, label])
+        for name, margins in found.items():
+            margins[:, label] = _margin(model, matrices[name])
+    return found
+
+
+def _margin(model: Any, matrix: csr_matrix) -> Doubles:
+    if hasattr(model, "decision_function"):
+        return np.asarray(model.decision_function(matrix), np.float64)
+    return np.asarray(model.predict_log_proba(matrix) @ [-1.0, 1.0], np.float64)

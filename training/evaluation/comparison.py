@@ -1,0 +1,200 @@
+"""How sure a figure is on so few test rows: bootstrap intervals of the main metric, and of the lead over a baseline.
+
+The test rows are drawn again and again with replacement, and the metric is computed on each draw, for the model and
+the baseline on the same rows; the middle 95 % of the values are the interval (percentile bootstrap, Efron 1979). It
+tells what other test rows of this kind would have given, not what another seed of the training would have.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from ..arrays import Doubles
+from ..data.dataset import LabelledData
+from ..data.labels import Targets, Task
+from ..decisions.metrics import METRICS, label_flags, quality
+from .baselines import Baseline, best_baseline
+
+RESAMPLES = 2000
+PERCENTILES = (2.5, 97.5)
+MIN_ROWS = 20  # below it, draws of the same few rows say too little
+BLOCK_CELLS = 5_000_000
+
+Decided = npt.NDArray[np.int64]
+Metrics = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure on the test split and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Spells it for a reader."""
+        return f"{self.value:.4f} (95 % interval {self.low:.4f} to {self.high:.4f})"
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The model beside the baseline that is best on the validation split.
+
+    Attributes:
+        baseline: Its name.
+        setting: Its n-grams and regularization.
+        figure: The baseline's main metric on the test split.
+        difference: The model's main metric less the baseline's, on the same draws of rows.
+        rows: How many rows the test split has.
+    """
+
+    baseline: str
+    setting: str
+    figure: Interval
+    difference: Interval
+    rows: int
+
+    @property
+    def winner(self) -> str | None:
+        """`model`, `baseline`, or None: the interval includes zero, or the rows are too few to tell."""
+        if self.rows < MIN_ROWS or self.difference.low <= 0 <= self.difference.high:
+            return None
+        return "model" if self.difference.low > 0 else "baseline"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the model's figures are worth.
+
+    Attributes:
+        metric: The main one, which the rest is about.
+        model: Its value on the test split.
+        baselines: As `judge_baselines` gives them; may be empty.
+        lead: Over the best baseline; None without baselines.
+        seeds: Metrics of every split by the seed of the training; the model's own comes first.
+    """
+
+    metric: str
+    model: Interval
+    baselines: Mapping[str, Baseline]
+    lead: Lead | None
+    seeds: Mapping[int, Metrics]
+
+    def to_record(self) -> dict[str, Any]:
+        """Returns what `training.json` keeps of it."""
+        judged = {
+            name: {"setting": found.setting, "validation": found.validation, "test": found.test}
+            for name, found in self.baselines.items()
+        }
+        lead = None if self.lead is None else {**asdict(self.lead), "winner": self.lead.winner}
+        return {
+            "baselines": judged,
+            "comparison": {"metric": self.metric, "model": asdict(self.model), "lead": lead},
+            "seeds": self.seeds,
+            "spread": spread(self.seeds),
+        }
+
+
+def compare(
+    decided: Decided, baselines: Mapping[str, Baseline], seeds: Mapping[int, Metrics], data: LabelledData
+) -> Comparison:
+    """Compares the model with the baseline that is best on the validation split.
+
+    Args:
+        decided: What the model predicts on the test split, as `decisions.decide` gives it.
+        baselines: As `judge_baselines` gives them; may be empty.
+        seeds: Metrics of every split by the seed of the training; the model's own comes first.
+        data: The data set, split.
+    """
+    metric, targets, task = METRICS[data.task][0], data.test.targets, data.task
+    best = best_baseline(baselines, metric)
+    predicted = {"model": decided} | ({} if best is None else {best: baselines[best].predicted})
+    draws = bootstrap(predicted, targets, task, len(data.labels))
+    values = {name: quality(items, targets, task)[metric] for name, items in predicted.items()}
+    lead = None
+    if best is not None:
+        difference = _interval(values["model"] - values[best], draws["model"] - draws[best])
+        figure = _interval(values[best], draws[best])
+        lead = Lead(best, baselines[best].setting, figure, difference, len(targets))
+    return Comparison(metric, _interval(values["model"], draws["model"]), baselines, lead, seeds)
+
+
+def spread(seeds: Mapping[int, Metrics]) -> dict[str, dict[str, dict[str, float]]]:
+    """Returns the mean and the standard deviation of every metric of the test and validation splits.
+
+    Args:
+        seeds: Metrics of every split by seed; of fewer than two there is no spread.
+
+    Returns:
+        Split -> metric -> `mean` and `standard_deviation` (of the sample, N - 1).
+    """
+    if len(seeds) < 2:
+        return {}
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for split in ("validation", "test"):
+        runs = [metrics[split] for metrics in seeds.values()]
+        values = {name: [run[name] for run in runs] for name in runs[0]}
+        found[split] = {
+            name: {"mean": float(np.mean(items)), "standard_deviation": float(np.std(items, ddof=1))}
+            for name, items in values.items()
+        }
+    return found
+
+
+def bootstrap(predicted: Mapping[str, Decided], targets: Targets, task: Task, labels: int) -> dict[str, Doubles]:
+    """Computes the main metric on `RESAMPLES` draws of the rows: macro-F1, for multi-label micro-F1.
+
+    Rows with the same labels and the same predictions are alike, so it is their numbers that are drawn: from a
+    multinomial distribution, which is the same as drawing rows.
+
+    Args:
+        predicted: What each classifier predicts, as `decisions.decide` gives it; all see the same draws.
+        targets: As `labels.encode` gives them.
+        task: How the labels exclude each other.
+        labels: How many there are.
+
+    Returns:
+        (RESAMPLES,) by classifier, the same in every run.
+    """
+    columns = np.column_stack([np.asarray(targets, np.int64), *predicted.values()])
+    _, first, counts = np.unique(columns, axis=0, return_index=True, return_counts=True)
+    truth = _sparse(targets[first], task, labels)
+    flags = {who: _sparse(items[first], task, labels) for who, items in predicted.items()}
+    random, found = np.random.default_rng(0), {who: np.empty(RESAMPLES) for who in predicted}
+    step = max(1, BLOCK_CELLS // len(counts))
+    for start in range(0, RESAMPLES, step):
+        block = slice(start, min(start + step, RESAMPLES))
+        drawn = random.multinomial(len(targets), counts / len(targets), size=block.stop - start)
+        for who, given in flags.items():
+            right, total = drawn @ truth.multiply(given).tocsr(), drawn @ (truth + given)
+            found[who][block] = _macro_f1(right, total) if task == "single_label" else _micro_f1(right, total)
+    return found
+
+
+def _sparse(decided: Targets, task: Task, labels: int) -> csr_matrix:
+    return csr_matrix(label_flags(decided, task, labels).astype(np.int64))
+
+
+def _macro_f1(right: npt.NDArray[np.int64], total: npt.NDArray[np.int64]) -> Doubles:
+    """Averages over the labels that a draw has, as `metrics.quality` does.
+
+    Args:
+        right: (draws, labels) rows that have the label and are given it.
+        total: (draws, labels) rows that have it, and rows that are given it.
+    """
+    f1 = 2 * right / np.maximum(total, 1)
+    return np.asarray(f1.sum(axis=1) / (total > 0).sum(axis=1))
+
+
+def _micro_f1(right: npt.NDArray[np.int64], total: npt.NDArray[np.int64]) -> Doubles:
+    return np.asarray(2 * right.sum(axis=1) / np.maximum(total.sum(axis=1), 1))
+
+
+def _interval(value: float, draws: Doubles) -> Interval:
+    low, high = np.percentile(draws, PERCENTILES)
+    return Interval(value, float(low), float(high))

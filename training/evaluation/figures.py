@@ -1,0 +1,300 @@
+"""Judges a fine-tuned classifier: every figure of the report, from logits, targets and decisions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import confusion_matrix, precision_recall_curve, precision_recall_fscore_support
+
+from ..arrays import Floats
+from ..data.dataset import LabelledData, Part
+from ..data.labels import Targets, Task
+from ..decisions.learning import Decisions, decide, learn
+from ..decisions.metrics import label_flags, quality
+from ..decisions.temperature import (
+    Bin,
+    calibration_error_by_chance,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability,
+    scores,
+)
+from ..model.fine_tuning import FineTuned
+
+MIN_ROWS = 20
+MIN_DECISIVE_ROWS = 50
+MAX_MISTAKES = 20
+MAX_TEXT = 500
+CURVE_POINTS = 200
+MAX_PAIRS = 20
+SPLITS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class LabelFigures:
+    """One label: its rows in each part, and the figures on the test part; a threshold for multi-label."""
+
+    name: str
+    rows: Mapping[str, int]
+    precision: float
+    recall: float
+    f1: float
+    threshold: float | None
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong decision on the test part.
+
+    Attributes:
+        row: In its file, counted from 1; the header does not count.
+        expected: What the row has; for multi-label "label" or "not label".
+        given: What the classifier says.
+        score: Of what the classifier says.
+        text: Its first `MAX_TEXT` characters; None unless it was asked for.
+    """
+
+    row: int
+    expected: str
+    given: str
+    score: float
+    text: str | None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What abstaining gives on the test part: the share of rows that get a label, and how many of those are right."""
+
+    share: float
+    precision: float
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Two labels that are confused on the test split: rows of the true label that are predicted to have another."""
+
+    true: str
+    predicted: str
+    rows: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All figures.
+
+    Attributes:
+        metrics: By part; of the training part a sample.
+        labels: In the order of the targets.
+        mistakes: The most confident first.
+        reliability: On the test part, as it is and calibrated.
+        confusion: Single-label: (labels, labels) int64, rows are the truth; None for multi-label.
+        curves: Multi-label: (points, 2) recall and precision by label, of those with positives; empty for single-label.
+        coverage: Single-label: (points, 2) the share of rows whose confidence is at least so high, and the precision of
+            their labels; None for multi-label.
+        answers: With abstaining, else None.
+        teacher: The teacher's metrics on the test part, else None.
+        warnings: What a reader should know, a sentence each.
+    """
+
+    metrics: Mapping[str, Mapping[str, float]]
+    labels: tuple[LabelFigures, ...]
+    mistakes: tuple[Mistake, ...]
+    reliability: Mapping[str, list[Bin]]
+    confusion: npt.NDArray[np.int64] | None
+    curves: Mapping[str, npt.NDArray[np.float64]]
+    coverage: npt.NDArray[np.float64] | None
+    answers: Answers | None
+    teacher: Mapping[str, float] | None
+    warnings: tuple[str, ...]
+
+
+def evaluate(data: LabelledData, tuned: FineTuned, decisions: Decisions, *, show_text: bool) -> Evaluation:
+    """Judges once, on the test part; the other parts are there to compare."""
+    task, test = data.task, tuned.logits["test"]
+    decided = decide(test, task, decisions)
+    multi_label = task == "multi_label"
+    return Evaluation(
+        split_metrics(data, tuned, decisions),
+        _label_figures(data, decided, decisions),
+        _mistakes(data, test, decisions, show_text=show_text),
+        {
+            "as trained": reliability(test, data.test.targets, task, 1.0),
+            "calibrated": reliability(test, data.test.targets, task, decisions.temperature),
+        },
+        None if multi_label else confusion_matrix(data.test.targets, decided, labels=range(len(data.labels))),
+        _curves(data, scores(test, task, decisions.temperature)) if multi_label else {},
+        None if multi_label else _coverage(data, scores(test, task, decisions.temperature)),
+        _answers(data, test, decisions),
+        _teacher(tuned, data),
+        (*data_warnings(data), *cut_warnings(data, tuned)),
+    )
+
+
+def split_metrics(data: LabelledData, tuned: FineTuned, decisions: Decisions) -> dict[str, dict[str, float]]:
+    """Judges every split; of the training split the sample that the model was run on."""
+    targets = {name: part.targets for name, part in data.parts.items()}
+    targets["train"] = data.train.targets[tuned.sample]
+    return {name: judge(tuned.logits[name], targets[name], data.task, decisions) for name in data.parts}
+
+
+def judge(logits: Floats, targets: Targets, task: Task, decisions: Decisions) -> dict[str, float]:
+    """Returns `quality`, the calibration error (after the temperature, before, by chance alone), and the likelihood."""
+    ece = {
+        name: expected_calibration_error(reliability(logits, targets, task, temperature))
+        for name, temperature in (("ece", decisions.temperature), ("ece_uncalibrated", 1.0))
+    }
+    ece["ece_by_chance"] = calibration_error_by_chance(logits, task, decisions.temperature)
+    nll = negative_log_likelihood(logits, targets, task, decisions.temperature)
+    return {**quality(decide(logits, task, decisions), targets, task), **ece, "nll": nll}
+
+
+def _label_figures(
+    data: LabelledData, decided: npt.NDArray[np.int64], decisions: Decisions
+) -> tuple[LabelFigures, ...]:
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        data.test.targets, decided, labels=range(len(data.labels)), average=None, zero_division=0
+    )
+    counts = {
+        name: label_flags(part.targets, data.task, len(data.labels)).sum(axis=0) for name, part in data.parts.items()
+    }
+    return tuple(
+        LabelFigures(
+            label,
+            {name: int(count[index]) for name, count in counts.items()},
+            float(precision[index]),
+            float(recall[index]),
+            float(f1[index]),
+            None if decisions.thresholds is None else decisions.thresholds[index],
+        )
+        for index, label in enumerate(data.labels)
+    )
+
+
+def _mistakes(data: LabelledData, logits: Floats, decisions: Decisions, *, show_text: bool) -> tuple[Mistake, ...]:
+    found, decided = scores(logits, data.task, decisions.temperature), decide(logits, data.task, decisions)
+    part, labels = data.test, data.labels
+    if data.task == "single_label":
+        wrong = np.flatnonzero(decided != part.targets)
+        ranked = wrong[np.argsort(-found[wrong].max(axis=1), kind="stable")][:MAX_MISTAKES]
+        cells = [(row, labels[part.targets[row]], labels[decided[row]], found[row].max()) for row in ranked]
+    else:
+        rows, columns = np.nonzero(decided != (part.targets > 0))
+        sure = np.where(decided > 0, found, 1 - found)[rows, columns]
+        ranked = np.argsort(-sure, kind="stable")[:MAX_MISTAKES]
+        cells = []
+        for index in ranked:
+            row, label = rows[index], labels[columns[index]]
+            names = (f"not {label}", label) if decided[row, columns[index]] else (label, f"not {label}")
+            cells.append((row, *names, sure[index]))
+    return tuple(
+        Mistake(
+            int(part.rows[row]) + 1, expected, given, float(score), _shortened(part.texts[row]) if show_text else None
+        )
+        for row, expected, given, score in cells
+    )
+
+
+def _shortened(text: str) -> str:
+    """Returns enough of a text to understand a mistake: some have millions of characters."""
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
+
+
+def _curves(data: LabelledData, found: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
+    curves = {}
+    for index, label in enumerate(data.labels):
+        if data.test.targets[:, index].any():
+            precision, recall, _ = precision_recall_curve(data.test.targets[:, index], found[:, index])
+            points = np.stack([recall, precision], axis=1)
+            curves[label] = points[:: max(1, len(points) // CURVE_POINTS)]
+    return curves
+
+
+def _coverage(data: LabelledData, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Returns (points, 2) coverage and precision at every confidence that a row has, the highest first."""
+    confidence = found.max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    rows = np.arange(1, len(order) + 1)
+    precision = np.cumsum(found.argmax(axis=1)[order] == data.test.targets[order]) / rows
+    ends = np.append(confidence[order][:-1] > confidence[order][1:], True)  # equal rows are covered together
+    points = np.stack([rows / len(order), precision], axis=1)[ends]
+    return points[np.unique(np.linspace(0, len(points) - 1, CURVE_POINTS).round().astype(int))]
+
+
+def most_confused(counts: npt.NDArray[np.int64], names: Sequence[str]) -> tuple[Confusion, ...]:
+    """Returns the pairs of labels that most rows confuse, at most `MAX_PAIRS`; of equals the larger share first.
+
+    Args:
+        counts: (labels, labels) rows; rows are the true labels.
+        names: Of the labels.
+    """
+    wrong = counts - np.diag(np.diag(counts))
+    shares = wrong / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    pairs = sorted(zip(*np.nonzero(wrong), strict=True), key=lambda pair: (-wrong[pair], -shares[pair], pair))
+    return tuple(
+        Confusion(names[true], names[predicted], int(wrong[true, predicted]), float(shares[true, predicted]))
+        for true, predicted in pairs[:MAX_PAIRS]
+    )
+
+
+def _answers(data: LabelledData, logits: Floats, decisions: Decisions) -> Answers | None:
+    if decisions.abstain_below is None:
+        return None
+    given = scores(logits, data.task, decisions.temperature).max(axis=1) >= decisions.abstain_below
+    right = logits.argmax(axis=1) == data.test.targets
+    return Answers(float(given.mean()), float(right[given].mean()) if given.any() else 0.0)
+
+
+def _teacher(tuned: FineTuned, data: LabelledData) -> dict[str, float] | None:
+    """Judges the teacher as the student is: with decisions learned on the validation part."""
+    if not tuned.teacher_logits:
+        return None
+    logits = tuned.teacher_logits
+    decisions = learn(logits["validation"], data.validation.targets, data.task, target_precision=None)
+    return judge(logits["test"], data.test.targets, data.task, decisions)
+
+
+def data_warnings(data: LabelledData) -> tuple[str, ...]:
+    """Says what in the data makes figures less certain than they look; known before anything is trained."""
+    found = []
+    flags = {name: label_flags(part.targets, data.task, len(data.labels)) for name, part in data.parts.items()}
+    counts = {name: dict(zip(data.labels, flag.sum(axis=0).tolist(), strict=True)) for name, flag in flags.items()}
+    missing = [label for label, count in counts["train"].items() if not count]
+    if missing:
+        found.append(f"Labels with no training examples, which cannot be learned: {', '.join(missing)}.")
+    few = [label for label, count in counts["train"].items() if 0 < count < MIN_ROWS]
+    if few:
+        found.append(f"Labels with fewer than {MIN_ROWS} training examples: {', '.join(few)}.")
+    if len(data.validation.texts) < MIN_DECISIVE_ROWS:
+        found.append(f"Epoch and decision parameters are chosen on only {len(data.validation.texts)} validation rows.")
+    unjudged = [label for label, count in counts["test"].items() if not count]
+    if unjudged:
+        found.append(f"Labels with no test examples, so nothing is known of them: {', '.join(unjudged)}.")
+    for name, part in data.parts.items():
+        if twice := _contradictions(part):
+            found.append(f"{twice} {SPLITS[name]} rows have the text of another row and other labels.")
+    for name, count in data.removed.items():
+        if count:
+            rows, texts = ("row", "text is") if count == 1 else ("rows", "texts are")
+            later = "test split" if name == "validation" else "validation or test split"
+            found.append(f"{count} {SPLITS[name]} {rows} removed: the same {texts} in the {later}.")
+    return tuple(found)
+
+
+def cut_warnings(data: LabelledData, tuned: FineTuned) -> tuple[str, ...]:
+    """Says of how many texts the ends were not read."""
+    return tuple(
+        f"{tuned.cut[name]} of {len(part.texts)} {SPLITS[name]} texts are longer than "
+        f"{tuned.tokenizer.model_max_length} tokens; their ends were not read."
+        for name, part in data.parts.items()
+        if tuned.cut[name]
+    )
+
+
+def _contradictions(part: Part) -> int:
+    """Counts rows whose text stands in another row of the part with other labels."""
+    labels: dict[str, set[bytes]] = {}
+    for key, target in zip(part.keys, part.targets, strict=True):
+        labels.setdefault(key, set()).add(np.asarray(target).tobytes())
+    return sum(len(labels[key]) > 1 for key in part.keys)

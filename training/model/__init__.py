@@ -1,0 +1,1 @@
+"""The encoder, its classification head, and how they are trained."""

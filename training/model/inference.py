@@ -1,0 +1,104 @@
+"""Runs a model over texts, to judge it or to see what it computes; knows nothing of labels.
+
+Texts of similar length share a batch, so that little is padded; the order of the results is that of the texts.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from runtime.text.truncation import beginning, cut_of, encode_start
+
+from ..arrays import Floats
+
+TEXTS_PER_BATCH = 16
+LONG_TEXT = 100_000
+
+
+def predict_logits(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], *, bf16: bool = False
+) -> Floats:
+    """Runs a model, by default in its own precision, whatever precision it was trained in.
+
+    Args:
+        model: A classifier.
+        tokenizer: Its tokenizer, which knows the length to cut at.
+        texts: One or more.
+        bf16: Faster where the hardware has it, and less exact.
+
+    Returns:
+        (texts, labels) float32, in the order of the texts.
+    """
+    order = _by_length(texts)
+    starts = range(0, len(texts), TEXTS_PER_BATCH)
+    batches = [order[start : start + TEXTS_PER_BATCH] for start in starts]
+    rows = [_logits(model, tokenizer, [texts[row] for row in batch], bf16=bf16) for batch in batches]
+    return np.concatenate(rows)[np.argsort(order)]
+
+
+def layer_inputs(
+    model: PreTrainedModel,
+    layer: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[str],
+    *,
+    bf16: bool = False,
+) -> Floats:
+    """Runs a model and returns what one of its layers reads.
+
+    Args:
+        model: A classifier.
+        layer: One of its layers that reads one vector per text.
+        tokenizer: Its tokenizer.
+        texts: One or more.
+        bf16: As for `predict_logits`.
+
+    Returns:
+        (texts, features) float32, in the order of the texts.
+    """
+    seen: list[Floats] = []
+
+    def keep(_: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        seen.append(inputs[0].float().cpu().numpy())
+
+    handle = layer.register_forward_pre_hook(keep)
+    try:
+        predict_logits(model, tokenizer, texts, bf16=bf16)
+    finally:
+        handle.remove()
+    return np.concatenate(seen)[np.argsort(_by_length(texts))]
+
+
+def beginnings(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[str]:
+    """Cuts texts of more than `LONG_TEXT` characters to what the tokens that a model reads of them need.
+
+    Of one text of 20 MB a tokenizer makes gigabytes of tokens, all but `model_max_length` of them for nothing.
+    """
+    if all(len(text) <= LONG_TEXT for text in texts):
+        return list(texts)
+    backend, length = tokenizer.backend_tokenizer, tokenizer.model_max_length
+    backend.no_padding()
+    backend.enable_truncation(length)
+    cut = cut_of(backend)
+    shortened = []
+    for _, text in (beginning(text, length) for text in texts):
+        overflowing = encode_start(backend, text, length, cut).overflowing if cut and len(text) > LONG_TEXT else []
+        shortened.append(text[: overflowing[-1].offsets[-2][1]] if overflowing else text)
+    return shortened
+
+
+def _by_length(texts: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Returns the rows in the order in which they are run."""
+    return np.argsort([len(text) for text in texts], kind="stable")
+
+
+def _logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: list[str], *, bf16: bool) -> Floats:
+    model.eval()
+    texts = beginnings(tokenizer, texts)
+    inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(model.device)
+    with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
+        return np.asarray(model(**inputs).logits.float().cpu().numpy(), np.float32)

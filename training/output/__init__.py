@@ -1,0 +1,1 @@
+"""What a run writes: checkpoint, report, plots, model card."""
