@@ -24,7 +24,7 @@ from training.errors import DataError, TrainingError
 from . import demo
 from .data.texts_file import TextsFile
 from .errors import BenchmarkError
-from .harness.roster import ROSTER
+from .harness.catalog import CONTENDERS
 from .measurements import footprint, latency, quality, throughput, training
 
 COMMANDS = {
@@ -118,10 +118,10 @@ def _add_latency(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--contenders",
         nargs="+",
-        default=list(ROSTER),
-        choices=list(ROSTER),
+        default=list(CONTENDERS),
+        choices=list(CONTENDERS),
         metavar="NAME",
-        help=f"default: all of {', '.join(ROSTER)}",
+        help=f"default: all of {', '.join(CONTENDERS)}",
     )
     _add_numbers(command, rounds=7)
     command.add_argument("--texts", type=_positive, default=40, help="real texts per round (default: 40)")

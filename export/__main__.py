@@ -22,16 +22,16 @@ from runtime.verify import verify
 from .arguments import parse_args
 from .artifact.decisions import Request, check_request, with_decisions
 from .artifact.writer import write_artifact
-from .console import say
+from .console import log_progress
 from .errors import BudgetError, ExportError, ParityError
 from .graph import parity
 from .graph.fp32 import export_fp32
 from .graph.layers import Floats
-from .graph.onnx_import import OnnxExport, adopt, open_export
+from .graph.onnx_import import OnnxExport, import_onnx, open_onnx_export
 from .graph.variant_files import FILES, Operators, open_variant, operators
 from .quantization.quality_gate import Budget, logits_of
-from .quantization.variants import Workshop, make_fp16, make_int8
-from .sources.calibration_data import Rows, gather
+from .quantization.variants import ExportContext, make_fp16, make_int8
+from .sources.calibration_data import LabelledTexts, load_splits
 from .sources.checkpoint import Source, open_checkpoint
 
 WITHHELD = 3
@@ -50,15 +50,15 @@ def run(args: argparse.Namespace) -> list[str]:
     """
     with publishing(args.artifact, overwrite=args.overwrite, error=ExportError) as folder:
         (folder / "onnx").mkdir()
-        source = open_export(args.checkpoint) if args.from_onnx else open_checkpoint(args.checkpoint)
+        source = open_onnx_export(args.checkpoint) if args.from_onnx else open_checkpoint(args.checkpoint)
         tokenizer = _tokenizer(source)
         request = Request(args.target_precision, args.threshold, dict(args.thresholds))
         check_request(source, request)
         evidence = None
         if set(args.variants) != {"fp32"} or args.target_precision is not None:
-            evidence = gather(source, tokenizer, args.calibration, args.calibration_texts)
+            evidence = load_splits(source, tokenizer, args.calibration, args.calibration_texts)
         if isinstance(source, OnnxExport):
-            quality = adopt(source, folder, portable=args.portable)
+            quality = import_onnx(source, folder, portable=args.portable)
             reference = open_variant(folder, "fp32", labels=len(source.labels)).run
         else:
             quality = export_fp32(source, folder, portable=args.portable, require_fused=args.require_fused)
@@ -72,10 +72,10 @@ def run(args: argparse.Namespace) -> list[str]:
         if evidence is not None:
             budget = Budget(max_metric_drop=args.max_metric_drop, min_agreement=args.min_agreement)
             allowed: Operators = "standard" if args.portable else "onnxruntime"
-            shop = Workshop(
+            context = ExportContext(
                 source, folder, tokenizer, evidence, budget, allowed, tuple(args.fp32_layers), args.max_fp32_layers
             )
-            made, withheld = _others(args, shop)
+            made, withheld = _others(args, context)
             variants += made
         if "fp32" not in args.variants:
             del variants[0]
@@ -87,10 +87,10 @@ def run(args: argparse.Namespace) -> list[str]:
         manifest = write_artifact(folder, source, variants, reference, sessions)
         _check_golden(folder)
     for variant in manifest.variants:
-        say(f"{variant.name}: {variant.file} ({manifest.files[variant.file].size_bytes / 1e6:.1f} MB)")
-    say(f"artifact: {args.artifact}")
+        log_progress(f"{variant.name}: {variant.file} ({manifest.files[variant.file].size_bytes / 1e6:.1f} MB)")
+    log_progress(f"artifact: {args.artifact}")
     for reason in withheld:
-        say(f"withheld: {reason}")
+        log_progress(f"withheld: {reason}")
     return withheld
 
 
@@ -119,16 +119,16 @@ def _tokenizer(source: Source) -> Tokenizer:
     )
 
 
-def _fp32_logits(source: Source, folder: Path, tokenizer: Tokenizer, rows: Rows) -> Floats:
+def _fp32_logits(source: Source, folder: Path, tokenizer: Tokenizer, rows: LabelledTexts) -> Floats:
     return logits_of(open_variant(folder, "fp32", labels=len(source.labels)), tokenizer, rows)
 
 
-def _others(args: argparse.Namespace, shop: Workshop) -> tuple[list[Variant], list[str]]:
+def _others(args: argparse.Namespace, context: ExportContext) -> tuple[list[Variant], list[str]]:
     """Makes the variants beside fp32; returns those that may be shipped, and why others may not."""
     made, withheld = [], []
     for name in sorted(set(args.variants) - {"fp32"}):
         try:
-            made.append(make_fp16(shop) if name == "fp16" else make_int8(shop, dynamic=args.int8 == "dynamic"))
+            made.append(make_fp16(context) if name == "fp16" else make_int8(context, dynamic=args.int8 == "dynamic"))
         except BudgetError as error:
             withheld.append(f"{name}: {error}")
     return made, withheld

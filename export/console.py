@@ -3,6 +3,6 @@
 import sys
 
 
-def say(line: str) -> None:
+def log_progress(line: str) -> None:
     """Reports progress."""
     print(line, file=sys.stderr, flush=True)

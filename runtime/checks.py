@@ -8,7 +8,7 @@ from .errors import SettingError
 MAX_NUMBER = 1 << 40
 
 
-def check_number(name: str, value: object, most: int = MAX_NUMBER) -> None:
+def require_whole_number(name: str, value: object, most: int = MAX_NUMBER) -> None:
     """Refuses what is neither None nor a whole number from 1 to `most`.
 
     Raises:
@@ -22,10 +22,10 @@ def check_number(name: str, value: object, most: int = MAX_NUMBER) -> None:
         number = 0
     if not 1 <= number <= most:
         expected = f"a whole number from 1 to {most}" if most < MAX_NUMBER else "a whole number of 1 or more"
-        raise SettingError(f"{name}: expected {expected}, found {shown(value)}")
+        raise SettingError(f"{name}: expected {expected}, found {short_repr(value)}")
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """Returns the first characters of a setting's value, on one line, for a message."""
     try:
         return " ".join(f"{value!r}".split())[:40]

@@ -17,18 +17,18 @@ from .decision import policy as policies
 from .decision.explanation import Explanation, Word
 from .decision.policy import Policy, Prediction
 from .engine.cuda import BUCKET
-from .engine.int8_check import saturates
-from .engine.providers import Provider, choices
+from .engine.int8_check import int8_saturates
+from .engine.providers import Provider, provider_candidates
 from .engine.session import check_version, open_session
 from .engine.settings import DEFAULT, Profile, Settings
-from .environment import describe
+from .environment import environment_info
 from .errors import ArtifactError, InferenceError, SettingError, TextError, TextTypeError
-from .scheduling.background import Task
-from .scheduling.batching import BATCH_TOKENS, chunks, prepared, run
-from .text.tokenizer import NO_MEMORY, Encoded, LongText, Tokenizer, refusal
+from .scheduling.background import BackgroundTask
+from .scheduling.batching import BATCH_TOKENS, chunks, prefetch, run_batches
+from .text.tokenizer import NO_MEMORY, Encoded, LongText, Tokenizer, find_error
 
 Thresholds = float | Mapping[str, float]
-Found = Prediction | TextError
+Result = Prediction | TextError
 RETRIES = 5
 WARM_UP_TOKENS = 8
 EXPLAINED_WORDS = 256
@@ -91,9 +91,9 @@ def _load(
 ) -> "Classifier":
     """Makes a classifier while the files that it does not read are checked."""
     files = artifact.manifest.files
-    (_, first), *_ = choices(provider, variant, artifact.manifest.variants)
+    (_, first), *_ = provider_candidates(provider, variant, artifact.manifest.variants)
     unread = files.keys() - {TOKENIZER, first.file}  # the classifier checks these two as it reads them
-    unread_files = Task(functools.partial(check_files, artifact, unread))
+    unread_files = BackgroundTask(functools.partial(check_files, artifact, unread))
     try:
         classifier = Classifier(artifact, provider=provider, variant=variant, settings=settings, thresholds=thresholds)
     except MemoryError:
@@ -124,9 +124,11 @@ class Classifier:
         manifest = artifact.manifest
         check_version(manifest.min_onnxruntime)
         self.manifest: Manifest = manifest
-        self._policy = policies.policy(manifest, top_k=None, thresholds=thresholds, windows=False, with_logits=False)
+        self._policy = policies.call_policy(
+            manifest, top_k=None, thresholds=thresholds, windows=False, with_logits=False
+        )
         self._artifact = artifact
-        self._asked: dict[str, Any] = {
+        self._load_options: dict[str, Any] = {
             "provider": provider,
             "variant": variant,
             **dataclasses.asdict(settings),
@@ -134,7 +136,7 @@ class Classifier:
         }
         self._session = open_session(
             artifact.folder,
-            choices(provider, variant, manifest.variants),
+            provider_candidates(provider, variant, manifest.variants),
             labels=len(manifest.labels),
             longest=manifest.max_length,
             settings=settings,
@@ -148,7 +150,7 @@ class Classifier:
             vocab_size=manifest.vocab_size,
         )
         self._batch_tokens = settings.batch_tokens or BATCH_TOKENS[self._session.provider]
-        self._run = functools.partial(run, self._session, self._tokenizer, max_tokens=self._batch_tokens)
+        self._run = functools.partial(run_batches, self._session, self._tokenizer, max_tokens=self._batch_tokens)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -195,7 +197,7 @@ class Classifier:
             SettingError: `top_k`, a threshold or `windows` is not what is expected.
             InferenceError: The model gave something that is not a number, or cannot run.
         """
-        policy = self._wanted(top_k, thresholds, windows, with_logits)
+        policy = self._resolve_policy(top_k, thresholds, windows, with_logits)
         if policy.aggregation is not None:
             return self._predict_windows(text, policy)
         encoded = self._tokenizer.encode(text)
@@ -228,10 +230,10 @@ class Classifier:
             SettingError: As `predict`.
             InferenceError: As `predict`.
         """
-        policy = self._wanted(top_k, thresholds, windows, with_logits)
+        policy = self._resolve_policy(top_k, thresholds, windows, with_logits)
         _check_many(texts)
         texts = list(texts)
-        for error in filter(None, map(refusal, range(len(texts)), texts)):
+        for error in filter(None, map(find_error, range(len(texts)), texts)):
             raise error  # better now than after an hour
         return [found for found in self._stream(texts, policy, return_errors=False) if not isinstance(found, TextError)]
 
@@ -257,7 +259,7 @@ class Classifier:
         windows: bool | Aggregation = False,
         with_logits: bool = False,
         return_errors: bool,
-    ) -> Iterator[Found]: ...
+    ) -> Iterator[Result]: ...
 
     def predict_iter(
         self,
@@ -268,7 +270,7 @@ class Classifier:
         windows: bool | Aggregation = False,
         with_logits: bool = False,
         return_errors: bool = False,
-    ) -> Iterator[Found]:
+    ) -> Iterator[Result]:
         """Classifies a stream of any length in bounded memory.
 
         It reads ahead: 192 texts for the first predictions, later up to 4096 (or 2 million characters), to put texts of
@@ -286,7 +288,7 @@ class Classifier:
         Returns:
             An iterator over one prediction per text, in the order of the texts. It raises what `predict_many` does.
         """
-        policy = self._wanted(top_k, thresholds, windows, with_logits)
+        policy = self._resolve_policy(top_k, thresholds, windows, with_logits)
         _check_many(texts)
         return self._stream(texts, policy, return_errors=return_errors)
 
@@ -341,7 +343,9 @@ class Classifier:
         With `cuda_graphs` it records them all.
         """
         longest = self.manifest.max_length
-        lengths = range(BUCKET, longest, BUCKET) if self._asked["cuda_graphs"] else [min(WARM_UP_TOKENS, longest)]
+        lengths = (
+            range(BUCKET, longest, BUCKET) if self._load_options["cuda_graphs"] else [min(WARM_UP_TOKENS, longest)]
+        )
         for rows, length in *((1, length) for length in (*lengths, longest)), (self._batch_tokens // longest, longest):
             blank = Encoded(np.zeros(length, np.int64), None)
             self._session.run(self._tokenizer.pad([blank] * max(1, rows)))
@@ -359,13 +363,13 @@ class Classifier:
                 "base_model": dict(manifest.base_model),
                 "versions": dict(manifest.versions),
             },
-            "asked_for": dict(self._asked),
+            "asked_for": dict(self._load_options),
             "provider": self.provider,
             "variant": self.variant,
             "threads": self.threads,
             "batch_tokens": self._batch_tokens,
-            "exact_int8": not saturates(),
-            **describe(),
+            "exact_int8": not int8_saturates(),
+            **environment_info(),
         }
 
     def close(self) -> None:
@@ -383,22 +387,22 @@ class Classifier:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(load, **self._asked), (self._artifact.folder,)
+        return functools.partial(load, **self._load_options), (self._artifact.folder,)
 
-    def _wanted(
+    def _resolve_policy(
         self, top_k: int | None, thresholds: Thresholds | None, windows: bool | Aggregation, with_logits: bool
     ) -> Policy:
         if top_k is None and thresholds is None and windows is False and not with_logits:
             return self._policy
-        return policies.policy(
+        return policies.call_policy(
             self._policy.manifest, top_k=top_k, thresholds=thresholds, windows=windows, with_logits=with_logits
         )
 
-    def _stream(self, texts: Iterable[str], policy: Policy, *, return_errors: bool) -> Iterator[Found]:
+    def _stream(self, texts: Iterable[str], policy: Policy, *, return_errors: bool) -> Iterator[Result]:
         """Yields predictions in order; chunk after chunk is tokenized while the one before runs."""
         position = 0
         encode = functools.partial(self._tokenizer.try_encode, windows=policy.aggregation is not None)
-        for chunk in prepared(encode, chunks(texts)):
+        for chunk in prefetch(encode, chunks(texts)):
             error = next((item for item in chunk if isinstance(item, TextError)), None)
             if error is not None and not return_errors:
                 raise type(error)(position + error.position, error.reason)
@@ -407,7 +411,7 @@ class Classifier:
             read = [[encoded.window for encoded in windows] for windows in good]
             predictions = iter(policies.predictions(logits, read, policy))
             for item in chunk:
-                found: Found
+                found: Result
                 if isinstance(item, list):
                     found = next(predictions)
                 else:
@@ -432,7 +436,7 @@ class Classifier:
         except MemoryError:
             raise TextError(0, NO_MEMORY) from None
 
-    def _try_windows(self, text: str, policy: Policy) -> Found:
+    def _try_windows(self, text: str, policy: Policy) -> Result:
         try:
             return self._predict_windows(text, policy)
         except TextError as error:

@@ -19,7 +19,7 @@ FLAGS = (  # those that decide how fast, and whether exactly, numbers are multip
 )
 
 
-def describe() -> dict[str, Any]:
+def environment_info() -> dict[str, Any]:
     """Returns versions, processor, its flags that matter, and how many CPUs this process may use; ready for JSON."""
     model, flags = _processor(Path("/proc/cpuinfo"))
     return {

@@ -16,7 +16,7 @@ from typing import TextIO
 from .artifact import manifest as manifests
 from .artifact.folder import read_artifact
 from .artifact.publishing import publishing
-from .cli.command import exit_status, leave
+from .cli.command import exit_with, run_command
 from .errors import ArtifactError
 from .verify import verify
 
@@ -68,9 +68,9 @@ def run(args: argparse.Namespace, output: TextIO) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 for a failed job, 2 for a wrong call."""
     args = parse_args(sys.argv[1:] if argv is None else argv)
-    return exit_status(lambda output: run(args, output))
+    return run_command(lambda output: run(args, output))
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the unfinished copy would stay behind
-    leave(main())
+    exit_with(main())

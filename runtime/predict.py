@@ -18,17 +18,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
-from .classifier import Classifier, Found, load
+from .classifier import Classifier, Result, load
 from .cli.arguments import parse_args
-from .cli.command import exit_status, leave
+from .cli.command import exit_with, run_command
 from .cli.progress import Progress
 from .decision.policy import Prediction
 from .errors import InputError, SettingError, TextError
-from .files import highlight
-from .files import writers as rows
-from .files.atomic_file import is_same_file, writing
+from .files import highlight, writers
+from .files.atomic_file import atomic_write, is_same_file
 from .files.lines import NO_MEMORY
-from .files.records import DEFAULT_COLUMN, Layout, Record, arriving, read_records, text_record
+from .files.records import DEFAULT_COLUMN, Layout, Record, read_records, read_stdin, text_record
 
 FLUSHED_ROWS = 256
 Share = float | None
@@ -72,9 +71,9 @@ def run(args: argparse.Namespace, stream: io.BufferedReader, output: TextIO) -> 
         groups = _groups(args, file, stack)
         page = None
         if args.explain is not None:
-            page = stack.enter_context(writing(args.explain, overwrite=args.overwrite, in_use=in_use))
+            page = stack.enter_context(atomic_write(args.explain, overwrite=args.overwrite, in_use=in_use))
         if args.output is not None:
-            output = stack.enter_context(writing(args.output, overwrite=args.overwrite, in_use=in_use))
+            output = stack.enter_context(atomic_write(args.output, overwrite=args.overwrite, in_use=in_use))
         return _process(args, classifier, groups, output, page)
 
 
@@ -83,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(sys.argv[1:] if argv is None else argv)
     empty = cast(io.RawIOBase, io.BytesIO())
     stream = cast(io.BufferedReader, io.BufferedReader(empty) if sys.stdin is None else sys.stdin.buffer)
-    return exit_status(lambda output: run(args, stream, output), prints=args.info or args.output is None)
+    return run_command(lambda output: run(args, stream, output), prints=args.info or args.output is None)
 
 
 def _check_streams(in_use: Mapping[str, IO[Any]]) -> None:
@@ -126,15 +125,15 @@ def _process(
 
 def _answers(
     args: argparse.Namespace, classifier: Classifier, output: TextIO, page: TextIO | None
-) -> Callable[[Record, Found], None]:
+) -> Callable[[Record, Result], None]:
     """Returns what explains a text and writes its row."""
     terminal = output.isatty()
-    form: rows.Format = args.format or ("table" if terminal else "jsonl")
+    form: writers.Format = args.format or ("table" if terminal else "jsonl")
     with_id, with_text = args.id_column is not None, args.with_text
-    write = rows.writer(form, output, classifier.labels, with_id=with_id, with_text=with_text, top_k=args.top_k)
+    write = writers.row_writer(form, output, classifier.labels, with_id=with_id, with_text=with_text, top_k=args.top_k)
     colours = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
-    def answer(record: Record, found: Found) -> None:
+    def answer(record: Record, found: Result) -> None:
         explanation, coloured = None, ""
         if page is not None and isinstance(found, Prediction):
             label = args.explain_label or found.label or max(found.scores, key=found.scores.__getitem__)
@@ -143,7 +142,7 @@ def _answers(
             page.write(highlight.article(name, record.text, explanation))
             if form == "table" and terminal:
                 coloured = highlight.coloured(record.text, explanation, colours=colours) + "\n"
-        write(rows.row(record, found, with_id=with_id, with_text=with_text, explanation=explanation))
+        write(writers.output_row(record, found, with_id=with_id, with_text=with_text, explanation=explanation))
         output.write(coloured)
 
     return answer
@@ -168,7 +167,7 @@ def _groups(
     if args.input_format is None:
         if file.isatty() and not args.quiet:
             print("reading texts from the terminal, one per line; Ctrl-D ends", file=sys.stderr)
-        return ([(record, None) for record in records] for records in arriving(file, args.encoding))
+        return ([(record, None) for record in records] for records in read_stdin(file, args.encoding))
     layout = Layout(
         args.input_format,
         args.text_column or [DEFAULT_COLUMN],
@@ -199,7 +198,7 @@ def _share_read(file: io.BufferedReader) -> Callable[[], Share]:
 
 def _classified(
     classifier: Classifier, args: argparse.Namespace, records: Iterable[tuple[Record, Share]]
-) -> Iterator[tuple[Record, Share, Found]]:
+) -> Iterator[tuple[Record, Share, Result]]:
     """Yields each record with what the classifier says of it; an input that breaks off is an error after the last."""
     waiting: deque[tuple[Record, Share]] = deque()
 
@@ -220,4 +219,4 @@ def _classified(
 
 
 if __name__ == "__main__":
-    leave(main())
+    exit_with(main())

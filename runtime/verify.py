@@ -22,14 +22,14 @@ from typing import Any, Literal, TextIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from .artifact.folder import FOREIGN_CODE, Artifact, open_artifact
+from .artifact.folder import UNSAFE_KEYS, Artifact, open_artifact
 from .artifact.manifest import Manifest, Variant
 from .classifier import Classifier
-from .cli.command import discard_output, exit_status, leave
+from .cli.command import discard_output, exit_with, run_command
 from .decision import policy
-from .engine.model_file import mapped_skeleton
+from .engine.model_file import load_without_weights
 from .engine.ort import onnxruntime
-from .engine.providers import PROVIDERS, Provider, choices
+from .engine.providers import PROVIDERS, Provider, provider_candidates
 from .errors import ArtifactError, LitmusError, ProviderError
 
 EXACT = 1e-4
@@ -99,11 +99,11 @@ def verify(folder: str | os.PathLike[str], *, provider: Provider = "auto") -> Re
     if CONFIG in manifest.files:
         _check_config(artifact.folder / CONFIG, manifest.labels)
     for variant in manifest.variants:
-        mapped_skeleton(artifact.folder / variant.file)
+        load_without_weights(artifact.folder / variant.file)
     if not manifest.golden:
         raise ArtifactError("the artifact has no golden texts to compare; export it again")
     if provider != "auto":
-        choices(provider, None, manifest.variants)
+        provider_candidates(provider, None, manifest.variants)
     return Report(
         files=len(manifest.files),
         size_bytes=sum(entry.size_bytes for entry in manifest.files.values()),
@@ -120,7 +120,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("artifact", metavar="ARTIFACT", help="folder that `python -m export` wrote")
     parser.add_argument(
         "--provider",
-        choices=["auto", *sorted(PROVIDERS)],
+        provider_candidates=["auto", *sorted(PROVIDERS)],
         default="auto",
         help="run there, and fail without it (default: auto, on whatever is here)",
     )
@@ -155,7 +155,7 @@ def run(args: argparse.Namespace, output: TextIO) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 if something is wrong, 2 for a wrong call."""
     args = parse_args(sys.argv[1:] if argv is None else argv)
-    return exit_status(lambda output: run(args, output))
+    return run_command(lambda output: run(args, output))
 
 
 def _check_config(path: Path, labels: Sequence[str]) -> None:
@@ -170,7 +170,7 @@ def _check_config(path: Path, labels: Sequence[str]) -> None:
         content = json.loads(path.read_text("utf-8"), object_hook=collect)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path.name} is not JSON; export the artifact again") from error
-    for key in keys.intersection(FOREIGN_CODE):
+    for key in keys.intersection(UNSAFE_KEYS):
         raise ArtifactError(f"{path.name} has {key!r}, which makes transformers run a stranger's code; export it again")
     names = content.get("id2label") if isinstance(content, dict) else None
     expected = {str(index): label for index, label in enumerate(labels)}
@@ -207,7 +207,9 @@ def _compared(artifact: Artifact, variant: Variant, name: str) -> Outcome:
     difference = float(np.abs(found - recorded).max())
     drift = np.abs(_log_odds(found) - _log_odds(recorded))
     rows = list(zip(found.tolist(), recorded.tolist(), strict=True))
-    same = sum(policy.choose(row, manifest) == policy.choose(expected, manifest) for row, expected in rows)
+    same = sum(
+        policy.select_labels(row, manifest) == policy.select_labels(expected, manifest) for row, expected in rows
+    )
     figures = (
         f"{same} of {len(rows)} decided as recorded, largest difference of a score {difference:.1e}, "
         f"of log odds {drift.max():.1e}, mean {drift.mean():.1e}"
@@ -233,4 +235,4 @@ def _log_odds(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 if __name__ == "__main__":
-    leave(main())
+    exit_with(main())

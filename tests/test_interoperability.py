@@ -13,14 +13,14 @@ import numpy.typing as npt
 import onnx_ir as ir
 import pytest
 
-from benchmarks.harness.roster import ROSTER, interpreter
+from benchmarks.harness.catalog import CONTENDERS, interpreter
 from export.__main__ import main as export
 from export.graph.layers import linears
 from export.graph.parity import Inputs, batches, pad, torch_logits
 from export.graph.variant_files import FILES, open_variant
 from export.sources.checkpoint import Checkpoint, open_checkpoint
 from runtime.artifact.manifest import Precision
-from runtime.engine.int8_check import saturates
+from runtime.engine.int8_check import int8_saturates
 
 from .models import families, write_checkpoint, write_texts
 
@@ -64,7 +64,7 @@ def test_optimum_loads_an_artifact(checkpoint: Checkpoint, texts: Path, inputs: 
     assert found["ids"] == [checkpoint.tokenizer.encode(text).ids for text in TEXTS]
     fp32, int8 = found["logits"]
     assert differences(fp32, of_runtime(artifact, "fp32", inputs)).max() <= 1e-4
-    if not saturates():
+    if not int8_saturates():
         assert_same_but_for_rounding(int8, artifact, inputs)
 
 
@@ -102,7 +102,7 @@ def export_both(checkpoint: Checkpoint, texts: Path, *options: str, folder: Path
 def run_peer(contender: str, script: str, job: dict[str, Any], inputs: list[Inputs]) -> Any:
     """Runs a script in a peer's environment."""
     job = job | {"batches": [{name: rows.tolist() for name, rows in batch.items()} for batch in inputs]}
-    line = [interpreter(ROSTER[contender]), str(SCRIPTS / script)]
+    line = [interpreter(CONTENDERS[contender]), str(SCRIPTS / script)]
     done = subprocess.run(line, input=json.dumps(job), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

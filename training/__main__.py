@@ -18,10 +18,10 @@ from .evaluation.baselines import judge_baselines
 from .evaluation.comparison import Metrics, compare
 from .evaluation.figures import Evaluation, cut_warnings, data_warnings, evaluate
 from .model.fine_tuning import FineTuned, fine_tune
-from .output.checkpoint import run_settings, save_model, save_record, tidy
+from .output.checkpoint import remove_trainer_checkpoints, run_settings, save_model, save_record
 from .output.model_card import write_model_card
 from .output.report import verdict, write_report
-from .output_dir import claimed
+from .output_dir import lock_output_dir
 from .phases import duration, phase
 from .seeds import train_other_seeds
 
@@ -45,7 +45,7 @@ def run(arguments: Arguments) -> None:
             train_other_seeds(data, arguments)
             fine_tune(data, arguments)
         return
-    with claimed(arguments.training, run_settings(data, arguments)) as folder:
+    with lock_output_dir(arguments.training, run_settings(data, arguments)) as folder:
         if (folder / RECORD).is_file():
             logger.info("all was done but for removing the states")
         else:
@@ -57,7 +57,7 @@ def run(arguments: Arguments) -> None:
             tuned = fine_tune(data, arguments)
             assert tuned is not None, "the first process judges"
             _judge_and_save(folder, data, tuned, other_seeds, arguments)
-        tidy(folder)
+        remove_trainer_checkpoints(folder)
     logger.info("total: %s", duration(time.monotonic() - started))
     logger.info("checkpoint: %s", folder)
     logger.info("report:     %s", folder / "report.html")

@@ -22,7 +22,7 @@ STATE = ("model.safetensors", "optimizer.pt", "scheduler.pt", TRAINER_STATE_NAME
 
 
 @contextlib.contextmanager
-def claimed(training: FineTuningArguments, what: Mapping[str, Any]) -> Iterator[Path]:
+def lock_output_dir(training: FineTuningArguments, what: Mapping[str, Any]) -> Iterator[Path]:
     """Holds the output folder for this run.
 
     Args:

@@ -3,10 +3,10 @@
 import torch
 from transformers import Pipeline, pipeline
 
-from benchmarks.harness.protocol import Job, Scorer
+from benchmarks.harness.protocol import LoadRequest, Scorer
 
 
-def load(job: Job) -> Scorer:
+def load(job: LoadRequest) -> Scorer:
     """Loads the checkpoint into a text-classification pipeline."""
     torch.set_num_threads(job.threads)
     return scorer(pipeline("text-classification", model=job.checkpoint, device="cpu"))

@@ -3,10 +3,10 @@
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from benchmarks.harness.protocol import Job, Scorer, scores_from
+from benchmarks.harness.protocol import LoadRequest, Scorer, scores_from
 
 
-def load(job: Job) -> Scorer:
+def load(job: LoadRequest) -> Scorer:
     """Loads the checkpoint in the precision that `job.option` names: `float32` or `bfloat16`."""
     torch.set_num_threads(job.threads)
     tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)

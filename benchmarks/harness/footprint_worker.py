@@ -22,7 +22,7 @@ IDLE_CALLS = 20
 IDLE_S = 1.0
 
 
-def start(model: str) -> dict[str, Any]:
+def first_prediction(model: str) -> dict[str, Any]:
     """Goes from nothing to the first label, which it prints.
 
     Args:
@@ -35,7 +35,7 @@ def start(model: str) -> dict[str, Any]:
     return {"inside_s": since_start_s(), **memory_mb()}
 
 
-def growth(model: str, calls: int) -> dict[str, Any]:
+def memory_growth(model: str, calls: int) -> dict[str, Any]:
     """Classifies texts of random lengths, from one word to as many tokens as the model reads.
 
     Args:
@@ -62,7 +62,7 @@ def growth(model: str, calls: int) -> dict[str, Any]:
     }
 
 
-def idle(model: str, profile: Profile) -> float:
+def idle_cpu_s(model: str, profile: Profile) -> float:
     """Returns the CPU seconds that the process burns in the second after a call, all its threads together.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import BenchmarkError
-from .roster import ROOT
+from .catalog import ROOT
 
 CODE = """
 import importlib, json, sys
@@ -17,7 +17,7 @@ print(json.dumps(getattr(importlib.import_module(module), name)(**json.loads(arg
 """
 
 
-def call(function: Callable[..., Any], **arguments: Any) -> tuple[Any, float]:
+def run_in_subprocess(function: Callable[..., Any], **arguments: Any) -> tuple[Any, float]:
     """Calls a function of a module in a process of its own.
 
     Args:

@@ -8,7 +8,7 @@ Scorer = Callable[[list[str]], list[list[float]]]
 
 
 @dataclass(frozen=True)
-class Job:
+class LoadRequest:
     """What to load.
 
     Attributes:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from .protocol import Job
-from .roster import ROOT, ROSTER, Entry, interpreter
+from .catalog import CONTENDERS, ROOT, ContenderSpec, interpreter
+from .protocol import LoadRequest
 
 Batch = list[str]
 WARM_UP_BATCHES = 3
@@ -24,7 +24,7 @@ class ContenderError(Exception):
 class Contender:
     """A contender's process."""
 
-    def __init__(self, name: str, entry: Entry, threads: int) -> None:
+    def __init__(self, name: str, entry: ContenderSpec, threads: int) -> None:
         """Starts the process; `load` makes it ready."""
         self.name = name
         self._module = entry.module
@@ -41,7 +41,7 @@ class Contender:
             env=os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
         )
 
-    def load(self, job: Job) -> tuple[float, dict[str, str]]:
+    def load(self, job: LoadRequest) -> tuple[float, dict[str, str]]:
         """Loads the model; returns the seconds it took, preparation included, and the versions at work."""
         answer = self._ask({"load": asdict(job)})
         return answer["load_s"], answer["versions"]
@@ -98,7 +98,7 @@ class Measured:
     scores: list[list[float]]
 
 
-def compete(
+def run_interleaved(
     names: Sequence[str],
     workloads: Mapping[str, Sequence[Batch]],
     *,
@@ -111,7 +111,7 @@ def compete(
     """Measures contenders on workloads.
 
     Args:
-        names: From the roster.
+        names: From the catalog.
         workloads: Batches of texts by name; the first one's texts are also scored, for the agreement.
         rounds: How often every contender goes through every workload, taking turns.
         model: Artifact folder.
@@ -138,18 +138,18 @@ def compete(
 
     with contextlib.ExitStack() as stack:
         for name in names:
-            say(f"loading {name} ...")
+            log_progress(f"loading {name} ...")
             work_dir = stack.enter_context(tempfile.TemporaryDirectory())
             with attempt(name):
-                contender = stack.enter_context(Contender(name, ROSTER[name], threads))
-                job = Job(model, checkpoint, threads, ROSTER[name].option, list(calibration), work_dir)
+                contender = stack.enter_context(Contender(name, CONTENDERS[name], threads))
+                job = LoadRequest(model, checkpoint, threads, CONTENDERS[name].option, list(calibration), work_dir)
                 load_s, versions = contender.load(job)
                 for batches in workloads.values():
                     contender.time(batches[:WARM_UP_BATCHES])
                 measured[name] = Measured(load_s, versions, {key: [] for key in workloads}, contender.score(first))
                 running[name] = contender
         for turn in range(rounds):
-            say(f"round {turn + 1} of {rounds}")
+            log_progress(f"round {turn + 1} of {rounds}")
             for workload, batches in workloads.items():
                 for name in rotated(list(running), turn):
                     with attempt(name):
@@ -163,6 +163,6 @@ def rotated(names: list[str], turn: int) -> Iterator[str]:
     yield from names[shift:] + names[:shift]
 
 
-def say(line: str) -> None:
+def log_progress(line: str) -> None:
     """Tells on stderr what goes on."""
     print(line, file=sys.stderr, flush=True)

@@ -15,7 +15,7 @@ import time
 from importlib import metadata
 from typing import Any
 
-from benchmarks.harness.protocol import Job, Scorer
+from benchmarks.harness.protocol import LoadRequest, Scorer
 
 PACKAGES = ("torch", "transformers", "tokenizers", "onnxruntime", "optimum", "optimum-onnx", "openvino", "nncf")
 
@@ -29,7 +29,7 @@ def main(module: str) -> None:
         request = json.loads(line)
         if "load" in request:
             start = time.perf_counter()
-            scorer = importlib.import_module(module).load(Job(**request["load"]))
+            scorer = importlib.import_module(module).load(LoadRequest(**request["load"]))
             answer: dict[str, Any] = {"load_s": time.perf_counter() - start, "versions": _versions()}
         elif scorer is None:
             raise RuntimeError("load first")

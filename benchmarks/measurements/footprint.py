@@ -16,8 +16,7 @@ from runtime.engine.cpus import available_cpus
 from runtime.engine.settings import Profile
 
 from ..errors import BenchmarkError
-from ..harness import footprint_worker as probe
-from ..harness import isolated as fresh
+from ..harness import footprint_worker, isolated
 from ..harness.machine import machine
 
 PROFILES: tuple[Profile, ...] = get_args(Profile)
@@ -42,18 +41,20 @@ def measure(model: str, *, calls: int, repeats: int) -> dict[str, Any]:
         raise BenchmarkError("footprint reads /proc, which Linux alone has; run it there")
     open_artifact(model)
     where = str(Path(model).resolve())
-    fresh.call(probe.start, model=where)  # compiles the modules and brings the files into memory
-    starts = [fresh.call(probe.start, model=where) for _ in range(repeats)]
+    isolated.run_in_subprocess(
+        footprint_worker.first_prediction, model=where
+    )  # compiles the modules and brings the files into memory
+    starts = [isolated.run_in_subprocess(footprint_worker.first_prediction, model=where) for _ in range(repeats)]
     idle: dict[str, list[float]] = {profile: [] for profile in PROFILES}
     for _ in range(repeats):
         for profile, burnt in idle.items():
-            burnt.append(fresh.call(probe.idle, model=where, profile=profile)[0])
-    growth, _ = fresh.call(probe.growth, model=where, calls=calls)
+            burnt.append(isolated.run_in_subprocess(footprint_worker.idle_cpu_s, model=where, profile=profile)[0])
+    growth, _ = isolated.run_in_subprocess(footprint_worker.memory_growth, model=where, calls=calls)
     first, last = growth["first"], growth["last"]
     return {
         "kind": "footprint",
         "machine": machine(available_cpus()),
-        "settings": {"model": model, "calls": calls, "repeats": repeats, "first_calls": probe.FIRST_CALLS},
+        "settings": {"model": model, "calls": calls, "repeats": repeats, "first_calls": footprint_worker.FIRST_CALLS},
         "variant": growth["variant"],
         "start": {
             "outside_s": _summary([elapsed_s for _, elapsed_s in starts]),

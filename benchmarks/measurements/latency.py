@@ -23,10 +23,10 @@ from training.data.record import training_data
 
 from ..data.sized_texts import SizedTexts
 from ..data.texts_file import TextsFile, check_labels
-from ..harness import isolated as fresh
+from ..harness import isolated
+from ..harness.catalog import BASELINE
 from ..harness.machine import machine
-from ..harness.roster import BASELINE
-from ..harness.runner import Batch, Measured, compete
+from ..harness.runner import Batch, Measured, run_interleaved
 from . import overhead
 
 LENGTHS = (32, 128, 512)
@@ -54,7 +54,7 @@ def measure(
     Args:
         model: Artifact folder.
         checkpoint: The checkpoint it was exported from, made by `python -m training`.
-        contenders: Names from the roster.
+        contenders: Names from the catalog.
         rounds: Interleaved rounds.
         texts: How many texts of the test part, or of the file, make up the real workload; there may be fewer.
         threads: For every contender; None for all CPUs of this process.
@@ -81,8 +81,8 @@ def measure(
     check_labels(classifier, data, model)
     workloads |= _fixed_lengths(classifier)
     where = str(Path(model).resolve())  # other processes run in another folder
-    extra, _ = fresh.call(overhead.measure, model=where, threads=threads)
-    measured, failures = compete(
+    extra, _ = isolated.run_in_subprocess(overhead.measure, model=where, threads=threads)
+    measured, failures = run_interleaved(
         contenders,
         workloads,
         rounds=rounds,

@@ -27,10 +27,10 @@ from runtime.engine.cpus import available_cpus
 from training.data.record import training_data
 
 from ..data.texts_file import check_labels
+from ..harness.catalog import CONTENDERS
 from ..harness.machine import machine
-from ..harness.protocol import Job
-from ..harness.roster import ROSTER
-from ..harness.runner import Contender, ContenderError, rotated, say
+from ..harness.protocol import LoadRequest
+from ..harness.runner import Contender, ContenderError, log_progress, rotated
 
 BATCH = 32
 PADDED = "padded"
@@ -71,10 +71,10 @@ def measure(model: str, checkpoint: str, *, rounds: int, texts: int | None, thre
         "litmus": float(np.abs(_logits(predictions) - expected).max()),
         "litmus-stream": float(np.abs(_logits(classifier.predict_iter(rows, with_logits=True)) - expected).max()),
     }
-    with tempfile.TemporaryDirectory() as work_dir, Contender(PIPELINE, ROSTER[PIPELINE], threads) as pipeline:
-        say(f"loading {PIPELINE} ...")
+    with tempfile.TemporaryDirectory() as work_dir, Contender(PIPELINE, CONTENDERS[PIPELINE], threads) as pipeline:
+        log_progress(f"loading {PIPELINE} ...")
         with contextlib.suppress(ContenderError):  # its first turn tells
-            pipeline.load(Job(model, str(Path(checkpoint).resolve()), threads, "", [], work_dir))
+            pipeline.load(LoadRequest(model, str(Path(checkpoint).resolve()), threads, "", [], work_dir))
         passes = {name: functools.partial(_seconds, work) for name, work in ours.items()}
         seconds, failures = _take_turns(passes | {PIPELINE: lambda: sum(pipeline.time(batches)) / 1000}, rounds)
     tokens = [prediction.n_tokens for prediction in predictions]
@@ -151,7 +151,7 @@ def _take_turns(
     seconds: dict[str, list[float]] = {name: [] for name in passes}
     failures: dict[str, str] = {}
     for turn in range(rounds + 1):
-        say(f"round {turn} of {rounds}" if turn else "warming up ...")
+        log_progress(f"round {turn} of {rounds}" if turn else "warming up ...")
         for name in rotated(list(seconds), turn):
             try:
                 elapsed_s = passes[name]()

@@ -34,9 +34,9 @@ from training.model.encoder import load_model, load_tokenizer, positions, resolv
 from training.model.fine_tuning import ClassifierTrainer, tokenized
 from training.model.loss import Objective
 
-from ..harness import isolated as fresh
+from ..harness import isolated
 from ..harness.machine import machine
-from ..harness.runner import rotated, say
+from ..harness.runner import log_progress, rotated
 
 WAYS = ["notebook", "padded", "litmus"]
 NOTEBOOK_LENGTH = 512
@@ -63,9 +63,9 @@ def measure(checkpoint: str, *, rows: int, rounds: int) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     for turn in range(rounds):
         for way in rotated(WAYS, turn):
-            answer, _ = fresh.call(epoch, checkpoint=where, way=way, rows=rows)
+            answer, _ = isolated.run_in_subprocess(epoch, checkpoint=where, way=way, rows=rows)
             seconds[way].append(answer)
-            say(f"round {turn + 1} of {rounds}: {way} {answer:.1f} s")
+            log_progress(f"round {turn + 1} of {rounds}: {way} {answer:.1f} s")
     count = min(rows, len(data.train.texts))
     speeds = {way: [count / taken for taken in times] for way, times in seconds.items()}
     base = statistics.median(speeds["notebook"])

@@ -8,13 +8,13 @@ from training.decisions.learning import DEFAULT_THRESHOLD, MIN_POSITIVES, Decisi
 from training.decisions.metrics import METRICS, quality
 from training.decisions.temperature import scores
 
-from ..console import say
+from ..console import log_progress
 from ..errors import ExportError
 from ..graph.layers import Floats
-from ..sources.calibration_data import Evidence, Rows
+from ..sources.calibration_data import EvaluationData, LabelledTexts
 from ..sources.checkpoint import Source
 
-Logits = Callable[[Rows], Floats]
+Logits = Callable[[LabelledTexts], Floats]
 Given = TypeVar("Given", bound=Source)
 ABSTAINING = ("coverage", "precision")  # share of rows that get a label, and share of those labels that is right
 
@@ -65,7 +65,7 @@ def check_request(source: Source, request: Request) -> None:
         )
 
 
-def with_decisions(source: Given, request: Request, evidence: Evidence | None, logits: Logits) -> Given:
+def with_decisions(source: Given, request: Request, evidence: EvaluationData | None, logits: Logits) -> Given:
     """Returns the source with the decisions asked for, and its held-out figures as they are with those.
 
     Without a test split to measure them on, figures that depend on thresholds are left out.
@@ -87,11 +87,11 @@ def with_decisions(source: Given, request: Request, evidence: Evidence | None, l
         metrics = {name: value for name, value in metrics.items() if name not in METRICS["multi_label"]}
     if decisions.abstain_below is not None:
         shares = ", ".join(f"{name} {metrics[name]:.2%}" for name in ABSTAINING if name in metrics)
-        say(f"abstain below a score of {decisions.abstain_below:.4f}{shares and f'; test part: {shares}'}")
+        log_progress(f"abstain below a score of {decisions.abstain_below:.4f}{shares and f'; test part: {shares}'}")
     return replace(source, decisions=decisions, record=source.record | {"metrics": {"test": metrics}})
 
 
-def _figures(found: Floats, rows: Rows, source: Source, decisions: Decisions) -> dict[str, float]:
+def _figures(found: Floats, rows: LabelledTexts, source: Source, decisions: Decisions) -> dict[str, float]:
     """Returns the quality of decisions on rows; with abstaining, also `ABSTAINING`."""
     assert rows.targets is not None
     decided = decide(found, source.task, decisions)
@@ -104,12 +104,12 @@ def _figures(found: Floats, rows: Rows, source: Source, decisions: Decisions) ->
     return measured
 
 
-def _decisions(source: Source, request: Request, evidence: Evidence | None, logits: Logits) -> Decisions:
+def _decisions(source: Source, request: Request, evidence: EvaluationData | None, logits: Logits) -> Decisions:
     if request.target_precision is not None:
         assert evidence is not None, "check_request has seen the record"
-        assert evidence.selection.targets is not None
-        found = scores(logits(evidence.selection), source.task, source.decisions.temperature)
-        level = learn_abstain_level(found, evidence.selection.targets, request.target_precision)
+        assert evidence.validation.targets is not None
+        found = scores(logits(evidence.validation), source.task, source.decisions.temperature)
+        level = learn_abstain_level(found, evidence.validation.targets, request.target_precision)
         if level is None:
             raise ExportError(
                 f"--target-precision {request.target_precision}: no score that {MIN_POSITIVES} validation rows reach "

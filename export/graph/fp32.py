@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..console import say
+from ..console import log_progress
 from ..errors import FusionError, ParityError
 from ..sources.checkpoint import Checkpoint
 from . import attention
@@ -32,11 +32,11 @@ def export_fp32(checkpoint: Checkpoint, folder: Path, *, portable: bool, require
     fusible = not portable and attention.is_pluggable(checkpoint.model)
     for implementation in [attention.NAME, "eager"] if fusible else ["eager"]:
         path = "eager" if implementation == "eager" else "fused"
-        say(f"exporting {family}, {path} attention ...")
+        log_progress(f"exporting {family}, {path} attention ...")
         fused = export_graph(checkpoint, folder / FILES["fp32"], implementation=implementation)
         session = open_variant(folder, "fp32", labels=len(checkpoint.labels))
         difference = max_difference(checkpoint, session)
-        say(
+        log_progress(
             f"  {path}: {fused} of {layers} attention layers fused; "
             f"largest logit difference from PyTorch: {difference:.1e}"
         )

@@ -8,9 +8,9 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from runtime.engine.model_file import mapped_skeleton
+from runtime.engine.model_file import load_without_weights
 
-from ..console import say
+from ..console import log_progress
 from ..errors import CheckpointError, ParityError
 from ..sources.checkpoint import Source, fit_vocabulary, open_source
 from .layers import embedding_rows
@@ -36,7 +36,7 @@ class OnnxExport(Source):
     model: ir.Model
 
 
-def open_export(path: str) -> OnnxExport:
+def open_onnx_export(path: str) -> OnnxExport:
     """Reads an export's folder.
 
     Args:
@@ -49,7 +49,7 @@ def open_export(path: str) -> OnnxExport:
     name = next((place for place in PLACES if (Path(path) / place).is_file()), PLACES[-1])
     source = open_source(path, weights=name)
     graph = source.folder / name
-    mapped_skeleton(graph)
+    load_without_weights(graph)
     model = _simplified(graph)
     rows = embedding_rows(model.graph)
     if rows is not None:
@@ -57,11 +57,11 @@ def open_export(path: str) -> OnnxExport:
     return OnnxExport(**vars(source), graph=graph, model=model)
 
 
-def adopt(source: OnnxExport, folder: Path, *, portable: bool) -> dict[str, float]:
+def import_onnx(source: OnnxExport, folder: Path, *, portable: bool) -> dict[str, float]:
     """Writes the simplified graph as the fp32 variant and compares it with the original.
 
     Args:
-        source: Of `open_export`.
+        source: Of `open_onnx_export`.
         folder: The artifact in the making.
         portable: Refuse operators beside ONNX's own.
 
@@ -86,7 +86,7 @@ def adopt(source: OnnxExport, folder: Path, *, portable: bool) -> dict[str, floa
     adopted = open_variant(folder, "fp32", labels=labels)
     found = [adopted.run(inputs) for inputs in batches(source)]
     difference = float(np.max([np.abs(a - b).max() for a, b in zip(expected, found, strict=True)]))
-    say(f"  adopted {graph.name}; largest logit difference after simplifying: {difference:.1e}")
+    log_progress(f"  adopted {graph.name}; largest logit difference after simplifying: {difference:.1e}")
     if not difference <= TOLERANCE:
         raise ParityError(f"{graph} gives other logits after simplifying ({difference:.1e}); nothing was written")
     return {"max_logit_difference": difference}

@@ -20,7 +20,7 @@ Inputs = Mapping[str, npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
-class Observed:
+class ActivationStats:
     """The values of one activation, channel by channel.
 
     Attributes:
@@ -36,7 +36,7 @@ class Observed:
     covariance: npt.NDArray[np.float64]
 
 
-class _Watch:
+class _ActivationObserver:
     """Sums up what one activation is, text by text."""
 
     def __init__(self) -> None:
@@ -54,12 +54,12 @@ class _Watch:
         if sum(map(len, self._rows)) >= AT_ONCE:
             self._add()
 
-    def observed(self) -> Observed:
+    def observed(self) -> ActivationStats:
         """Returns what was noted."""
         self._add()
         mean = self._sum / self._count
         covariance = self._products / self._count - np.outer(mean, mean)
-        return Observed(np.stack(self._low), np.stack(self._high), mean, covariance)
+        return ActivationStats(np.stack(self._low), np.stack(self._high), mean, covariance)
 
     def _add(self) -> None:
         """Many rows at once, because a matrix as wide as the layer is added to another each time."""
@@ -70,7 +70,7 @@ class _Watch:
         self._rows = []
 
 
-def observe(model: ir.Model, texts: Iterable[Inputs], *, threads: int) -> dict[str, Observed]:
+def collect_stats(model: ir.Model, texts: Iterable[Inputs], *, threads: int) -> dict[str, ActivationStats]:
     """Runs texts through a graph and notes the range of every channel that a linear layer reads.
 
     Args:
@@ -96,7 +96,7 @@ def observe(model: ir.Model, texts: Iterable[Inputs], *, threads: int) -> dict[s
     options.log_severity_level = 4  # its errors become ours
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     read = [node.name for node in session.get_inputs()]
-    watches = {str(name): _Watch() for name in watched}
+    watches = {str(name): _ActivationObserver() for name in watched}
     for text in texts:
         found = run(session, list(watches), {name: text[name] for name in read})
         for (name, watch), values in zip(watches.items(), found, strict=True):
@@ -121,12 +121,12 @@ def run(session: onnxruntime.InferenceSession, outputs: Sequence[str] | None, in
         raise ExportError(f"the graph fails on a calibration text: {reason}") from error
 
 
-def together(observed: Mapping[str, Observed], layers: Iterable[Linear]) -> Observed:
+def merge_stats(observed: Mapping[str, ActivationStats], layers: Iterable[Linear]) -> ActivationStats:
     """Returns what several layers read as if it were one activation."""
     seen = [observed[name] for name in dict.fromkeys(str(layer.input.name) for layer in layers)]
     if len(seen) == 1:
         return seen[0]
-    return Observed(
+    return ActivationStats(
         np.concatenate([one.low for one in seen]),
         np.concatenate([one.high for one in seen]),
         np.mean([one.mean for one in seen], axis=0),

@@ -45,25 +45,25 @@ KEEP_SINGLE = frozenset({"Softmax", "LogSoftmax", "ReduceSum", "ReduceMean", "Re
 
 
 @dataclass(frozen=True)
-class HalfReport:
+class Fp16Report:
     """What became of a graph.
 
     Attributes:
-        half_nodes: How many nodes compute in fp16.
+        fp16_nodes: How many nodes compute in fp16.
         casts: How many conversions were added.
         too_large: The tensors beyond the limit, with the largest magnitude seen.
-        single_nodes: The nodes that compute in fp32 because of them.
+        fp32_nodes: The nodes that compute in fp32 because of them.
     """
 
-    half_nodes: int
+    fp16_nodes: int
     casts: int
     too_large: Mapping[str, float]
-    single_nodes: tuple[str, ...]
+    fp32_nodes: tuple[str, ...]
 
 
-def convert_half(
+def convert_to_fp16(
     source: Path, target: Path, batches: Iterable[Mapping[str, npt.NDArray[np.int64]]], *, limit: float = LIMIT
-) -> HalfReport:
+) -> Fp16Report:
     """Writes the fp16 variant of a graph: the same inputs, the same fp32 outputs, half the size.
 
     Args:
@@ -78,15 +78,15 @@ def convert_half(
     model = ir.load(source)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     _check(model.graph, source)
-    wanted = _half_nodes(model.graph, ())
+    wanted = _fp16_nodes(model.graph, ())
     largest = largest_activations(model, _tensors(wanted), batches)
     too_large = {name: magnitude for name, magnitude in largest.items() if magnitude > limit}
-    half = set(_half_nodes(model.graph, too_large))
+    half = set(_fp16_nodes(model.graph, too_large))
     casts = _convert(model.graph, half)
     common.RemoveUnusedNodesPass()(model)
     ir.save(model, target)
     single = tuple(str(node.name or node.outputs[0].name) for node in wanted if node not in half)
-    return HalfReport(len(half), casts, too_large, single)
+    return Fp16Report(len(half), casts, too_large, single)
 
 
 def fits_half(array: npt.NDArray[np.float32]) -> bool:
@@ -95,7 +95,7 @@ def fits_half(array: npt.NDArray[np.float32]) -> bool:
     return bool(largest == 0 or HALF.smallest_normal <= largest <= HALF.max)
 
 
-def _half_nodes(graph: ir.Graph, too_large: Collection[str]) -> list[ir.Node]:
+def _fp16_nodes(graph: ir.Graph, too_large: Collection[str]) -> list[ir.Node]:
     """Returns the nodes to compute in fp16, in the graph's order."""
     half: dict[ir.Node, None] = {}
     activations: set[ir.Value] = set()  # computed from a weight matrix

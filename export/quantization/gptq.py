@@ -12,17 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ..graph.layers import Floats, Linear
-from .activation_stats import Observed, together
+from .activation_stats import ActivationStats, merge_stats
 from .smoothing import Preparation, step
 
 BLOCK = 128
 TINY = 1e-12
 
 
-class Rounder:
+class GptqRounder:
     """Rounds the weights of layers, and remembers them: a search asks for most of them again and again."""
 
-    def __init__(self, observed: Mapping[str, Observed]) -> None:
+    def __init__(self, observed: Mapping[str, ActivationStats]) -> None:
         """Takes what the layers read, by the name of the activation."""
         self._observed = observed
         self._known: dict[tuple[frozenset[str], bytes, bytes], npt.NDArray[np.int8]] = {}
@@ -45,16 +45,18 @@ class Rounder:
         read = frozenset(str(member.input.name) for member in prepared.layers)
         key = (read, sha256(weights.tobytes()).digest(), divisors.tobytes())
         if key not in self._known:
-            observed = together(self._observed, prepared.layers)  # layers that share their weights go on sharing them
+            observed = merge_stats(
+                self._observed, prepared.layers
+            )  # layers that share their weights go on sharing them
             covariance = observed.covariance[np.ix_(channels, channels)] / divisors[:, None] / divisors
             own = max(step(observed, prepared), TINY) ** 2 / 12  # rounding the input adds as much
-            self._known[key] = compensated(weights / scales, covariance + own * np.eye(len(channels)))
+            self._known[key] = gptq_round(weights / scales, covariance + own * np.eye(len(channels)))
         integers = self._known[key]
         mean = self._observed[str(layer.input.name)].mean[channels] / divisors
         return integers, np.asarray(mean @ (weights - integers * scales), np.float32)
 
 
-def compensated(weights: Floats, covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
+def gptq_round(weights: Floats, covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
     """Rounds weights to whole numbers.
 
     Args:

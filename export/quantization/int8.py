@@ -19,9 +19,9 @@ from onnx_ir.passes import common
 
 from ..graph.layers import Attention, Floats, Linear, attentions, embeddings, linears
 from ..graph.variant_files import Operators
-from .activation_stats import Observed
-from .gptq import Rounder
-from .smoothing import Preparation, plain, prepare
+from .activation_stats import ActivationStats
+from .gptq import GptqRounder
+from .smoothing import Preparation, identity, prepare
 
 MICROSOFT = "com.microsoft"
 LARGE_TABLE = 4096
@@ -77,7 +77,7 @@ class _Weights:
 
 
 def quantize(
-    model: ir.Model, observed: Mapping[str, Observed] | None, scheme: Scheme, rounder: Rounder | None = None
+    model: ir.Model, observed: Mapping[str, ActivationStats] | None, scheme: Scheme, rounder: GptqRounder | None = None
 ) -> None:
     """Quantizes a model in place.
 
@@ -88,7 +88,7 @@ def quantize(
         rounder: Of what was observed, if there is one already: it remembers the weights of other schemes.
     """
     if observed is not None and rounder is None:
-        rounder = Rounder(observed)
+        rounder = GptqRounder(observed)
     graph = model.graph
     layers = [layer for layer in linears(graph) if layer.name not in scheme.excluded]
     fused = attentions(graph, layers)
@@ -96,7 +96,7 @@ def quantize(
     if observed is not None and scheme.smooth:
         preparations = [prepare(group, observed, fused, layers) for group in groups]
     else:
-        preparations = [plain(group) for group in groups]
+        preparations = [identity(group) for group in groups]
     build = _Builder(graph, scheme.operators)
     _quantize_layers(build, preparations, fused, observed, scheme.ranges, rounder)
     for embedding in embeddings(graph):
@@ -115,9 +115,9 @@ def _quantize_layers(
     build: "_Builder",
     preparations: Sequence[Preparation],
     fused: Sequence[Attention],
-    observed: Mapping[str, Observed] | None,
+    observed: Mapping[str, ActivationStats] | None,
     ranges: Ranges,
-    rounder: Rounder | None,
+    rounder: GptqRounder | None,
 ) -> None:
     columns = _columns(preparations)
     activations: dict[ir.Value, _Activation] = {}
@@ -252,7 +252,7 @@ def _columns(preparations: Sequence[Preparation]) -> dict[Linear, tuple[npt.NDAr
     return columns
 
 
-def _extremes(observed: Observed, prepared: Preparation, ranges: Ranges) -> tuple[float, float]:
+def _extremes(observed: ActivationStats, prepared: Preparation, ranges: Ranges) -> tuple[float, float]:
     """Returns the least and the greatest value of a prepared input."""
     low = (observed.low[:, prepared.channels] / prepared.divisors).min(axis=1)
     high = (observed.high[:, prepared.channels] / prepared.divisors).max(axis=1)
@@ -263,7 +263,7 @@ def _weights(
     layer: Linear,
     prepared: Preparation,
     columns: tuple[npt.NDArray[np.int64], Floats] | None,
-    rounder: Rounder | None,
+    rounder: GptqRounder | None,
 ) -> _Weights:
     """Quantizes a layer's weights: rows as its own input is prepared, columns as the next layer wants its input."""
     weights, bias = layer.weights[prepared.channels] * prepared.rows[:, None], layer.bias

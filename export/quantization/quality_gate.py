@@ -9,14 +9,14 @@ from sklearn.metrics import f1_score
 
 from runtime.artifact.manifest import Task
 from runtime.engine.session import Session
-from runtime.scheduling.batching import BATCH_TOKENS, run
+from runtime.scheduling.batching import BATCH_TOKENS, run_batches
 from runtime.text.tokenizer import Tokenizer
 from training.decisions.learning import Decisions, decide
 from training.decisions.metrics import quality
 from training.decisions.temperature import scores
 
 from ..graph.layers import Floats
-from ..sources.calibration_data import Rows
+from ..sources.calibration_data import LabelledTexts
 
 ABSTAINED = -1
 METRIC: dict[Task, str] = {"single_label": "accuracy", "multi_label": "micro_f1"}
@@ -44,13 +44,13 @@ class Budget:
         return found
 
 
-def logits_of(session: Session, tokenizer: Tokenizer, rows: Rows) -> Floats:
+def logits_of(session: Session, tokenizer: Tokenizer, rows: LabelledTexts) -> Floats:
     """Runs rows in batches of similar length: (rows, labels) float32, in their order."""
-    return run(session, tokenizer, rows.texts, BATCH_TOKENS["cpu"])
+    return run_batches(session, tokenizer, rows.texts, BATCH_TOKENS["cpu"])
 
 
 def compare(
-    reference: Floats, found: Floats, rows: Rows, *, task: Task, labels: tuple[str, ...], decisions: Decisions
+    reference: Floats, found: Floats, rows: LabelledTexts, *, task: Task, labels: tuple[str, ...], decisions: Decisions
 ) -> dict[str, Any]:
     """Compares a variant's logits with fp32's.
 
@@ -98,6 +98,6 @@ def _predicted(logits: Floats, task: Task, decisions: Decisions) -> npt.NDArray[
     return np.where(confidence < decisions.abstain_below, ABSTAINED, decided)
 
 
-def _f1(decided: npt.NDArray[np.int64], rows: Rows, labels: int) -> list[float]:
+def _f1(decided: npt.NDArray[np.int64], rows: LabelledTexts, labels: int) -> list[float]:
     scores = f1_score(rows.targets, decided, labels=list(range(labels)), average=None, zero_division=0)
     return [float(score) for score in scores]

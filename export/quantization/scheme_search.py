@@ -17,21 +17,21 @@ Judge = Callable[[], dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The outcome of a search.
 
     Attributes:
         scheme: One inside the budget, or the last that was pursued outside it.
         figures: Of `quality.compare`, on the rows of the search.
-        blamed: As `blame` gives it; empty if one of the schemes to begin with was good enough.
+        sensitivity: As `layer_sensitivity` gives it; empty if one of the schemes to begin with was good enough.
     """
 
     scheme: Scheme
     figures: dict[str, Any]
-    blamed: Mapping[str, float]
+    sensitivity: Mapping[str, float]
 
 
-def search(
+def find_scheme(
     schemes: Sequence[Scheme],
     layers: Sequence[str],
     write: Write,
@@ -40,10 +40,10 @@ def search(
     budget: Budget,
     *,
     most_excluded: int,
-) -> Found:
+) -> SearchResult:
     """Finds a scheme. Inside the budget, its graph is the one that was written last.
 
-    Outside, that is so if at least one layer was left out; otherwise the last one is a graph of `blame`.
+    Outside, that is so if at least one layer was left out; otherwise the last one is a graph of `layer_sensitivity`.
 
     Args:
         schemes: To begin with; if none is inside the budget, the one with the least logit error is pursued.
@@ -55,26 +55,26 @@ def search(
         most_excluded: How many layers may stay fp32, those that the schemes exclude to begin with among them.
     """
 
-    def attempt(scheme: Scheme) -> Found:
+    def attempt(scheme: Scheme) -> SearchResult:
         write(scheme)
-        return Found(scheme, judge(), {})
+        return SearchResult(scheme, judge(), {})
 
     best = min(map(attempt, schemes), key=lambda found: (budget.breaches(found.figures) != [], _error(found.figures)))
     if not budget.breaches(best.figures):
         write(best.scheme)
         return best
-    blamed = blame(best.scheme, layers, write, sample)
+    sensitivity = layer_sensitivity(best.scheme, layers, write, sample)
     scheme = best.scheme
-    costly = [name for name, share in blamed.items() if share > 0]
+    costly = [name for name, share in sensitivity.items() if share > 0]
     for name in costly[: max(0, most_excluded - len(scheme.excluded))]:
         scheme = replace(scheme, excluded=scheme.excluded | {name})
         best = attempt(scheme)
         if not budget.breaches(best.figures):
             break
-    return replace(best, blamed=blamed)
+    return replace(best, sensitivity=sensitivity)
 
 
-def blame(scheme: Scheme, layers: Sequence[str], write: Write, sample: Judge) -> dict[str, float]:
+def layer_sensitivity(scheme: Scheme, layers: Sequence[str], write: Write, sample: Judge) -> dict[str, float]:
     """Measures by how much the mean logit error falls if one layer stays fp32, as a share of it; worst first.
 
     Another graph has been written afterwards.

@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..graph.layers import Attention, Floats, Linear
-from .activation_stats import Observed, together
+from .activation_stats import ActivationStats, merge_stats
 
 EXPONENTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 COPIES = (0, 4, 16)
-WORTH = 0.5
-DEAD = 1e-6  # a channel or row that small, beside the largest, is left as it is
+MAX_NOISE_RATIO = 0.5
+NEGLIGIBLE = 1e-6  # a channel or row that small, beside the largest, is left as it is
 ELEMENTWISE = frozenset({"Gelu", "Relu", "Tanh", "Sigmoid"})
 
 
@@ -49,7 +49,7 @@ class Preparation:
     folded: Linear | None = None
 
 
-def plain(layers: Sequence[Linear]) -> Preparation:
+def identity(layers: Sequence[Linear]) -> Preparation:
     """Returns the preparation that changes nothing."""
     width = len(layers[0].weights)
     ones = np.ones(width, np.float32)
@@ -57,7 +57,10 @@ def plain(layers: Sequence[Linear]) -> Preparation:
 
 
 def prepare(
-    layers: Sequence[Linear], observed: Mapping[str, Observed], fused: Sequence[Attention], known: Sequence[Linear]
+    layers: Sequence[Linear],
+    observed: Mapping[str, ActivationStats],
+    fused: Sequence[Attention],
+    known: Sequence[Linear],
 ) -> Preparation:
     """Chooses the preparation of a group.
 
@@ -67,19 +70,21 @@ def prepare(
         fused: Attentions that may take a division into their value layer.
         known: Layers that may be widened.
     """
-    seen = together(observed, layers)
+    seen = merge_stats(observed, layers)
     weights = np.concatenate([layer.weights for layer in layers], axis=1)
     folded = _value_in_front(layers, fused)
     widened = _layer_in_front(layers, known)
-    as_it_is = plain(layers)
-    choices = {noise(weights, seen, choice): choice for choice in _choices(as_it_is, weights, seen, widened, folded)}
+    as_it_is = identity(layers)
+    choices = {
+        expected_error(weights, seen, choice): choice for choice in _choices(as_it_is, weights, seen, widened, folded)
+    }
     best = min(choices)
-    if folded is None and best >= WORTH * noise(weights, seen, as_it_is):
+    if folded is None and best >= MAX_NOISE_RATIO * expected_error(weights, seen, as_it_is):
         return as_it_is
     return choices[best]
 
 
-def noise(weights: Floats, observed: Observed, prepared: Preparation) -> float:
+def expected_error(weights: Floats, observed: ActivationStats, prepared: Preparation) -> float:
     """Returns the expected squared rounding error of a layer's output, summed over its columns.
 
     The error of a number rounded in steps d is uniform, so d^2 / 12. Copies of a channel are rounded alike, so their
@@ -96,7 +101,7 @@ def noise(weights: Floats, observed: Observed, prepared: Preparation) -> float:
     return from_input + from_weights
 
 
-def step(observed: Observed, prepared: Preparation) -> float:
+def step(observed: ActivationStats, prepared: Preparation) -> float:
     """Returns the width of the 255 steps that a prepared input is rounded to."""
     low = (observed.low[:, prepared.channels] / prepared.divisors).min()
     high = (observed.high[:, prepared.channels] / prepared.divisors).max()
@@ -104,11 +109,11 @@ def step(observed: Observed, prepared: Preparation) -> float:
 
 
 def _choices(
-    plain_one: Preparation, weights: Floats, observed: Observed, widened: Linear | None, folded: Linear | None
+    plain_one: Preparation, weights: Floats, observed: ActivationStats, widened: Linear | None, folded: Linear | None
 ) -> Iterator[Preparation]:
     largest = np.maximum(-observed.low, observed.high).max(axis=0)
     by_row = np.abs(weights).max(axis=1)
-    usable = (largest > DEAD * largest.max()) & (by_row > DEAD * by_row.max())
+    usable = (largest > NEGLIGIBLE * largest.max()) & (by_row > NEGLIGIBLE * by_row.max())
     for copies in COPIES if widened is not None else (0,):
         counts = _counts(largest, copies)
         channels = np.repeat(np.arange(len(counts)), counts)

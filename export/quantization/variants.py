@@ -19,18 +19,18 @@ from runtime.engine.cpus import available_cpus
 from runtime.engine.providers import PROVIDERS
 from runtime.text.tokenizer import Tokenizer
 
-from ..console import say
+from ..console import log_progress
 from ..errors import BudgetError, ExportError
 from ..graph.layers import linears
 from ..graph.variant_files import FILES, Operators, open_variant, operators
-from ..sources.calibration_data import Evidence, Rows
+from ..sources.calibration_data import EvaluationData, LabelledTexts
 from ..sources.checkpoint import Source
-from .activation_stats import observe
-from .fp16 import convert_half
-from .gptq import Rounder
+from .activation_stats import collect_stats
+from .fp16 import convert_to_fp16
+from .gptq import GptqRounder
 from .int8 import RANGES, Scheme, quantize
 from .quality_gate import Budget, compare, logits_of
-from .scheme_search import Found, blame, search
+from .scheme_search import SearchResult, find_scheme, layer_sensitivity
 
 SAMPLE = 48
 NAMED = 5
@@ -40,7 +40,7 @@ MIN_ROWS = 50
 
 
 @dataclass(frozen=True)
-class Workshop:
+class ExportContext:
     """What it takes to make a variant.
 
     Attributes:
@@ -57,13 +57,13 @@ class Workshop:
     source: Source
     folder: Path
     tokenizer: Tokenizer
-    evidence: Evidence
+    evidence: EvaluationData
     budget: Budget
     operators: Operators
     fp32_layers: tuple[str, ...] = ()
     max_fp32_layers: int | None = None
 
-    def judge(self, precision: Precision, rows: Rows) -> Callable[[], dict[str, Any]]:
+    def judge(self, precision: Precision, rows: LabelledTexts) -> Callable[[], dict[str, Any]]:
         """Returns what compares the variant's file, as it is at the moment, with fp32 on some rows."""
         source = self.source
 
@@ -81,82 +81,84 @@ class Workshop:
         )
 
 
-def make_int8(shop: Workshop, *, dynamic: bool) -> Variant:
+def make_int8(context: ExportContext, *, dynamic: bool) -> Variant:
     """Writes the int8 variant for CPUs.
 
     Args:
-        shop: What it takes.
+        context: What it takes.
         dynamic: Find each activation's scale anew in every batch.
 
     Raises:
         BudgetError: It is outside the budget; the message says by how much, and which layers cost most.
         ExportError: There is nothing to quantize, or a layer that shall stay fp32 is unknown.
     """
-    source, target = shop.folder / FILES["fp32"], shop.folder / FILES["int8"]
+    source, target = context.folder / FILES["fp32"], context.folder / FILES["int8"]
     layers = [layer.name for layer in linears(ir.load(source).graph)]
     if not layers:
         raise ExportError("the graph has no linear layer with constant weights to quantize; use --variants fp32")
-    kept = _known_layers(shop.fp32_layers, layers)
-    most = int(len(layers) * DEFAULT_FP32_SHARE) if shop.max_fp32_layers is None else shop.max_fp32_layers
-    texts = shop.evidence.calibration
-    schemes = [Scheme(excluded=kept, operators=shop.operators)]
+    kept = _known_layers(context.fp32_layers, layers)
+    most = int(len(layers) * DEFAULT_FP32_SHARE) if context.max_fp32_layers is None else context.max_fp32_layers
+    texts = context.evidence.calibration
+    schemes = [Scheme(excluded=kept, operators=context.operators)]
     observed = rounder = None
     if not dynamic:
-        say(f"calibrating int8 on {len(texts)} texts, {len(layers)} linear layers ...")
-        observed = observe(ir.load(source), (shop.tokenizer.pad([text]) for text in texts), threads=available_cpus())
-        rounder = Rounder(observed)
-        schemes = [Scheme(ranges=ranges, excluded=kept, operators=shop.operators) for ranges in RANGES]
+        log_progress(f"calibrating int8 on {len(texts)} texts, {len(layers)} linear layers ...")
+        observed = collect_stats(
+            ir.load(source), (context.tokenizer.pad([text]) for text in texts), threads=available_cpus()
+        )
+        rounder = GptqRounder(observed)
+        schemes = [Scheme(ranges=ranges, excluded=kept, operators=context.operators) for ranges in RANGES]
 
     def write(scheme: Scheme) -> None:
         model = ir.load(source)
         quantize(model, observed, scheme, rounder)
         ir.save(model, target)
 
-    selection = shop.evidence.selection
-    sample = shop.judge("int8", Rows(selection.texts[:SAMPLE], None))
-    judge = shop.judge("int8", selection)
-    found = search(schemes, layers, write, judge, sample, shop.budget, most_excluded=most)
+    selection = context.evidence.validation
+    sample = context.judge("int8", LabelledTexts(selection.texts[:SAMPLE], None))
+    judge = context.judge("int8", selection)
+    found = find_scheme(schemes, layers, write, judge, sample, context.budget, most_excluded=most)
     figures = found.figures
-    say(f"  rows to choose on: {_summary(figures)}; {len(found.scheme.excluded)} layers left in fp32")
-    if shop.evidence.test is not None and not shop.budget.breaches(figures):
-        figures = shop.judge("int8", shop.evidence.test)()
-        say(f"  test part: {_summary(figures)}")
-    breaches = shop.budget.breaches(figures)
+    log_progress(f"  rows to choose on: {_summary(figures)}; {len(found.scheme.excluded)} layers left in fp32")
+    if context.evidence.test is not None and not context.budget.breaches(figures):
+        figures = context.judge("int8", context.evidence.test)()
+        log_progress(f"  test part: {_summary(figures)}")
+    breaches = context.budget.breaches(figures)
     if breaches:
-        blamed = found.blamed or blame(found.scheme, layers, write, sample)
+        sensitivity = found.sensitivity or layer_sensitivity(found.scheme, layers, write, sample)
         target.unlink()
-        worst = ", ".join(f"{name} ({share:.0%})" for name, share in list(blamed.items())[:NAMED])
+        worst = ", ".join(f"{name} ({share:.0%})" for name, share in list(sensitivity.items())[:NAMED])
         raise BudgetError(
             f"{'; '.join(breaches)}. Left in fp32, these layers lower the logit error most: {worst}. "
-            f"{_remedy(found, blamed, layers, most)}"
+            f"{_remedy(found, sensitivity, layers, most)}"
         )
     quantization = {
         "method": "dynamic" if dynamic else "static",
         "ranges": None if dynamic else found.scheme.ranges,
         "calibration_texts": 0 if dynamic else len(texts),
-        "calibration_source": None if dynamic else shop.evidence.source,
+        "calibration_source": None if dynamic else context.evidence.source,
         "fp32_layers": sorted(found.scheme.excluded),
     }
-    return _variant(shop, "int8", "cpu", quantization, figures, calibrated=not dynamic)
+    return _variant(context, "int8", "cpu", quantization, figures, calibrated=not dynamic)
 
 
-def make_fp16(shop: Workshop) -> Variant:
+def make_fp16(context: ExportContext) -> Variant:
     """Writes the fp16 variant for CUDA. It is judged on the CPU, where onnxruntime may compute parts of it in fp32.
 
     Raises:
         BudgetError: It is outside the budget.
     """
-    source, target = shop.folder / FILES["fp32"], shop.folder / FILES["fp16"]
-    texts = shop.evidence.calibration
-    say(f"converting to fp16, range checked on {len(texts)} texts ...")
-    report = convert_half(source, target, (shop.tokenizer.pad([text]) for text in texts))
-    figures = shop.judge("fp16", shop.evidence.test or shop.evidence.selection)()
-    say(f"  {_summary(figures)}; {len(report.single_nodes)} nodes left in fp32 for their range")
-    breaches = shop.budget.breaches(figures)
+    source, target = context.folder / FILES["fp32"], context.folder / FILES["fp16"]
+    texts = context.evidence.calibration
+    log_progress(f"converting to fp16, range checked on {len(texts)} texts ...")
+    report = convert_to_fp16(source, target, (context.tokenizer.pad([text]) for text in texts))
+    figures = context.judge("fp16", context.evidence.test or context.evidence.validation)()
+    log_progress(f"  {_summary(figures)}; {len(report.fp32_nodes)} nodes left in fp32 for their range")
+    breaches = context.budget.breaches(figures)
     if breaches:
         target.unlink()
         raise BudgetError("; ".join(breaches))
-    return _variant(shop, "fp16", "cuda", None, figures, calibrated=True)
+    return _variant(context, "fp16", "cuda", None, figures, calibrated=True)
 
 
 def _known_layers(names: Sequence[str], layers: Sequence[str]) -> frozenset[str]:
@@ -170,10 +172,10 @@ def _known_layers(names: Sequence[str], layers: Sequence[str]) -> frozenset[str]
     return frozenset(names)
 
 
-def _remedy(found: Found, blamed: Mapping[str, float], layers: Sequence[str], most: int) -> str:
+def _remedy(found: SearchResult, sensitivity: Mapping[str, float], layers: Sequence[str], most: int) -> str:
     """Says how to leave more layers in fp32: the search's number is used up, or it was the test part that said no."""
     excluded = found.scheme.excluded
-    left = [name for name, share in blamed.items() if share > 0 and name not in excluded]
+    left = [name for name, share in sensitivity.items() if share > 0 and name not in excluded]
     if not left:
         return "No other layer would help: widen --min-agreement or --max-metric-drop, or leave int8 out"
     if len(excluded) >= most:
@@ -181,15 +183,15 @@ def _remedy(found: Found, blamed: Mapping[str, float], layers: Sequence[str], mo
     return f"Export again with --overwrite --fp32-layers {shlex.join([*sorted(excluded), *left[:NAMED]])}"
 
 
-def _warnings(shop: Workshop, figures: Mapping[str, Any], *, calibrated: bool) -> list[str]:
+def _warnings(context: ExportContext, figures: Mapping[str, Any], *, calibrated: bool) -> list[str]:
     """Says what a variant's figures cannot tell, for want of texts."""
     found = []
-    texts = len(shop.evidence.calibration)
+    texts = len(context.evidence.calibration)
     if calibrated and texts < MIN_CALIBRATION_TEXTS:
         found.append(
             f"calibrated on {texts} texts, fewer than {MIN_CALIBRATION_TEXTS}: other texts may go beyond their ranges"
         )
-    if (chosen := len(shop.evidence.selection.texts)) < MIN_ROWS and shop.evidence.test is not None:
+    if (chosen := len(context.evidence.validation.texts)) < MIN_ROWS and context.evidence.test is not None:
         found.append(f"chosen on {chosen} validation rows, fewer than {MIN_ROWS}")
     if (rows := figures["rows"]) < MIN_ROWS:
         found.append(f"compared with fp32 on {rows} texts, fewer than {MIN_ROWS}: one of them is {1 / rows:.1%}")
@@ -197,7 +199,7 @@ def _warnings(shop: Workshop, figures: Mapping[str, Any], *, calibrated: bool) -
 
 
 def _variant(
-    shop: Workshop,
+    context: ExportContext,
     precision: Precision,
     provider: str,
     quantization: dict[str, Any] | None,
@@ -205,15 +207,15 @@ def _variant(
     *,
     calibrated: bool,
 ) -> Variant:
-    part = "selection" if shop.evidence.test is None else "test"
-    budget = {"max_metric_drop": shop.budget.max_metric_drop, "min_agreement": shop.budget.min_agreement}
+    part = "selection" if context.evidence.test is None else "test"
+    budget = {"max_metric_drop": context.budget.max_metric_drop, "min_agreement": context.budget.min_agreement}
     quality = {"against": "fp32", "part": part, "budget": budget} | figures
-    warnings = _warnings(shop, figures, calibrated=calibrated)
+    warnings = _warnings(context, figures, calibrated=calibrated)
     if warnings:
-        say(f"  warning: {precision} was {'; '.join(warnings)}")
+        log_progress(f"  warning: {precision} was {'; '.join(warnings)}")
         quality["warnings"] = warnings
     file = FILES[precision]
-    made_of = operators(shop.folder / file)
+    made_of = operators(context.folder / file)
     return Variant(precision, file, (PROVIDERS[provider],), made_of, quantization, quality, ())
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from runtime.errors import TextError
 from runtime.text.tokenizer import Encoded, Tokenizer
 from training.arguments import DataArguments
-from training.data.cleaning import comparable
+from training.data.cleaning import dedup_key
 from training.data.record import RECORD, training_data
 from training.errors import DataError
 
@@ -30,7 +30,7 @@ MAX_CHARACTERS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Rows:
+class LabelledTexts:
     """Some texts, and what they should be called.
 
     Attributes:
@@ -43,23 +43,23 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class EvaluationData:
     """The texts of one export; no row is in two of the three, and no text of a file.
 
     Attributes:
         calibration: From the training part.
-        selection: The validation part: any choice is made here.
+        validation: The validation part: any choice is made here.
         test: The test part; None if there is none.
         source: Where they come from, for the manifest.
     """
 
     calibration: tuple[Encoded, ...]
-    selection: Rows
-    test: Rows | None
+    validation: LabelledTexts
+    test: LabelledTexts | None
     source: str
 
 
-def gather(source: Source, tokenizer: Tokenizer, file: Path | None, count: int) -> Evidence:
+def load_splits(source: Source, tokenizer: Tokenizer, file: Path | None, count: int) -> EvaluationData:
     """Finds the texts.
 
     Args:
@@ -82,7 +82,7 @@ def gather(source: Source, tokenizer: Tokenizer, file: Path | None, count: int) 
         if len(texts) < 2:
             raise ExportError(f"{file}: expected two different texts or more, one per line; found {len(texts)}")
         count = min(count, len(texts) // 2)
-        return Evidence(texts[:count], Rows(texts[count:], None), None, "file")
+        return EvaluationData(texts[:count], LabelledTexts(texts[count:], None), None, "file")
     try:
         data = training_data(str(source.folder))
     except DataError as error:
@@ -96,15 +96,15 @@ def gather(source: Source, tokenizer: Tokenizer, file: Path | None, count: int) 
         count = min(count, len(data.train.texts))
         texts = _encode(tokenizer, random.Random(SEED).sample(data.train.texts, count))  # noqa: S311 - no secret
     else:
-        key = comparable(DataArguments(**source.record["data_arguments"]).cleaning)
+        key = dedup_key(DataArguments(**source.record["data_arguments"]).cleaning)
         fresh = _fresh(file, key, {*data.validation.keys, *data.test.keys})
         texts = _encode_lines(file, tokenizer, dict(itertools.islice(fresh, count)))
         if not texts:
             raise ExportError(f"{file}: expected texts to calibrate on, one per line; found none but held-out ones")
-    return Evidence(
+    return EvaluationData(
         texts,
-        Rows(_encode(tokenizer, data.validation.texts), data.validation.targets),
-        Rows(_encode(tokenizer, data.test.texts), data.test.targets),
+        LabelledTexts(_encode(tokenizer, data.validation.texts), data.validation.targets),
+        LabelledTexts(_encode(tokenizer, data.test.texts), data.test.targets),
         "training part" if file is None else "file",
     )
 

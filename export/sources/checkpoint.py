@@ -15,12 +15,12 @@ from optimum.exporters.tasks import TasksManager
 from tokenizers import Tokenizer
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
-from runtime.artifact.folder import FOREIGN_CODE, TOKENIZER, check_path
+from runtime.artifact.folder import TOKENIZER, UNSAFE_KEYS, check_path
 from runtime.artifact.labels import is_label_name
 from runtime.artifact.manifest import MIN_LENGTH, Task
 from runtime.engine.session import INPUTS
 from runtime.errors import ArtifactError
-from runtime.text.panics import failed, panics_unprinted
+from runtime.text.panics import is_tokenizer_failure, silenced_panics
 from runtime.text.tokenizer_file import largest_id, open_tokenizer
 from training.data.record import RECORD, check_schema
 from training.decisions.learning import DEFAULT_THRESHOLD, Decisions
@@ -73,10 +73,10 @@ class Source:
             CheckpointError: The tokenizer fails on it.
         """
         try:
-            with panics_unprinted():
+            with silenced_panics():
                 return list(self.tokenizer.encode(text).ids)
         except BaseException as error:
-            if not failed(error):
+            if not is_tokenizer_failure(error):
                 raise
             raise CheckpointError(
                 f"{self.folder}/{TOKENIZER} fails on an ordinary text; look for a pattern in it that can match the "
@@ -136,7 +136,7 @@ def open_source(path: str, *, weights: str) -> Source:
             )
     check_path(folder, CheckpointError)
     content = _json(folder / "config.json")
-    unsafe = [key for key in FOREIGN_CODE if key in content]
+    unsafe = [key for key in UNSAFE_KEYS if key in content]
     if unsafe:
         raise CheckpointError(
             f"{folder}/config.json has {unsafe[0]!r}, which runs foreign code; remove it if it is not needed"

@@ -16,7 +16,7 @@ from .manifest import FileEntry, Manifest
 
 TOKENIZER = "tokenizer.json"
 MAX_MANIFEST_BYTES = 1 << 24
-FOREIGN_CODE = ("auto_map", "_attn_implementation_internal")  # keys that make transformers run a stranger's code
+UNSAFE_KEYS = ("auto_map", "_attn_implementation_internal")  # keys that make transformers run a stranger's code
 EXPORT_AGAIN = "copy the artifact again, or export it again"
 CHANGED = f"{{}}: its sha256 is not the one in the manifest, the file was changed; {EXPORT_AGAIN}"
 
@@ -53,7 +53,7 @@ class Artifact:
         Raises:
             ArtifactError: It is not, or cannot be read.
         """
-        with reading():
+        with artifact_errors():
             content = (self.folder / name).read_bytes()
         if hashlib.sha256(content).hexdigest() != self.manifest.files[name].sha256:
             raise ArtifactError(CHANGED.format(name))
@@ -82,7 +82,7 @@ def read_artifact(folder: str | os.PathLike[str]) -> Artifact:
     """
     if not isinstance(folder, str | os.PathLike) or isinstance(os.fspath(folder), bytes):
         raise ArtifactNotFoundError(f"expected the path of an artifact, found {type(folder).__name__}")
-    with reading():
+    with artifact_errors():
         return _read(Path(folder))
 
 
@@ -92,7 +92,7 @@ def check_files(artifact: Artifact, names: Iterable[str]) -> None:
     Raises:
         ArtifactError: One is not, or cannot be read.
     """
-    with reading():
+    with artifact_errors():
         for name in names:
             if sha256(artifact.folder / name) != artifact.manifest.files[name].sha256:
                 raise ArtifactError(CHANGED.format(name))
@@ -114,7 +114,7 @@ def check_path(path: Path, error: type[LitmusError] = ArtifactError) -> None:
 
 
 @contextlib.contextmanager
-def reading() -> Iterator[None]:
+def artifact_errors() -> Iterator[None]:
     """Says what it means that a file cannot be read."""
     try:
         yield

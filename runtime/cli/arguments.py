@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import NoReturn, get_args
 
 from ..artifact.manifest import Precision
-from ..checks import check_number
+from ..checks import require_whole_number
 from ..engine.providers import PROVIDERS
 from ..engine.settings import MAX_BATCH_TOKENS, MAX_THREADS, Profile
 from ..errors import SettingError
-from ..files import writers as rows
+from ..files import writers
 from ..files.atomic_file import PART
 from ..files.lines import is_encoding
 from ..files.records import SUFFIXES, Format
 
-OUTPUT_SUFFIXES: dict[str, rows.Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+OUTPUT_SUFFIXES: dict[str, writers.Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 TABLES = ("csv", "tsv")
 
 
@@ -48,7 +48,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument(
         "--format",
-        choices=get_args(rows.Format),
+        choices=get_args(writers.Format),
         help="default: by the suffix of --output; else a table on a terminal, jsonl in a pipe",
     )
     parser.add_argument("--with-text", action="store_true", help="repeat the text in the output")
@@ -118,9 +118,9 @@ def _check_values(parser: _Parser, args: argparse.Namespace) -> None:
     if args.variant not in (None, *get_args(Precision)):
         parser.wrong(f"--variant: expected {', '.join(get_args(Precision))}")
     try:
-        check_number("threads", args.threads, MAX_THREADS)
-        check_number("batch-tokens", args.batch_tokens, MAX_BATCH_TOKENS)
-        check_number("top-k", args.top_k)
+        require_whole_number("threads", args.threads, MAX_THREADS)
+        require_whole_number("batch-tokens", args.batch_tokens, MAX_BATCH_TOKENS)
+        require_whole_number("top-k", args.top_k)
     except SettingError as error:
         parser.wrong(f"--{error}")
 

@@ -14,7 +14,7 @@ from ..errors import LitmusError
 SOON_S = 0.01
 
 
-def exit_status(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
+def run_command(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
     """Runs a command's job and returns the exit status: 0, 1 if anything failed, 130 if it was interrupted.
 
     Args:
@@ -51,7 +51,7 @@ def exit_status(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
         return 130
 
 
-def leave(status: int) -> NoReturn:
+def exit_with(status: int) -> NoReturn:
     """Ends the process with a status; an interrupt that comes so late has nothing to stop any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(status)

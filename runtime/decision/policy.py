@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..artifact.manifest import Aggregation, Manifest, Task
-from ..checks import check_number, shown
+from ..checks import require_whole_number, short_repr
 from ..errors import InferenceError, SettingError
 from ..text.tokenizer import Window
 
@@ -109,7 +109,7 @@ class Policy:
     with_logits: bool = False
 
 
-def policy(
+def call_policy(
     manifest: Manifest,
     *,
     top_k: int | None,
@@ -123,9 +123,9 @@ def policy(
         SettingError: `top_k` is no positive number, a threshold is not from 0 to 1 or for a label that is unknown,
             `windows` is neither a bool nor an aggregation.
     """
-    check_number("top_k", top_k)
+    require_whole_number("top_k", top_k)
     if not (isinstance(windows, bool) or (isinstance(windows, str) and windows in get_args(Aggregation))):
-        raise SettingError(f"windows: expected True, False, 'max' or 'mean', found {shown(windows)}")
+        raise SettingError(f"windows: expected True, False, 'max' or 'mean', found {short_repr(windows)}")
     aggregation = windows if isinstance(windows, str) else manifest.window.aggregation
     return Policy(
         manifest if thresholds is None else _with_thresholds(manifest, thresholds),
@@ -163,7 +163,7 @@ def scores(logits: Sequence[float], manifest: Manifest) -> list[float]:
     return [power / total for power in powers]
 
 
-def choose(row: Sequence[float], manifest: Manifest) -> tuple[str, ...]:
+def select_labels(row: Sequence[float], manifest: Manifest) -> tuple[str, ...]:
     """Returns the labels to give for one text, best first.
 
     Args:
@@ -223,7 +223,7 @@ def prediction(logits: Sequence[Sequence[float]], windows: Sequence[Window], pol
     manifest = policy.manifest
     rows = [scores(row, manifest) for row in logits]
     row = rows[0] if len(rows) == 1 else aggregate(rows, policy.aggregation or "mean", manifest.task)
-    labels = choose(row, manifest)
+    labels = select_labels(row, manifest)
     named = dict(zip(manifest.labels, row, strict=True))
     if policy.top_k is not None:
         labels = labels[: policy.top_k]
@@ -256,7 +256,7 @@ def _with_thresholds(manifest: Manifest, thresholds: float | Mapping[str, float]
     for label, level in named.items():
         number = isinstance(level, Real) and not isinstance(level, bool)
         if not (number and 0 <= level <= 1):
-            raise SettingError(f"thresholds: expected numbers from 0 to 1, found {shown(level)}")
+            raise SettingError(f"thresholds: expected numbers from 0 to 1, found {short_repr(level)}")
         if label not in manifest.labels:
             known = ", ".join(manifest.labels)
             raise SettingError(f"thresholds: unknown label, expected some of {known:.400}")

@@ -11,7 +11,7 @@ import functools
 import numpy as np
 
 from ..errors import InferenceError
-from .model_file import number, text
+from .model_file import bytes_field, varint_field
 from .ort import onnxruntime
 
 ROWS, DEPTH, COLUMNS = 4, 64, 16
@@ -19,7 +19,7 @@ LARGEST_INPUT, LARGEST_WEIGHT = 255, 127
 
 
 @functools.cache
-def saturates() -> bool:
+def int8_saturates() -> bool:
     """Tells whether uint8 x int8 products come out wrong here; takes a millisecond, once.
 
     Raises:
@@ -43,11 +43,11 @@ def _product() -> bytes:
     """
 
     def tensor_type(name: str, element: int) -> bytes:
-        return text(1, name) + text(2, text(1, number(1, element)))
+        return bytes_field(1, name) + bytes_field(2, bytes_field(1, varint_field(1, element)))
 
-    node = text(1, "a") + text(1, "b") + text(2, "c") + text(4, "MatMulInteger")
-    weights = number(1, DEPTH) + number(1, COLUMNS) + number(2, 3) + text(8, "b")
-    weights += text(9, bytes([LARGEST_WEIGHT]) * (DEPTH * COLUMNS))
-    graph = text(1, node) + text(2, "product") + text(5, weights)
-    graph += text(11, tensor_type("a", 2)) + text(12, tensor_type("c", 6))
-    return number(1, 10) + text(7, graph) + text(8, number(2, 20))
+    node = bytes_field(1, "a") + bytes_field(1, "b") + bytes_field(2, "c") + bytes_field(4, "MatMulInteger")
+    weights = varint_field(1, DEPTH) + varint_field(1, COLUMNS) + varint_field(2, 3) + bytes_field(8, "b")
+    weights += bytes_field(9, bytes([LARGEST_WEIGHT]) * (DEPTH * COLUMNS))
+    graph = bytes_field(1, node) + bytes_field(2, "product") + bytes_field(5, weights)
+    graph += bytes_field(11, tensor_type("a", 2)) + bytes_field(12, tensor_type("c", 6))
+    return varint_field(1, 10) + bytes_field(7, graph) + bytes_field(8, varint_field(2, 20))

@@ -2,7 +2,7 @@
 
 onnxruntime parses a self-contained file whole and then copies every weight out of the parse: MiniLM in fp32 (91 MB)
 peaks at 197 MB and takes 130 ms. Weights that lie in a *separate* file it maps and reads where they are needed:
-144 MB with a 512-token text, 104 MB with a short one, 49 ms. So `skeleton` copies the model without its
+144 MB with a 512-token text, 104 MB with a short one, 49 ms. So `strip_weights` copies the model without its
 large weights and points each of them back into the very file it came from. The artifact itself stays one plain file
 that every tool can read.
 
@@ -51,16 +51,16 @@ class _Field(NamedTuple):
     end: int
 
 
-def mapped_skeleton(path: Path) -> bytes:
-    """Maps an ONNX file and returns its `skeleton`."""
+def load_without_weights(path: Path) -> bytes:
+    """Maps an ONNX file and returns its `strip_weights`."""
     with path.open("rb") as file:
         if not path.stat().st_size:  # nothing cannot be mapped
-            return skeleton(memoryview(b""), path.name)
+            return strip_weights(memoryview(b""), path.name)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as model:
-            return skeleton(model, path.name)
+            return strip_weights(model, path.name)
 
 
-def skeleton(model: memoryview, location: str) -> bytes:
+def strip_weights(model: memoryview, location: str) -> bytes:
     """Copies an ONNX model, replacing each large weight by a reference into the file it came from.
 
     Args:
@@ -86,8 +86,8 @@ def skeleton(model: memoryview, location: str) -> bytes:
         raise ArtifactError(f"{location} is not an ONNX model; export it again") from error
 
 
-def separate(small: bytes) -> bytes:
-    """Gives every node of a `skeleton` initializers of its own; weights are but references there, and cost nothing."""
+def unshare_initializers(small: bytes) -> bytes:
+    """Gives every node of a stripped model initializers of its own; weights are only references there."""
     model = memoryview(small)
     return _with_graph(model, lambda graph: _separated(model, graph))
 
@@ -97,7 +97,7 @@ def _with_graph(model: memoryview, rewritten: Callable[[_Field], Iterator[bytes]
     parts = []
     for field in _fields(model, 0, len(model)):
         if field.number == _MODEL_GRAPH and field.wire_type == _BYTES:
-            parts.append(text(_MODEL_GRAPH, b"".join(rewritten(field))))
+            parts.append(bytes_field(_MODEL_GRAPH, b"".join(rewritten(field))))
         else:
             parts.append(bytes(model[field.start : field.end]))
     return b"".join(parts)
@@ -124,17 +124,17 @@ def _separated(model: memoryview, graph: _Field) -> Iterator[bytes]:
             readers[name] += weight
             if weight and readers[name] > 1:
                 copy = b"%s, copy %d" % (name, readers[name])
-                yield text(_GRAPH_INITIALIZER, nameless[name] + text(_TENSOR_NAME, copy))
-                node.append(text(_NODE_INPUT, copy))
+                yield bytes_field(_GRAPH_INITIALIZER, nameless[name] + bytes_field(_TENSOR_NAME, copy))
+                node.append(bytes_field(_NODE_INPUT, copy))
             else:
                 node.append(bytes(model[part.start : part.end]))
-        yield text(_GRAPH_NODE, b"".join(node))
+        yield bytes_field(_GRAPH_NODE, b"".join(node))
 
 
 def _graph(model: memoryview, graph: _Field, location: str) -> Iterator[bytes]:
     for field in _fields(model, graph.content, graph.end):
         if field.number == _GRAPH_INITIALIZER and field.wire_type == _BYTES:
-            yield text(_GRAPH_INITIALIZER, b"".join(_tensor(model, field, location)))
+            yield bytes_field(_GRAPH_INITIALIZER, b"".join(_tensor(model, field, location)))
         else:
             yield bytes(model[field.start : field.end])
 
@@ -144,9 +144,9 @@ def _tensor(model: memoryview, tensor: _Field, location: str) -> Iterator[bytes]
         length = field.end - field.content
         if field.number == _TENSOR_RAW_DATA and length >= MAPPED_FROM_BYTES:
             for key, value in (("location", location), ("offset", str(field.content)), ("length", str(length))):
-                entry = text(1, key) + text(2, value)
-                yield text(_TENSOR_EXTERNAL_DATA, entry)
-            yield number(_TENSOR_DATA_LOCATION, 1)
+                entry = bytes_field(1, key) + bytes_field(2, value)
+                yield bytes_field(_TENSOR_EXTERNAL_DATA, entry)
+            yield varint_field(_TENSOR_DATA_LOCATION, 1)
         else:
             yield bytes(model[field.start : field.end])
 
@@ -220,12 +220,12 @@ def _varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def text(field: int, content: bytes | str) -> bytes:
+def bytes_field(field: int, content: bytes | str) -> bytes:
     """Writes a field that holds bytes, a string or a message."""
     content = content.encode() if isinstance(content, str) else content
     return _varint(field << 3 | _BYTES) + _varint(len(content)) + content
 
 
-def number(field: int, value: int) -> bytes:
+def varint_field(field: int, value: int) -> bytes:
     """Writes a field that holds a whole number of 0 or more."""
     return _varint(field << 3 | _VARINT) + _varint(value)

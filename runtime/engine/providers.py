@@ -18,7 +18,9 @@ PROVIDERS: Mapping[str, str] = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExec
 PREFERRED: Mapping[str, tuple[str, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("int8", "fp32")}
 
 
-def choices(provider: str, name: str | None, variants: Sequence[Variant]) -> tuple[tuple[str, Variant], ...]:
+def provider_candidates(
+    provider: str, name: str | None, variants: Sequence[Variant]
+) -> tuple[tuple[str, Variant], ...]:
     """Returns the providers to try in turn, each with its variant.
 
     Args:

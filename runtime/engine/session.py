@@ -33,19 +33,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..artifact.folder import reading
+from ..artifact.folder import artifact_errors
 from ..artifact.manifest import MAX_LENGTH, FileEntry, Variant
 from ..artifact.watched_file import WatchedFile
 from ..errors import FORKED, ArtifactError, DependencyError, InferenceError, LitmusError, ProviderError
 from .cpus import available_cpus
 from .cuda import Graphs, provider_options, run_bound
-from .int8_check import saturates
-from .model_file import mapped_skeleton, separate
+from .int8_check import int8_saturates
+from .model_file import load_without_weights, unshare_initializers
 from .ort import onnxruntime
 from .providers import PROVIDERS
 from .settings import DEFAULT, Settings
 
-SLOW = ("SkipLayerNormFusion", "BiasGeluFusion")
+DISABLED_OPTIMIZERS = ("SkipLayerNormFusion", "BiasGeluFusion")
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUT = "logits"
 OUT_OF_MEMORY = ("bad_alloc", "allocate memory")  # in onnxruntime's messages and the operating system's
@@ -88,12 +88,12 @@ class Session:
         path = (folder / variant.file).resolve()
         options = _options(settings, path.parent)
         self._graphs: Graphs | None = None
-        with reading():
+        with artifact_errors():
             self._file = WatchedFile(path, variant.file, sha256)
         self._session = _create(path, variant, provider, options, settings)
         self._file.check_path()
         self._inputs = tuple(node.name for node in self._session.get_inputs())
-        self._check(variant.file, labels)
+        self._check_signature(variant.file, labels)
         self.provider = provider
         self.variant = variant.name
         self.labels = labels
@@ -103,7 +103,7 @@ class Session:
         if provider == "cuda":
             if settings.cuda_graphs:
                 self._graphs = Graphs(self._session, OUTPUT, labels, longest=longest, device="cuda")
-            self._try()
+            self._smoke_test()
 
     def run(self, inputs: Mapping[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
         """Runs one batch.
@@ -157,7 +157,7 @@ class Session:
         if os.getpid() == getattr(self, "_process", None):
             self.close()
 
-    def _try(self) -> None:
+    def _smoke_test(self) -> None:
         """Runs two tokens: CUDA may start and then lack the kernels for this GPU."""
         try:
             self.run({name: np.ones((1, 2), np.int64) for name in INPUTS})
@@ -167,7 +167,7 @@ class Session:
                 f"{self.provider} starts but cannot run the model here; use provider 'cpu'. {error}"
             ) from error
 
-    def _check(self, file: str, labels: int) -> None:
+    def _check_signature(self, file: str, labels: int) -> None:
         for node in self._session.get_inputs():
             fixed = any(isinstance(dimension, int) for dimension in node.shape)
             if node.name not in INPUTS or node.type != "tensor(int64)" or len(node.shape) != 2 or fixed:
@@ -210,13 +210,13 @@ def _create(
         with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find
             onnxruntime.preload_dlls()  # finds the CUDA libraries of the nvidia-* wheels
     try:
-        model = mapped_skeleton(path)
-        if variant.name == "int8" and provider == "cpu" and saturates():
+        model = load_without_weights(path)
+        if variant.name == "int8" and provider == "cpu" and int8_saturates():
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
             options.add_session_config_entry("session.x64quantprecision", "1")
-            model = separate(model)
+            model = unshare_initializers(model)
         session = onnxruntime.InferenceSession(
-            model, options, providers=[(name, extras)], disabled_optimizers=SLOW, enable_fallback=False
+            model, options, providers=[(name, extras)], disabled_optimizers=DISABLED_OPTIMIZERS, enable_fallback=False
         )
     except LitmusError:
         raise

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ..checks import check_number, shown
+from ..checks import require_whole_number, short_repr
 from ..errors import SettingError
 
 MAX_THREADS = 256
@@ -35,13 +35,13 @@ class Settings:
         Raises:
             SettingError: One is out of range.
         """
-        check_number("threads", self.threads, MAX_THREADS)  # onnxruntime takes the machine down with 100,000
-        check_number("batch_tokens", self.batch_tokens, MAX_BATCH_TOKENS)
-        check_number("gpu_memory_mb", self.gpu_memory_mb)
+        require_whole_number("threads", self.threads, MAX_THREADS)  # onnxruntime takes the machine down with 100,000
+        require_whole_number("batch_tokens", self.batch_tokens, MAX_BATCH_TOKENS)
+        require_whole_number("gpu_memory_mb", self.gpu_memory_mb)
         if not isinstance(self.cuda_graphs, bool):
-            raise SettingError(f"cuda_graphs: expected True or False, found {shown(self.cuda_graphs)}")
+            raise SettingError(f"cuda_graphs: expected True or False, found {short_repr(self.cuda_graphs)}")
         if self.profile not in get_args(Profile):
-            raise SettingError(f"profile: expected {' or '.join(get_args(Profile))}, found {shown(self.profile)}")
+            raise SettingError(f"profile: expected {' or '.join(get_args(Profile))}, found {short_repr(self.profile)}")
 
 
 DEFAULT = Settings()

@@ -21,7 +21,7 @@ NOTHING: Mapping[str, IO[Any]] = {}
 
 
 @contextlib.contextmanager
-def writing(path: Path, *, overwrite: bool, in_use: Mapping[str, IO[Any]] = NOTHING) -> Iterator[TextIO]:
+def atomic_write(path: Path, *, overwrite: bool, in_use: Mapping[str, IO[Any]] = NOTHING) -> Iterator[TextIO]:
     """Opens a file to write results to, in UTF-8; lone surrogates are written as escapes.
 
     If the body fails or is interrupted, what it wrote stays in a file of the same name with `.part` behind it, and a

@@ -90,7 +90,7 @@ def read_records(file: io.BufferedReader, layout: Layout) -> Generator[Record, N
             yield from (_object(index, line, layout, source) for index, line in enumerate(objects))
 
 
-def arriving(stream: io.BufferedReader, encoding: str = "utf-8") -> Iterator[list[Record]]:
+def read_stdin(stream: io.BufferedReader, encoding: str = "utf-8") -> Iterator[list[Record]]:
     """Yields lines as they come in, without waiting for more, so that a pipe gets its answers as it asks.
 
     Raises:

@@ -18,7 +18,7 @@ DIGITS = 6
 ID_WIDTH, MAX_LABEL_WIDTH, MIN_TEXT_WIDTH = 16, 40, 20
 
 
-def row(
+def output_row(
     record: Record,
     found: Prediction | TextError,
     *,
@@ -56,7 +56,7 @@ def row(
     return fields
 
 
-def writer(
+def row_writer(
     form: Format,
     output: TextIO,
     labels: Sequence[str],
@@ -65,15 +65,15 @@ def writer(
     with_text: bool,
     top_k: int | None = None,
 ) -> Callable[[Row], None]:
-    """Returns what writes a row, as `row` makes it, and begins with the header where there is one.
+    """Returns what writes a row, as `output_row` makes it, and begins with the header where there is one.
 
     Args:
         form: `jsonl`: everything. `csv`, `tsv`: labels as `join_labels` joins them, a column for each label's score or,
             with `top_k`, one for each of the best labels and one for its score, and flags. `table`: for a terminal.
         output: Receives it.
         labels: The classifier's.
-        with_id: As for `row`.
-        with_text: As for `row`.
+        with_id: As for `output_row`.
+        with_text: As for `output_row`.
         top_k: How many labels and scores a row has at most; None for all.
     """
     if form == "jsonl":

@@ -9,7 +9,7 @@ from ..errors import FORKED, InferenceError
 Result = TypeVar("Result")
 
 
-class Task(Generic[Result]):
+class BackgroundTask(Generic[Result]):
     """A function that is at work, or has been, in a thread of its own."""
 
     def __init__(self, work: Callable[[], Result]) -> None:

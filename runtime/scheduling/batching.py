@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..engine.session import Session
 from ..text.tokenizer import Encoded, Tokenizer
-from .background import Task
+from .background import BackgroundTask
 
 # Padded tokens of a batch. On a CPU activations then stay in the cache: twice as fast as 4096 (docs/experiments.md).
 BATCH_TOKENS = {"cpu": 512, "cuda": 16384}
@@ -40,7 +40,9 @@ def batches(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def run(session: Session, tokenizer: Tokenizer, encoded: Sequence[Encoded], max_tokens: int) -> npt.NDArray[np.float32]:
+def run_batches(
+    session: Session, tokenizer: Tokenizer, encoded: Sequence[Encoded], max_tokens: int
+) -> npt.NDArray[np.float32]:
     """Runs any number of tokenized texts, in batches of similar length.
 
     Args:
@@ -85,7 +87,7 @@ def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def prepared(prepare: Callable[[list[str]], Prepared], parts: Iterable[list[str]]) -> Iterator[Prepared]:
+def prefetch(prepare: Callable[[list[str]], Prepared], parts: Iterable[list[str]]) -> Iterator[Prepared]:
     """Prepares each chunk in another thread while the caller is busy with the one before.
 
     Args:
@@ -101,9 +103,9 @@ def prepared(prepare: Callable[[list[str]], Prepared], parts: Iterable[list[str]
     if first is not None and second is None:
         yield prepare(first)
     elif first is not None and second is not None:
-        task = Task(functools.partial(prepare, first))
+        task = BackgroundTask(functools.partial(prepare, first))
         for part in itertools.chain([second], iterator):
-            following = Task(functools.partial(prepare, part))
+            following = BackgroundTask(functools.partial(prepare, part))
             yield task.result()
             task = following
         yield task.result()

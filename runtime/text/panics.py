@@ -9,13 +9,13 @@ PANIC = b"\nthread '"  # how the message begins
 _one_at_a_time = threading.RLock()  # standard error belongs to the process
 
 
-def failed(error: BaseException) -> bool:
+def is_tokenizer_failure(error: BaseException) -> bool:
     """Tells a failure of tokenizers, which raises bare `Exception` or a Rust panic, from an interruption."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 @contextlib.contextmanager
-def panics_unprinted() -> Iterator[None]:
+def silenced_panics() -> Iterator[None]:
     """Keeps the messages of panics in the body off standard error.
 
     What native code writes to file descriptor 2 meanwhile is held back, and passed on up to the first panic (on Linux).

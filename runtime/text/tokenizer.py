@@ -13,9 +13,9 @@ import numpy.typing as npt
 from tokenizers import Encoding
 
 from ..errors import ArtifactError, TextError, TextTypeError
-from .panics import failed, panics_unprinted
+from .panics import is_tokenizer_failure, silenced_panics
 from .tokenizer_file import largest_id, open_tokenizer
-from .truncation import CHARACTERS_PER_TOKEN, beginning, can_backtrack, cut_of, encode_start
+from .truncation import CHARACTERS_PER_TOKEN, can_backtrack, encode_prefix, limit_text, prefix_rule
 from .windows import windows
 
 NAME = "tokenizer.json"
@@ -109,7 +109,7 @@ class Tokenizer:
         self._max_length = max_length
         self._pad_token_id = pad_token_id
         self._ones, self._zeros = np.ones((1, max_length), np.int64), np.zeros((1, max_length), np.int64)
-        self._cut = cut_of(self._fast)
+        self._cut = prefix_rule(self._fast)
         self._can_panic = can_backtrack(self._fast)
 
     def encode(self, text: str) -> Encoded:
@@ -150,7 +150,7 @@ class Tokenizer:
         results: dict[int, list[Encoded] | LongText | TextError] = {}
         short: dict[int, str] = {}
         for index, text in enumerate(texts):
-            error = refusal(index, text)
+            error = find_error(index, text)
             if error is not None:
                 results[index] = error
             elif windows and len(text) > LONG_TEXT:
@@ -183,7 +183,7 @@ class Tokenizer:
         Raises:
             TextError: As for `encode`; or the text is longer than this tokenizer can be given in pieces.
         """
-        error = refusal(0, text)
+        error = find_error(0, text)
         if error is not None:
             raise error
         if len(text) <= LONG_TEXT or self._cut is None:
@@ -247,15 +247,15 @@ class Tokenizer:
 
     def _start(self, text: str) -> tuple[Encoding, int, bool]:
         """Tokenizes a text as far as the model reads it; tells where that begins, and whether there is more."""
-        error = refusal(0, text)
+        error = find_error(0, text)
         if error is not None:
             raise error
-        start, read = beginning(text, self._max_length)
+        start, read = limit_text(text, self._max_length)
         unread = start + len(read) < len(text) and not text[start + len(read) :].isspace()
         read = _without_lone_surrogates(read)
         cut = self._cut
         if cut is not None and self._is_long(read):
-            encoding = self._guarded(lambda: encode_start(self._fast, read, self._max_length, cut))
+            encoding = self._guarded(lambda: encode_prefix(self._fast, read, self._max_length, cut))
         else:
             encoding = self._guarded(lambda: self._fast.encode(read))
         if len(encoding) <= self._special_tokens:
@@ -269,10 +269,10 @@ class Tokenizer:
     def _guarded(self, encode: Callable[[], Result]) -> Result:
         """Turns a failure of tokenizers into an error of the text."""
         try:
-            with panics_unprinted() if self._can_panic else contextlib.nullcontext():
+            with silenced_panics() if self._can_panic else contextlib.nullcontext():
                 return encode()
         except BaseException as error:
-            if isinstance(error, TextError) or not failed(error):
+            if isinstance(error, TextError) or not is_tokenizer_failure(error):
                 raise
             reason = NO_MEMORY if isinstance(error, MemoryError) else FAILED
             raise TextError(0, reason) from None  # what tokenizers says may hold the text
@@ -305,7 +305,7 @@ def _without_lone_surrogates(text: str) -> str:
     return text
 
 
-def refusal(index: int, text: object) -> TextError | None:
+def find_error(index: int, text: object) -> TextError | None:
     """Returns why a text cannot be tokenized, if that can be seen without trying."""
     if not isinstance(text, str):
         return TextTypeError(index, f"expected str, found {type(text).__name__}; pass one str per text")

@@ -10,7 +10,7 @@ from typing import Any
 from tokenizers import Tokenizer as FastTokenizer
 
 from ..errors import ArtifactError
-from .panics import failed, panics_unprinted
+from .panics import is_tokenizer_failure, silenced_panics
 
 CHARSMAP = re.compile(rb'"precompiled_charsmap"\s*:\s*"([^"\\]*)"')
 ESCAPED_LETTER = re.compile(rb"\\u00[2-7]")  # nobody writes these; they may hide a key
@@ -29,10 +29,10 @@ def open_tokenizer(content: bytes, name: str) -> FastTokenizer:
     try:
         for charsmap in _charsmaps(content):
             _check_charsmap(charsmap)
-        with panics_unprinted():
+        with silenced_panics():
             tokenizer = FastTokenizer.from_buffer(content)
     except BaseException as error:
-        if not failed(error):
+        if not is_tokenizer_failure(error):
             raise
         raise ArtifactError(f"{name} is not a tokenizer this version can read; export the artifact again") from error
     tokenizer.no_padding()  # before anything is tokenized: it may pad to terabytes
@@ -52,10 +52,10 @@ def largest_id(tokenizer: FastTokenizer) -> int:
     else:
         largest = size - 1
     try:
-        with panics_unprinted():
+        with silenced_panics():
             added = tokenizer.encode("a").ids  # a template has ids of its own
     except BaseException as error:
-        if not failed(error):
+        if not is_tokenizer_failure(error):
             raise
         raise ArtifactError("the tokenizer fails on the text 'a'; export the artifact again") from error
     return max([largest, *added])

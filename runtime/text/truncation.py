@@ -35,7 +35,7 @@ SPACES = re.compile(rf"{SPACE}(\|{SPACE})*")
 REPEATS = re.compile(r"[*+{]")
 
 
-class Cut(NamedTuple):
+class PrefixRule(NamedTuple):
     """How a tokenizer's texts may be cut.
 
     Attributes:
@@ -47,7 +47,7 @@ class Cut(NamedTuple):
     last_words: int
 
 
-def beginning(text: str, max_length: int) -> tuple[int, str]:
+def limit_text(text: str, max_length: int) -> tuple[int, str]:
     """Cuts off what is never read: all but 131,072 characters, or 32 for each token if that is more.
 
     They begin where a longer text does, one character of leading white space included. It is far more than tokens need;
@@ -67,14 +67,14 @@ def beginning(text: str, max_length: int) -> tuple[int, str]:
     return start, text[start : start + most]
 
 
-def encode_start(tokenizer: FastTokenizer, text: str, max_length: int, cut: Cut) -> Encoding:
+def encode_prefix(tokenizer: FastTokenizer, text: str, max_length: int, cut: PrefixRule) -> Encoding:
     """Tokenizes as much of a text as its first `max_length` tokens need.
 
     Args:
         tokenizer: Truncates at `max_length` on the right.
         text: Any text.
         max_length: Tokens that are used, special tokens included.
-        cut: What `cut_of` says of the tokenizer.
+        cut: What `prefix_rule` says of the tokenizer.
 
     Returns:
         The encoding of the whole text, but for what overflows: some if the whole text has some, not all of it.
@@ -93,7 +93,7 @@ def encode_start(tokenizer: FastTokenizer, text: str, max_length: int, cut: Cut)
     return tokenizer.encode(text)
 
 
-def cut_of(tokenizer: FastTokenizer) -> Cut | None:
+def prefix_rule(tokenizer: FastTokenizer) -> PrefixRule | None:
     """Tells how texts may be cut; None if that is not known."""
     added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
     cleaning = list(_parts(tokenizer.normalizer, "normalizers"))
@@ -105,8 +105,8 @@ def cut_of(tokenizer: FastTokenizer) -> Cut | None:
         return None
     last_words = LAST_WORDS + max(map(len, added), default=0)
     if all(step["type"] != "Replace" or _squeezes(step) for step in cleaning):
-        return Cut(None, last_words)
-    return Cut(WHITE_SPACE_BEGINS if at_white_space else SPACES_BEGIN, last_words)
+        return PrefixRule(None, last_words)
+    return PrefixRule(WHITE_SPACE_BEGINS if at_white_space else SPACES_BEGIN, last_words)
 
 
 def can_backtrack(tokenizer: FastTokenizer) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 
 from tokenizers import Encoding
 
-from .truncation import Cut
+from .truncation import PrefixRule
 
 PIECE, LONGEST_PIECE = 1 << 15, 1 << 17  # characters
 NEAR = 1 << 12  # characters in which white space is looked for
@@ -65,7 +65,7 @@ class Window(NamedTuple):
     offsets: list[Offset]
 
 
-def windows(encode: Encode, text: str, cut: Cut, *, length: int, overlap: int) -> Iterator[Window]:
+def windows(encode: Encode, text: str, cut: PrefixRule, *, length: int, overlap: int) -> Iterator[Window]:
     """Yields the windows that tokenizers itself would make of the whole text; none of a text without tokens.
 
     Args:
@@ -95,7 +95,7 @@ def _framed(tokens: Tokens, frame: Frame, length: int) -> Window:
     )
 
 
-def _pieces(encode: Encode, text: str, cut: Cut, overlap: int) -> Iterator[tuple[Frame, Tokens]]:
+def _pieces(encode: Encode, text: str, cut: PrefixRule, overlap: int) -> Iterator[tuple[Frame, Tokens]]:
     """Yields each token once, in pieces."""
     # Where the next token ends (where it starts depends on its place in a window, for RoBERTa), and where its piece
     # starts: some words before.
@@ -138,7 +138,7 @@ def _first_above(values: Sequence[int], bound: int) -> int:
     return next((position for position, value in enumerate(values) if value > bound), len(values))
 
 
-def _end(text: str, at: int, cut: Cut) -> int:
+def _end(text: str, at: int, cut: PrefixRule) -> int:
     """Returns where a piece may end, at `at` or soon after."""
     if at >= len(text):
         return len(text)
@@ -146,7 +146,7 @@ def _end(text: str, at: int, cut: Cut) -> int:
     return at if found is None else found.start()
 
 
-def _start(text: str, at: int, after: int, cut: Cut) -> int:
+def _start(text: str, at: int, after: int, cut: PrefixRule) -> int:
     """Returns where a piece may start, at `at` or soon before, but behind `after`."""
     if cut.ends is None:
         return at

@@ -12,9 +12,9 @@ import pytest
 import transformers
 
 from benchmarks.__main__ import main
+from benchmarks.harness.catalog import CONTENDERS, PEERS, ROOT
 from benchmarks.harness.protocol import scores_from
-from benchmarks.harness.roster import PEERS, ROOT, ROSTER
-from benchmarks.harness.runner import Contender, Measured, compete
+from benchmarks.harness.runner import Contender, Measured, run_interleaved
 from benchmarks.measurements.latency import _fixed_lengths
 from runtime import load
 
@@ -24,7 +24,7 @@ from ..models import MAX_LENGTH
 def test_latency(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every contender of our own environment runs in a process of its own, decides alike, and is in the table."""
     checkpoint, artifact = trained
-    names = [name for name, entry in ROSTER.items() if entry.peer is None]
+    names = [name for name, entry in CONTENDERS.items() if entry.peer is None]
     output = tmp_path / "reports/latency.json"
     arguments = ["--contenders", *names, "--rounds", "2", "--texts", "5", "--threads", "1"]
     where = ["--model", os.path.relpath(artifact), "--checkpoint", os.path.relpath(checkpoint)]
@@ -131,7 +131,7 @@ def test_optimums_pipeline(trained: tuple[str, str]) -> None:
 def contest(trained: tuple[str, str], names: list[str], *, rounds: int) -> tuple[dict[str, Measured], dict[str, str]]:
     """Runs contenders on one short text."""
     checkpoint, artifact = trained
-    return compete(
+    return run_interleaved(
         names,
         {"real texts": [["late"]]},
         rounds=rounds,
@@ -146,8 +146,8 @@ def test_a_contender_that_fails_does_not_stop_the_others(
     trained: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The report names it; the rest is measured."""
-    entry = ROSTER["litmus"].__class__("benchmarks.contenders.absent")
-    monkeypatch.setitem(ROSTER, "absent", entry)
+    entry = CONTENDERS["litmus"].__class__("benchmarks.contenders.absent")
+    monkeypatch.setitem(CONTENDERS, "absent", entry)
     measured, failures = contest(trained, ["absent", "litmus"], rounds=1)
     assert list(measured) == ["litmus"]
     assert "absent (benchmarks.contenders.absent) died" in failures["absent"]
@@ -257,9 +257,9 @@ def test_worker_needs_the_standard_library_alone() -> None:
     assert printed.strip() == "['benchmarks']"
 
 
-@pytest.mark.parametrize("name", [name for name, entry in ROSTER.items() if entry.peer])
+@pytest.mark.parametrize("name", [name for name, entry in CONTENDERS.items() if entry.peer])
 def test_peers_are_pinned(name: str) -> None:
     """A peer's figure means little if its version is not known."""
-    lines = (PEERS / str(ROSTER[name].peer) / "requirements.txt").read_text().splitlines()
+    lines = (PEERS / str(CONTENDERS[name].peer) / "requirements.txt").read_text().splitlines()
     pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
     assert {"torch", "transformers"} <= set(pinned)

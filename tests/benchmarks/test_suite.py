@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from benchmarks.harness.roster import ROOT
+from benchmarks.harness.catalog import ROOT
 
 
 def test_every_benchmark_runs() -> None:

@@ -20,15 +20,14 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Cani
 
 from export import __main__ as command
 from export.__main__ import main
-from export.artifact import writer as export_artifact
+from export.artifact import writer
 from export.errors import ExportError
-from export.graph import parity
-from export.graph import torch_export as graph
+from export.graph import parity, torch_export
 from export.sources import checkpoint as checkpoints
 from export.sources.checkpoint import open_checkpoint, open_source
 from export.sources.golden_texts import GOLDEN
 from runtime import ArtifactError, load
-from runtime.artifact import publishing as runtime_publishing
+from runtime.artifact import publishing as publishing_module
 from runtime.artifact.manifest import Manifest
 from runtime.artifact.publishing import publishing
 from training.arguments import EncoderArguments
@@ -277,7 +276,7 @@ def test_replaced_artifact_that_vanishes_leaves_nothing(
 ) -> None:
     """Somebody else may replace it at the very moment; then this export has failed, and cleans up."""
     target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
-    monkeypatch.setattr(runtime_publishing, "_check_replaceable", lambda *_: None)
+    monkeypatch.setattr(publishing_module, "_check_replaceable", lambda *_: None)
     with pytest.raises(FileNotFoundError), publishing(target, overwrite=True, error=ExportError) as folder:
         (folder / "file").write_text("x")
         shutil.rmtree(target)
@@ -317,7 +316,7 @@ def test_failed_replacement_keeps_the_old_artifact(
         raise ExportError("disk on fire")
 
     target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
-    monkeypatch.setattr(runtime_publishing, "_rename", fail)
+    monkeypatch.setattr(publishing_module, "_rename", fail)
     with pytest.raises(ExportError, match="on fire"), publishing(target, overwrite=True, error=ExportError) as folder:
         (folder / "half").write_text("x")
     assert load(target, provider="cpu").predict("late").label
@@ -414,7 +413,7 @@ def test_disk_that_fills_up(tmp_path: Path, checkpoint: Path, capsys: pytest.Cap
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            export_artifact.write_artifact(tmp_path, source, (), lambda _: np.zeros((1, 3), np.float32), {})
+            writer.write_artifact(tmp_path, source, (), lambda _: np.zeros((1, 3), np.float32), {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
@@ -490,6 +489,6 @@ def test_other_models_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_unknown_family(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Optimum's list decides, and the message names the family."""
     checkpoint = write_checkpoint(tmp_path / "checkpoint", distilbert("single_label"))
-    monkeypatch.delitem(graph.NormalizedConfigManager._conf, "distilbert")
+    monkeypatch.delitem(torch_export.NormalizedConfigManager._conf, "distilbert")
     assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1
     assert "Optimum does not know the model family 'distilbert'" in capsys.readouterr().err

@@ -17,7 +17,7 @@ import pytest
 from runtime import Classifier, Explanation, InputError
 from runtime.cli import progress
 from runtime.cli.progress import Progress
-from runtime.files.atomic_file import writing
+from runtime.files.atomic_file import atomic_write
 from runtime.predict import main, parse_args, run
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +113,7 @@ def test_two_jobs_on_one_output(artifact: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="left over from an interrupted job; delete it, or pass --overwrite"):
         predict(artifact, "late", "--output", target)
     assert not target.exists()
-    with writing(target, overwrite=True) as first:
+    with atomic_write(target, overwrite=True) as first:
         first.write("first")
         with pytest.raises(InputError, match="another job is writing"):
             predict(artifact, "late", "--output", target, "--overwrite")
@@ -158,7 +158,10 @@ def test_output_that_is_no_file(artifact: Path, tmp_path: Path) -> None:
 def test_file_that_comes_meanwhile(tmp_path: Path) -> None:
     """Is left alone; the results stay beside it."""
     target = tmp_path / "found.jsonl"
-    with pytest.raises(InputError, match="has come into being meanwhile"), writing(target, overwrite=False) as file:
+    with (
+        pytest.raises(InputError, match="has come into being meanwhile"),
+        atomic_write(target, overwrite=False) as file,
+    ):
         file.write("results")
         target.write_text("precious")
     assert target.read_text() == "precious"
@@ -172,7 +175,7 @@ def test_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", fail)
-    with writing(tmp_path / "found.jsonl", overwrite=False) as file:
+    with atomic_write(tmp_path / "found.jsonl", overwrite=False) as file:
         file.write("results")
     assert (tmp_path / "found.jsonl").read_text() == "results"
 
@@ -180,7 +183,7 @@ def test_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_job_that_comes_to_its_end_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the opening of a file and its locking: the other job's result is not taken for one's own."""
     target = tmp_path / "found.jsonl"
-    first = writing(target, overwrite=True)
+    first = atomic_write(target, overwrite=True)
     first.__enter__().write("first")
     plain = fcntl.flock
     ends = [first]
@@ -191,7 +194,7 @@ def test_job_that_comes_to_its_end_meanwhile(tmp_path: Path, monkeypatch: pytest
         plain(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", lock)
-    with writing(target, overwrite=True) as second:
+    with atomic_write(target, overwrite=True) as second:
         assert target.read_text() == "first"
         second.write("second")
     assert target.read_text() == "second"
@@ -206,11 +209,14 @@ def test_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "link", fail)
     target = tmp_path / "found.jsonl"
-    with writing(target, overwrite=False) as file:
+    with atomic_write(target, overwrite=False) as file:
         file.write("results")
     assert [path.name for path in tmp_path.iterdir()] == ["found.jsonl"]
     target.unlink()
-    with pytest.raises(InputError, match="has come into being meanwhile"), writing(target, overwrite=False) as file:
+    with (
+        pytest.raises(InputError, match="has come into being meanwhile"),
+        atomic_write(target, overwrite=False) as file,
+    ):
         file.write("results")
         target.write_text("precious")
     assert target.read_text() == "precious"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runtime import Classifier
-from runtime.cli import command as exit_status
+from runtime.cli import command
 from runtime.predict import main, parse_args, run
 from training.data.table import read_table
 
@@ -234,5 +234,5 @@ def test_no_memory_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     def job(_: object) -> int:
         raise MemoryError
 
-    assert exit_status.exit_status(job) == 1
+    assert command.run_command(job) == 1
     assert capfd.readouterr().err == "error: there is not enough memory; allow the process more\n"

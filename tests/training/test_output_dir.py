@@ -147,7 +147,7 @@ def test_killed_at_the_very_end(
     """A complete checkpoint is not trained again: what was left is cleared away."""
     options = ("--label_columns", "label", "--num_train_epochs", "1")
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr("training.__main__.tidy", lambda _: sys.exit("killed"))
+        patch.setattr("training.__main__.remove_trainer_checkpoints", lambda _: sys.exit("killed"))
         train(encoder, easy, tmp_path / "out", *options)
     before = (tmp_path / "out/model.safetensors").stat().st_mtime_ns
     caplog.set_level("INFO")

@@ -13,7 +13,7 @@ from tokenizers import Regex, Tokenizer
 from tokenizers.normalizers import NFKC, Lowercase, Normalizer, Replace, Strip
 from tokenizers.normalizers import Sequence as NormalizerSequence
 
-from runtime.text.panics import failed, panics_unprinted
+from runtime.text.panics import is_tokenizer_failure, silenced_panics
 
 from ..errors import DataError
 from .backtracking import EMPTY, FINE, SLOW, try_pattern
@@ -41,7 +41,7 @@ def normalizer(steps: Sequence[str]) -> Normalizer:
     return NormalizerSequence([part for step in steps for part in _normalizers(step)])
 
 
-def comparable(steps: Sequence[str]) -> Callable[[str], str]:
+def dedup_key(steps: Sequence[str]) -> Callable[[str], str]:
     """Returns what makes texts the same that a model can hardly tell apart: cleaned, in lower case, single spaces.
 
     Of a text that is all cleaned away it leaves the empty one. It raises DataError if a step fails on the text.
@@ -58,7 +58,7 @@ def comparable(steps: Sequence[str]) -> Callable[[str], str]:
         try:
             return " ".join(clean.normalize_str(text).split()).casefold()
         except BaseException as error:
-            if not failed(error):
+            if not is_tokenizer_failure(error):
                 raise
             raise DataError("a step of --cleaning fails on its text; simplify the step") from error
 
@@ -66,7 +66,7 @@ def comparable(steps: Sequence[str]) -> Callable[[str], str]:
 
 
 def cleaned(texts: Sequence[str], steps: Sequence[str], name: str) -> list[str]:
-    """Returns texts as `comparable` gives them.
+    """Returns texts as `dedup_key` gives them.
 
     Args:
         texts: As they stand in the file.
@@ -76,8 +76,8 @@ def cleaned(texts: Sequence[str], steps: Sequence[str], name: str) -> list[str]:
     Raises:
         DataError: As for `normalizer`; or a step fails on a text, or leaves nothing of it.
     """
-    key, found = comparable(steps), []
-    with panics_unprinted():
+    key, found = dedup_key(steps), []
+    with silenced_panics():
         for row, text in enumerate(texts, start=1):
             try:
                 found.append(key(text))

@@ -27,7 +27,7 @@ DATASETS = ("wisconsin",)
 
 
 @dataclass(frozen=True)
-class Part:
+class Split:
     """Some rows of a data set.
 
     Attributes:
@@ -62,13 +62,13 @@ class LabelledData:
     labels: tuple[str, ...]
     sha256: str
     files: tuple[str, ...]
-    train: Part
-    validation: Part
-    test: Part
+    train: Split
+    validation: Split
+    test: Split
     removed: Mapping[str, int]
 
     @property
-    def parts(self) -> dict[str, Part]:
+    def parts(self) -> dict[str, Split]:
         """The parts by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
@@ -105,7 +105,7 @@ def load_data(arguments: DataArguments) -> LabelledData:
             )
         texts = _texts(table, arguments.text_columns)
         keys = tuple(cleaned(texts, arguments.cleaning, table.name))
-        parts[name] = Part(texts, encode(sets, labels, task, table.name), np.arange(len(texts)), keys)
+        parts[name] = Split(texts, encode(sets, labels, task, table.name), np.arange(len(texts)), keys)
     files = tuple(table.sha256 for table in tables.values())
     hashes = [f"{name} {table.sha256}" for name, table in tables.items()] + names_sha256
     several = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
@@ -152,7 +152,7 @@ def _embedded(arguments: DataArguments) -> LabelledData:
     cases = wisconsin.cases()
     sha256 = hashlib.sha256("\n".join(cases.reports).encode()).hexdigest()
     keys = tuple(cleaned(cases.reports, arguments.cleaning, arguments.dataset))
-    whole = Part(cases.reports, cases.targets, np.arange(len(cases.reports)), keys)
+    whole = Split(cases.reports, cases.targets, np.arange(len(cases.reports)), keys)
     return _split({"train": whole}, "single_label", cases.labels, (sha256, (sha256,)), arguments)
 
 
@@ -177,7 +177,7 @@ def _texts(table: Table, columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def _split(
-    parts: dict[str, Part],
+    parts: dict[str, Split],
     task: Task,
     labels: tuple[str, ...],
     fingerprints: tuple[str, tuple[str, ...]],
@@ -199,7 +199,7 @@ def _split(
     return LabelledData(task, labels, *fingerprints, **parts, removed=removed)
 
 
-def _remove_duplicates(parts: dict[str, Part]) -> dict[str, int]:
+def _remove_duplicates(parts: dict[str, Split]) -> dict[str, int]:
     """Takes out of train and validation what the parts behind them have, too: it would flatter their figures.
 
     The test part stays as it is, so that figures compare with those of others. Texts are the same if, once
@@ -250,6 +250,6 @@ def _cut(
     return np.concatenate([kept, np.array(single, np.int64)]), cut
 
 
-def _rows(whole: Part, rows: npt.NDArray[np.int64]) -> Part:
+def _rows(whole: Split, rows: npt.NDArray[np.int64]) -> Split:
     texts, keys = (tuple(found[row] for row in rows) for found in (whole.texts, whole.keys))
-    return Part(texts, whole.targets[rows], whole.rows[rows], keys)
+    return Split(texts, whole.targets[rows], whole.rows[rows], keys)

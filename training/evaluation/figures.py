@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sklearn.metrics import confusion_matrix, precision_recall_curve, precision_recall_fscore_support
 
 from ..arrays import Floats
-from ..data.dataset import LabelledData, Part
+from ..data.dataset import LabelledData, Split
 from ..data.labels import Targets, Task
 from ..decisions.learning import Decisions, decide, learn
 from ..decisions.metrics import label_flags, quality
@@ -63,10 +63,10 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class Answers:
+class SelectivePrediction:
     """What abstaining gives on the test part: the share of rows that get a label, and how many of those are right."""
 
-    share: float
+    coverage: float
     precision: float
 
 
@@ -105,7 +105,7 @@ class Evaluation:
     confusion: npt.NDArray[np.int64] | None
     curves: Mapping[str, npt.NDArray[np.float64]]
     coverage: npt.NDArray[np.float64] | None
-    answers: Answers | None
+    answers: SelectivePrediction | None
     teacher: Mapping[str, float] | None
     warnings: tuple[str, ...]
 
@@ -238,12 +238,12 @@ def most_confused(counts: npt.NDArray[np.int64], names: Sequence[str]) -> tuple[
     )
 
 
-def _answers(data: LabelledData, logits: Floats, decisions: Decisions) -> Answers | None:
+def _answers(data: LabelledData, logits: Floats, decisions: Decisions) -> SelectivePrediction | None:
     if decisions.abstain_below is None:
         return None
     given = scores(logits, data.task, decisions.temperature).max(axis=1) >= decisions.abstain_below
     right = logits.argmax(axis=1) == data.test.targets
-    return Answers(float(given.mean()), float(right[given].mean()) if given.any() else 0.0)
+    return SelectivePrediction(float(given.mean()), float(right[given].mean()) if given.any() else 0.0)
 
 
 def _teacher(tuned: FineTuned, data: LabelledData) -> dict[str, float] | None:
@@ -292,7 +292,7 @@ def cut_warnings(data: LabelledData, tuned: FineTuned) -> tuple[str, ...]:
     )
 
 
-def _contradictions(part: Part) -> int:
+def _contradictions(part: Split) -> int:
     """Counts rows whose text stands in another row of the part with other labels."""
     labels: dict[str, set[bytes]] = {}
     for key, target in zip(part.keys, part.targets, strict=True):

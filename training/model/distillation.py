@@ -22,7 +22,7 @@ from ..arguments import Arguments, DataArguments, EncoderArguments
 from ..data.dataset import LabelledData
 from ..data.record import RECORD, check_start, read_record
 from ..errors import EncoderError
-from .encoder import Encoder, attention, load_model, load_tokenizer, set_attention_dropout
+from .encoder import Encoder, attention_implementation, load_model, load_tokenizer, set_attention_dropout
 from .folding import scale
 from .linear_probe import last_layer
 
@@ -94,7 +94,7 @@ def student_of(
         config.layer_types = [config.layer_types[layer] for layer in kept]
     set_attention_dropout(config, attention_dropout)
     model = AutoModelForSequenceClassification.from_config(
-        config, attn_implementation=attention(), trust_remote_code=trust_remote_code
+        config, attn_implementation=attention_implementation(), trust_remote_code=trust_remote_code
     )
     weights = _renumbered(teacher.model.state_dict(), kept)
     try:
@@ -104,7 +104,7 @@ def student_of(
     return Encoder(model.float(), new_head=False)
 
 
-def start(
+def initial_model(
     arguments: EncoderArguments, data: LabelledData, data_arguments: DataArguments, teacher: Teacher | None
 ) -> tuple[Encoder, PreTrainedTokenizerFast]:
     """Returns what to train and its tokenizer: the encoder the arguments name, or a student with the teacher's layers.

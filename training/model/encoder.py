@@ -142,7 +142,7 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
             dtype="float32",
             ignore_mismatched_sizes=True,
             output_loading_info=True,
-            attn_implementation=attention(),
+            attn_implementation=attention_implementation(),
             **where,
         )
     except EncoderError:
@@ -158,7 +158,7 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
     return Encoder(model, new_head=bool(new))
 
 
-def attention() -> str | None:
+def attention_implementation() -> str | None:
     """Names the fastest attention for training here: eager on a CPU, else transformers' own choice."""
     return None if torch.cuda.is_available() else "eager"
 

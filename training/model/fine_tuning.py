@@ -23,16 +23,16 @@ from transformers import (
 
 from ..arguments import Arguments, FineTuningArguments
 from ..arrays import Floats
-from ..data.dataset import LabelledData, Part
+from ..data.dataset import LabelledData, Split
 from ..data.labels import Task
 from ..decisions.learning import Decisions, best_threshold, decide
 from ..decisions.metrics import METRICS, quality
 from ..errors import DataError, TrainingError, reason
 from ..output_dir import last_state
 from ..phases import phase
-from .distillation import Teacher, load_teacher, start
-from .inference import beginnings, predict_logits
-from .linear_probe import warm_up_head
+from .distillation import Teacher, initial_model, load_teacher
+from .inference import predict_logits, truncate_texts
+from .linear_probe import fit_head
 from .loss import Objective, balanced_weights
 
 TEACHER_LOGITS = "teacher_logits"
@@ -110,7 +110,7 @@ def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned | None:
         if arguments.encoder.teacher is not None:
             teacher = load_teacher(arguments, data)
             teacher.model.to(training.device)
-        encoder, tokenizer = start(arguments.encoder, data, arguments.data, teacher)
+        encoder, tokenizer = initial_model(arguments.encoder, data, arguments.data, teacher)
         encoder.model.to(training.device)
     datasets, cut = {}, {}
     with phase("tokenizing"):
@@ -119,7 +119,7 @@ def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned | None:
     state = last_state(training)
     if arguments.method.head_start and encoder.new_head and state is None:
         with phase("head start"):
-            warm_up_head(encoder.model, tokenizer, data.train, data.task, seed=training.seed, bf16=training.bf16)
+            fit_head(encoder.model, tokenizer, data.train, data.task, seed=training.seed, bf16=training.bf16)
     if teacher is not None:
         with phase("teacher's scores"):
             soft = predict_logits(teacher.model, teacher.tokenizer, data.train.texts, bf16=training.bf16)
@@ -243,7 +243,9 @@ def _metric(asked: str | None, task: Task) -> str:
     return asked
 
 
-def tokenized(part: Part, name: str, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> tuple[Dataset, int]:
+def tokenized(
+    part: Split, name: str, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel
+) -> tuple[Dataset, int]:
     """Tokenizes a part once, in memory, without padding: texts do not go to a cache on disk.
 
     Returns:
@@ -252,7 +254,7 @@ def tokenized(part: Part, name: str, tokenizer: PreTrainedTokenizerFast, model: 
     Raises:
         DataError: A text has no tokens, such as one of nothing but characters without a width.
     """
-    encoded = tokenizer(beginnings(tokenizer, part.texts), truncation=True)
+    encoded = tokenizer(truncate_texts(tokenizer, part.texts), truncation=True)
     special = tokenizer.num_special_tokens_to_add()
     empty = [row for row, encoding in zip(part.rows, encoded.encodings, strict=True) if len(encoding) <= special]
     if empty:

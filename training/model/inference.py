@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from runtime.text.truncation import beginning, cut_of, encode_start
+from runtime.text.truncation import encode_prefix, limit_text, prefix_rule
 
 from ..arrays import Floats
 
@@ -73,7 +73,7 @@ def layer_inputs(
     return np.concatenate(seen)[np.argsort(_by_length(texts))]
 
 
-def beginnings(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[str]:
+def truncate_texts(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[str]:
     """Cuts texts of more than `LONG_TEXT` characters to what the tokens that a model reads of them need.
 
     Of one text of 20 MB a tokenizer makes gigabytes of tokens, all but `model_max_length` of them for nothing.
@@ -83,10 +83,10 @@ def beginnings(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list
     backend, length = tokenizer.backend_tokenizer, tokenizer.model_max_length
     backend.no_padding()
     backend.enable_truncation(length)
-    cut = cut_of(backend)
+    cut = prefix_rule(backend)
     shortened = []
-    for _, text in (beginning(text, length) for text in texts):
-        overflowing = encode_start(backend, text, length, cut).overflowing if cut and len(text) > LONG_TEXT else []
+    for _, text in (limit_text(text, length) for text in texts):
+        overflowing = encode_prefix(backend, text, length, cut).overflowing if cut and len(text) > LONG_TEXT else []
         shortened.append(text[: overflowing[-1].offsets[-2][1]] if overflowing else text)
     return shortened
 
@@ -98,7 +98,7 @@ def _by_length(texts: Sequence[str]) -> npt.NDArray[np.int64]:
 
 def _logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: list[str], *, bf16: bool) -> Floats:
     model.eval()
-    texts = beginnings(tokenizer, texts)
+    texts = truncate_texts(tokenizer, texts)
     inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(model.device)
     with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
         return np.asarray(model(**inputs).logits.float().cpu().numpy(), np.float32)

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ..arrays import Floats
-from ..data.dataset import Part
+from ..data.dataset import Split
 from ..data.labels import Targets, Task
 from .inference import layer_inputs
 
@@ -26,8 +26,8 @@ STRENGTH = 0.001  # C of the regression on features of unit variance; docs/exper
 logger = logging.getLogger(__name__)
 
 
-def warm_up_head(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, part: Part, task: Task, *, seed: int, bf16: bool
+def fit_head(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, part: Split, task: Task, *, seed: int, bf16: bool
 ) -> None:
     """Fits the model's last layer on the frozen encoder, in place.
 

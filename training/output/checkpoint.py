@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments import Arguments, DataArguments, FineTuningArguments
-from ..data.dataset import LabelledData, Part
+from ..data.dataset import LabelledData, Split
 from ..data.record import PATHS, RECORD, SCHEMA_MAJOR, without_paths
 from ..decisions.learning import Decisions
 from ..errors import TrainingError
@@ -39,7 +39,7 @@ INCIDENTAL = {
 }
 
 
-def save_model(folder: Path, tuned: FineTuned, validation: Part, decisions: Decisions) -> Decisions:
+def save_model(folder: Path, tuned: FineTuned, validation: Split, decisions: Decisions) -> Decisions:
     """Writes model and tokenizer, the temperature folded into the model's weights where its head allows that.
 
     Args:
@@ -114,7 +114,7 @@ def save_record(
     unfinished.rename(folder / RECORD)
 
 
-def tidy(folder: Path) -> None:
+def remove_trainer_checkpoints(folder: Path) -> None:
     """Removes what only a resumed training needs: the Trainer's states, which are pickles, and the claim."""
     for state in folder.glob("checkpoint-*"):
         shutil.rmtree(state)

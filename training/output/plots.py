@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..decisions.temperature import BINS, Bin
-from ..evaluation.figures import Answers, Evaluation
+from ..evaluation.figures import Evaluation, SelectivePrediction
 
 DPI = 120
 MANY_LABELS = 30  # more are not read in one picture
@@ -70,7 +70,7 @@ def reliability(bins: Mapping[str, Sequence[Bin]]) -> Figure:
     return figure
 
 
-def coverage(points: npt.NDArray[np.float64], answers: Answers | None) -> Figure:
+def coverage(points: npt.NDArray[np.float64], answers: SelectivePrediction | None) -> Figure:
     """Draws the precision of the labels given by the share of rows that get one, the most confident first.
 
     Args:
@@ -81,7 +81,7 @@ def coverage(points: npt.NDArray[np.float64], answers: Answers | None) -> Figure
     axes = figure.subplots()
     axes.plot(points[:, 0], points[:, 1], drawstyle="steps-post" if len(points) < 20 else "default")
     if answers is not None:
-        axes.plot(answers.share, answers.precision, marker="o", linestyle="", label="abstain level")
+        axes.plot(answers.coverage, answers.precision, marker="o", linestyle="", label="abstain level")
         axes.legend()
     axes.set(xlabel="coverage", ylabel="precision", title="Precision by coverage, test split", xlim=(0, 1))
     axes.grid(alpha=0.3)

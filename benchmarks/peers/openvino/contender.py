@@ -5,10 +5,10 @@ import numpy as np
 import openvino
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from benchmarks.harness.protocol import Job, Scorer, scores_from
+from benchmarks.harness.protocol import LoadRequest, Scorer, scores_from
 
 
-def load(job: Job) -> Scorer:
+def load(job: LoadRequest) -> Scorer:
     """Converts the checkpoint, quantizes it with the calibration texts, and compiles it for the CPU."""
     tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)
     model = AutoModelForSequenceClassification.from_pretrained(job.checkpoint).eval()

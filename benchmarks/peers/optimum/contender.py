@@ -5,10 +5,10 @@ from optimum.onnxruntime import ORTModelForSequenceClassification, ORTQuantizer
 from optimum.onnxruntime.configuration import AutoQuantizationConfig
 from transformers import AutoTokenizer
 
-from benchmarks.harness.protocol import Job, Scorer, scores_from
+from benchmarks.harness.protocol import LoadRequest, Scorer, scores_from
 
 
-def load(job: Job) -> Scorer:
+def load(job: LoadRequest) -> Scorer:
     """Exports the checkpoint and loads it in the precision that `job.option` names."""
     tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)
     model = load_model(job)
@@ -22,7 +22,7 @@ def load(job: Job) -> Scorer:
     return scores
 
 
-def load_model(job: Job) -> ORTModelForSequenceClassification:
+def load_model(job: LoadRequest) -> ORTModelForSequenceClassification:
     """Exports the checkpoint and loads it in the precision that `job.option` names: `fp32` or `int8`."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = job.threads

@@ -4,11 +4,11 @@ from optimum.onnxruntime import pipeline
 from transformers import AutoTokenizer
 
 from benchmarks.contenders.pipeline import scorer
-from benchmarks.harness.protocol import Job, Scorer
+from benchmarks.harness.protocol import LoadRequest, Scorer
 from benchmarks.peers.optimum.contender import load_model
 
 
-def load(job: Job) -> Scorer:
+def load(job: LoadRequest) -> Scorer:
     """Exports the checkpoint, in the precision that `job.option` names, into a text-classification pipeline."""
     tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)
     return scorer(pipeline("text-classification", model=load_model(job), tokenizer=tokenizer, device="cpu"))

@@ -13,9 +13,8 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.errors import BenchmarkError
-from benchmarks.harness import footprint_worker as probe
-from benchmarks.harness import isolated as fresh
-from benchmarks.harness.roster import ROOT
+from benchmarks.harness import footprint_worker, isolated
+from benchmarks.harness.catalog import ROOT
 from runtime import Classifier, Prediction, load
 
 from ...models import MAX_LENGTH
@@ -80,9 +79,9 @@ def test_start_ends_with_the_label(
     artifact: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The clock is read when the label has been printed."""
-    monkeypatch.setattr(probe, "since_start_s", lambda: capsys.readouterr().out)
-    expected = load(artifact, provider="cpu").predict(probe.FIRST_TEXT).label
-    assert probe.start(str(artifact))["inside_s"] == f"{expected}\n"
+    monkeypatch.setattr(footprint_worker, "since_start_s", lambda: capsys.readouterr().out)
+    expected = load(artifact, provider="cpu").predict(footprint_worker.FIRST_TEXT).label
+    assert footprint_worker.first_prediction(str(artifact))["inside_s"] == f"{expected}\n"
 
 
 @linux
@@ -96,7 +95,7 @@ def test_growth_is_noticed(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> N
         return PREDICT(classifier, text)
 
     monkeypatch.setattr(Classifier, "predict", leak)
-    found = probe.growth(str(artifact), calls=100)
+    found = footprint_worker.memory_growth(str(artifact), calls=100)
     assert 18 < found["last"]["resident_mb"] - found["first"]["resident_mb"] < 40
 
 
@@ -110,11 +109,11 @@ def test_lengths_are_random_and_the_same_again(artifact: Path, monkeypatch: pyte
         return seen[-1]
 
     monkeypatch.setattr(Classifier, "predict", spy)
-    probe.growth(str(artifact), calls=400)
+    footprint_worker.memory_growth(str(artifact), calls=400)
     first, seen = [prediction.n_tokens for prediction in seen[2:]], []
-    probe.growth(str(artifact), calls=400)
+    footprint_worker.memory_growth(str(artifact), calls=400)
     assert first == [prediction.n_tokens for prediction in seen[2:]]
-    assert len(first) == probe.FIRST_CALLS + 400
+    assert len(first) == footprint_worker.FIRST_CALLS + 400
     assert set(first) == set(range(3, MAX_LENGTH + 1))
     assert not any(prediction.truncated for prediction in seen[2:])
 
@@ -137,9 +136,9 @@ def test_cpu_burnt_after_a_call_is_noticed(artifact: Path, monkeypatch: pytest.M
 
     profiles: set[str] = set()
     threads: list[threading.Thread] = []
-    monkeypatch.setattr(probe, "IDLE_CALLS", 1)
+    monkeypatch.setattr(footprint_worker, "IDLE_CALLS", 1)
     monkeypatch.setattr(Classifier, "predict", predict)
-    burnt_s = probe.idle(str(artifact), profile)
+    burnt_s = footprint_worker.idle_cpu_s(str(artifact), profile)
     for thread in threads:
         thread.join()
     assert 0.1 < burnt_s < 1
@@ -149,7 +148,7 @@ def test_cpu_burnt_after_a_call_is_noticed(artifact: Path, monkeypatch: pytest.M
 def test_a_process_that_fails(capfd: pytest.CaptureFixture[str]) -> None:
     """Its own message is shown, ours says which it was."""
     with pytest.raises(BenchmarkError, match=r"start: its process failed \(1\)"):
-        fresh.call(probe.start, model="/absent")
+        isolated.run_in_subprocess(footprint_worker.first_prediction, model="/absent")
     assert "no artifact at /absent" in capfd.readouterr().err
 
 

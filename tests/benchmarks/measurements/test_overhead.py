@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.harness import isolated as fresh
+from benchmarks.harness import isolated
 from benchmarks.measurements import overhead
 from benchmarks.measurements.overhead import bare
 from runtime import Classifier, Prediction, load
@@ -22,7 +22,7 @@ def test_bare_minimum_gives_the_same_logits(name: str, request: pytest.FixtureRe
 
 def test_overhead_is_the_difference(artifact: Path) -> None:
     """Of two medians, in microseconds, for thirty tokens, in a process of its own."""
-    found, _ = fresh.call(overhead.measure, model=str(artifact), threads=1, calls=20)
+    found, _ = isolated.run_in_subprocess(overhead.measure, model=str(artifact), threads=1, calls=20)
     assert found["overhead_us"] == pytest.approx(found["predict_us"] - found["bare_us"])
     assert 10 < found["bare_us"] < 1e6
     assert (found["tokens"], found["calls"]) == (30, 20)

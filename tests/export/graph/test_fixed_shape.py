@@ -13,7 +13,7 @@ from export.errors import ExportError
 from export.graph.fixed_shape import fix_shape
 from export.graph.parity import Inputs
 from export.graph.torch_export import export_graph
-from export.quantization.fp16 import convert_half
+from export.quantization.fp16 import convert_to_fp16
 from export.sources.checkpoint import open_checkpoint
 
 from ...models import MAX_LENGTH, _head, write_checkpoint
@@ -71,7 +71,7 @@ def test_only_arithmetic_is_left(
     """No operator on shapes, inputs and output of the one shape, and the logits of the graph it came from."""
     source = artifact / "onnx/model.onnx" if which == "fused" else eager
     if precision == "fp16":
-        convert_half(source, tmp_path / "half.onnx", [inputs])
+        convert_to_fp16(source, tmp_path / "half.onnx", [inputs])
         source = tmp_path / "half.onnx"
     assert SHAPE_OPERATORS & set(operators(source))
     fix_shape(source, tmp_path / "fixed.onnx", batch=BATCH, sequence=MAX_LENGTH)

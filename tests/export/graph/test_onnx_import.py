@@ -16,7 +16,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from export.__main__ import main
-from export.graph import onnx_import as adoption
+from export.graph import onnx_import
 from export.graph.layers import linears
 from export.graph.parity import TOLERANCE, batches, torch_logits
 from export.graph.simplify import simplify
@@ -356,7 +356,7 @@ def test_simplifying_must_change_nothing(
         array[row] += np.float32(change_of)
         value.const_value = ir.tensor(array)
 
-    monkeypatch.setattr(adoption, "simplify", damage)
+    monkeypatch.setattr(onnx_import, "simplify", damage)
     assert f"gives other logits after simplifying ({found})" in refusal(copy, capsys)
 
 

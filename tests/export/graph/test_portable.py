@@ -10,7 +10,7 @@ import pytest
 from export.__main__ import main
 from export.graph.parity import TOLERANCE, Inputs, batches, pad, torch_logits
 from export.graph.variant_files import FILES, open_variant
-from export.quantization.activation_stats import observe
+from export.quantization.activation_stats import collect_stats
 from export.quantization.int8 import Operators, Scheme, quantize
 from export.sources.checkpoint import Checkpoint, open_checkpoint
 from runtime import load
@@ -100,7 +100,7 @@ def test_standard_int8_computes_what_onnxruntimes_does(
 ) -> None:
     """The same numbers by other operators; where float rounding differs, by 1e-4 at most."""
     graph = folder / "artifact" / FILES["fp32"]
-    observed = observe(ir.load(graph), inputs[:40], threads=1) if method == "static" else None
+    observed = collect_stats(ir.load(graph), inputs[:40], threads=1) if method == "static" else None
     found = []
     operators: tuple[Operators, ...] = ("standard", "onnxruntime")
     for name in operators:

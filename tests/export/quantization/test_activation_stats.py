@@ -7,7 +7,7 @@ import pytest
 
 from export.errors import ExportError
 from export.graph.layers import Floats
-from export.quantization.activation_stats import AT_ONCE, TOKENS, observe
+from export.quantization.activation_stats import AT_ONCE, TOKENS, collect_stats
 
 RNG = np.random.default_rng(6)
 
@@ -33,7 +33,7 @@ def test_mean_and_covariance() -> None:
     texts = [(RNG.normal(size=(length, 4)) @ mixing + [5, -3, 0, 1]).astype(np.float32) for length in lengths]
     tokens = np.concatenate(texts, dtype=np.float64)
     assert len(tokens) > AT_ONCE
-    found = observe(one_layer(np.ones((4, 2), np.float32)), [{"x": text} for text in texts], threads=1)["x"]
+    found = collect_stats(one_layer(np.ones((4, 2), np.float32)), [{"x": text} for text in texts], threads=1)["x"]
     np.testing.assert_allclose(found.mean, np.mean(tokens, axis=0), rtol=1e-9)
     np.testing.assert_allclose(found.covariance, np.cov(tokens, rowvar=False, bias=True), rtol=1e-9, atol=1e-9)
 
@@ -44,4 +44,4 @@ def test_infinite_activations(bad: float) -> None:
     x = np.ones((1, 4), np.float32)
     x[0, 2] = bad
     with pytest.raises(ExportError, match="NaN or infinite numbers on a calibration text, first in 'x'"):
-        observe(one_layer(np.ones((4, 2), np.float32)), [{"x": x}], threads=1)
+        collect_stats(one_layer(np.ones((4, 2), np.float32)), [{"x": x}], threads=1)

@@ -34,7 +34,7 @@ from export.errors import ExportError
 from export.graph import attention
 from export.graph.parity import Inputs, batches
 from export.graph.torch_export import export_graph
-from export.quantization.fp16 import LIMIT, HalfReport, convert_half, fits_half
+from export.quantization.fp16 import LIMIT, Fp16Report, convert_to_fp16, fits_half
 from export.quantization.magnitudes import largest_activations
 from export.sources.checkpoint import open_checkpoint
 
@@ -53,7 +53,7 @@ class Graph:
 
     single: Path
     half: Path
-    report: HalfReport
+    report: Fp16Report
     inputs: list[Inputs]
 
 
@@ -93,7 +93,7 @@ def convert(folder: Path, *, fused: bool) -> Graph:
     single, half = folder / "model.onnx", folder / "model_fp16.onnx"
     export_graph(checkpoint, single, implementation=attention.NAME if fused else "eager")
     inputs = list(batches(checkpoint))
-    return Graph(single, half, convert_half(single, half, inputs), inputs)
+    return Graph(single, half, convert_to_fp16(single, half, inputs), inputs)
 
 
 @cache
@@ -208,7 +208,7 @@ def test_bert_operators(graph: Callable[[str], Graph]) -> None:
         "Slice": 1,
         "Tanh": 1,
     }
-    assert built.report == HalfReport(half_nodes=45, casts=1, too_large={}, single_nodes=())
+    assert built.report == Fp16Report(fp16_nodes=45, casts=1, too_large={}, fp32_nodes=())
 
 
 def test_bert_computes_in_fp16(graph: Callable[[str], Graph]) -> None:
@@ -254,7 +254,7 @@ def test_softmax_without_a_mask_computes_in_fp32(tmp_path: Path) -> None:
             }"""
         ).SerializeToString()
     )
-    convert_half(tmp_path / "single.onnx", tmp_path / "half.onnx", [{"input_ids": np.array([0, 1])}])
+    convert_to_fp16(tmp_path / "single.onnx", tmp_path / "half.onnx", [{"input_ids": np.array([0, 1])}])
     found = types(tmp_path / "half.onnx")
     expected = {"embedded": FLOAT16, "weights": FLOAT, "mixed": FLOAT16, "logits": FLOAT}
     assert {name: found[name] for name in expected} == expected
@@ -266,7 +266,7 @@ def test_row_without_tokens_has_finite_logits(
 ) -> None:
     """The mask's finfo.min would be -inf in fp16, and a softmax of that NaN; no padding was measured, either."""
     mpnet = graph("mpnet")
-    report = convert_half(mpnet.single, tmp_path / "half.onnx", mpnet.inputs[:1])
+    report = convert_to_fp16(mpnet.single, tmp_path / "half.onnx", mpnet.inputs[:1])
     inputs = {**mpnet.inputs[-1], "attention_mask": np.zeros_like(mpnet.inputs[-1]["attention_mask"])}
     assert worst(Graph(mpnet.single, tmp_path / "half.onnx", report, [inputs]), evaluate) < TOLERANCE
     assert not report.too_large
@@ -293,9 +293,9 @@ def test_overflowing_layer_is_kept_in_fp32(graph: Callable[[str], Graph], tmp_pa
     """A tensor that reaches 122,000 is seen on the inputs; its nodes stay in fp32 and the logits agree."""
     bert = graph("bert")
     product = scale_first_layer(bert.single, tmp_path / "single.onnx", 3e5)
-    report = convert_half(tmp_path / "single.onnx", tmp_path / "half.onnx", bert.inputs)
-    assert product in report.single_nodes
-    assert len(report.single_nodes) == 6
+    report = convert_to_fp16(tmp_path / "single.onnx", tmp_path / "half.onnx", bert.inputs)
+    assert product in report.fp32_nodes
+    assert len(report.fp32_nodes) == 6
     assert all(magnitude > LARGEST for magnitude in report.too_large.values())
     built = Graph(tmp_path / "single.onnx", tmp_path / "half.onnx", report, bert.inputs)
     assert worst(built, run_typed) < TOLERANCE
@@ -306,7 +306,7 @@ def test_overflow_is_real(graph: Callable[[str], Graph], tmp_path: Path) -> None
     """The same layer without the limit is infinite in fp16: the test above guards something."""
     bert = graph("bert")
     scale_first_layer(bert.single, tmp_path / "single.onnx", 3e5)
-    report = convert_half(tmp_path / "single.onnx", tmp_path / "half.onnx", bert.inputs, limit=np.inf)
+    report = convert_to_fp16(tmp_path / "single.onnx", tmp_path / "half.onnx", bert.inputs, limit=np.inf)
     assert worst(Graph(tmp_path / "single.onnx", tmp_path / "half.onnx", report, bert.inputs), run_typed) == np.inf
 
 
@@ -314,7 +314,7 @@ def test_limit_leaves_room_for_other_texts(graph: Callable[[str], Graph], tmp_pa
     """What fp16 could hold, but not four times over, is kept in fp32 too."""
     bert = graph("bert")
     scale_first_layer(bert.single, tmp_path / "single.onnx", 5e4)
-    report = convert_half(tmp_path / "single.onnx", tmp_path / "half.onnx", bert.inputs)
+    report = convert_to_fp16(tmp_path / "single.onnx", tmp_path / "half.onnx", bert.inputs)
     assert report.too_large
     assert all(LIMIT < magnitude < LARGEST for magnitude in report.too_large.values())
 
@@ -323,7 +323,7 @@ def test_weight_beyond_fp16_stays_fp32(graph: Callable[[str], Graph], tmp_path: 
     """Clamped to 65504 it would be another weight; the limit is not what keeps it."""
     bert = graph("bert")
     product = scale_first_layer(bert.single, tmp_path / "single.onnx", 1e7)
-    convert_half(tmp_path / "single.onnx", tmp_path / "half.onnx", bert.inputs, limit=np.inf)
+    convert_to_fp16(tmp_path / "single.onnx", tmp_path / "half.onnx", bert.inputs, limit=np.inf)
     kinds = types(tmp_path / "half.onnx")
     (output,) = next(node.output for node in onnx.load(tmp_path / "half.onnx").graph.node if node.name == product)
     assert kinds[output] == FLOAT
@@ -368,14 +368,14 @@ def test_largest_activations_are_magnitudes_over_all_batches() -> None:
 def test_conversion_needs_inputs(graph: Callable[[str], Graph], tmp_path: Path) -> None:
     """Without any, overflow would go unseen."""
     with pytest.raises(ExportError, match="pass a batch or more"):
-        convert_half(graph("bert").single, tmp_path / "half.onnx", [])
+        convert_to_fp16(graph("bert").single, tmp_path / "half.onnx", [])
     assert not list(tmp_path.iterdir())
 
 
 def test_fp16_graph_is_refused(graph: Callable[[str], Graph], tmp_path: Path) -> None:
     """Converted twice, it would lose what stayed in fp32."""
     with pytest.raises(ExportError, match="expected a plain fp32 graph"):
-        convert_half(graph("bert").half, tmp_path / "half.onnx", graph("bert").inputs)
+        convert_to_fp16(graph("bert").half, tmp_path / "half.onnx", graph("bert").inputs)
 
 
 def test_graph_without_types_is_refused(graph: Callable[[str], Graph], tmp_path: Path) -> None:
@@ -384,7 +384,7 @@ def test_graph_without_types_is_refused(graph: Callable[[str], Graph], tmp_path:
     del model.graph.value_info[:]
     onnx.save(model, tmp_path / "single.onnx")
     with pytest.raises(ExportError, match="expected a plain fp32 graph"):
-        convert_half(tmp_path / "single.onnx", tmp_path / "half.onnx", graph("bert").inputs)
+        convert_to_fp16(tmp_path / "single.onnx", tmp_path / "half.onnx", graph("bert").inputs)
 
 
 def test_graph_with_branches_is_refused(tmp_path: Path) -> None:
@@ -401,13 +401,13 @@ def test_graph_with_branches_is_refused(tmp_path: Path) -> None:
         ).SerializeToString()
     )
     with pytest.raises(ExportError, match="expected a plain fp32 graph"):
-        convert_half(tmp_path / "single.onnx", tmp_path / "half.onnx", [])
+        convert_to_fp16(tmp_path / "single.onnx", tmp_path / "half.onnx", [])
 
 
 @pytest.mark.slow
 def test_minilm(tmp_path: Path) -> None:
     """The real encoder with a new head: one conversion, half the size, and the logits of fp32."""
     built = convert(write_minilm(tmp_path), fused=True)
-    assert built.report == HalfReport(half_nodes=117, casts=1, too_large={}, single_nodes=())
+    assert built.report == Fp16Report(fp16_nodes=117, casts=1, too_large={}, fp32_nodes=())
     assert 0.5 < built.half.stat().st_size / built.single.stat().st_size < 0.505
     assert worst(built, run) < TOLERANCE

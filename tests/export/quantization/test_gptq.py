@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from export.graph.layers import Floats
-from export.quantization.gptq import BLOCK, Rounder, compensated
-from export.quantization.smoothing import plain
+from export.quantization.gptq import BLOCK, GptqRounder, gptq_round
+from export.quantization.smoothing import identity
 
 from .test_smoothing import layer, observed
 
@@ -27,21 +27,21 @@ def test_inputs_that_vary_together(weights: Floats) -> None:
     seen, unseen = (RNG.normal(size=(500, 20)) @ mixing + 0.1 * RNG.normal(size=(500, WIDTH)) for _ in range(2))
     errors = [
         np.square(unseen @ (integers - weights)).mean()
-        for integers in (compensated(weights, np.cov(seen, rowvar=False)), np.rint(weights))
+        for integers in (gptq_round(weights, np.cov(seen, rowvar=False)), np.rint(weights))
     ]
     assert errors[0] < errors[1] / 9
 
 
 def test_inputs_that_do_not(weights: Floats) -> None:
     """There is nothing to make up with."""
-    np.testing.assert_array_equal(compensated(weights, np.diag(RNG.uniform(1, 2, WIDTH))), np.rint(weights))
+    np.testing.assert_array_equal(gptq_round(weights, np.diag(RNG.uniform(1, 2, WIDTH))), np.rint(weights))
 
 
 def test_stays_in_range(weights: Floats) -> None:
     """Weights at the edge, where what is made up for leads beyond it: 127 is the largest int8, nothing wraps around."""
     weights[:] = RNG.uniform(126, 127, weights.shape)
     mixing = RNG.normal(size=(20, WIDTH))
-    integers = compensated(weights, mixing.T @ mixing + 0.01 * np.eye(WIDTH))
+    integers = gptq_round(weights, mixing.T @ mixing + 0.01 * np.eye(WIDTH))
     assert integers.dtype == np.int8
     assert np.abs(integers - weights).max() < 8
 
@@ -50,8 +50,8 @@ def test_correction(weights: Floats) -> None:
     """On the mean input, prepared as it may be, rounded weights and correction give what the weights give."""
     x = (5 + RNG.normal(size=(400, WIDTH))).astype(np.float32)
     group, scales = layer(weights), RNG.uniform(1, 2, COLUMNS).astype(np.float32)
-    prepared = replace(plain([group]), divisors=RNG.uniform(1, 4, WIDTH).astype(np.float32))
-    integers, correction = Rounder({"input": observed(x)})(group, prepared, weights, scales)
+    prepared = replace(identity([group]), divisors=RNG.uniform(1, 4, WIDTH).astype(np.float32))
+    integers, correction = GptqRounder({"input": observed(x)})(group, prepared, weights, scales)
     mean = (x / prepared.divisors).mean(axis=0)
     lost = mean @ (weights - integers * scales)
     assert np.abs(lost).max() > 1
@@ -64,6 +64,6 @@ def test_faint_inputs(weights: Floats) -> None:
     x[:, 3] *= 1000
     group, seen = layer(weights), {"input": observed(x)}
     divisors = np.full(WIDTH, 1e-28, np.float32)
-    prepared = replace(plain([group]), divisors=divisors)
-    integers, _ = Rounder(seen)(group, prepared, weights, np.ones(COLUMNS, np.float32))
+    prepared = replace(identity([group]), divisors=divisors)
+    integers, _ = GptqRounder(seen)(group, prepared, weights, np.ones(COLUMNS, np.float32))
     assert np.abs(integers - weights).mean() < 1

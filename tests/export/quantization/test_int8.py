@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from export.__main__ import main
 from export.graph.layers import Floats, linears
 from export.graph.variant_files import FILES, open_variant
-from export.quantization.activation_stats import Observed, observe
-from export.quantization.gptq import Rounder
+from export.quantization.activation_stats import ActivationStats, collect_stats
+from export.quantization.gptq import GptqRounder
 from export.quantization.int8 import Scheme, quantize
 from export.sources.golden_texts import GOLDEN
 from runtime import Classifier, load
@@ -29,10 +29,10 @@ from .test_activation_stats import one_layer
 LABELS = 3
 
 
-def calibration(exported: Exported) -> dict[str, Observed]:
+def calibration(exported: Exported) -> dict[str, ActivationStats]:
     """Observes the family's graph on 16 random texts, one by one."""
     texts = (rows(exported, (length,)) for length in range(5, MAX_LENGTH, 3))
-    return observe(ir.load(exported.artifact / FILES["fp32"]), texts, threads=1)
+    return collect_stats(ir.load(exported.artifact / FILES["fp32"]), texts, threads=1)
 
 
 def write_int8(exported: Exported, folder: Path, scheme: Scheme, *, dynamic: bool = False) -> Path:
@@ -143,7 +143,7 @@ def test_names_mean_nothing(bert: Exported, tmp_path: Path) -> None:
             if value is not None and value.name not in keep and not str(value.name).startswith("v"):
                 value.name = f"v{index}_{value.name[::-1]}"
     texts = (rows(bert, (length,)) for length in range(5, MAX_LENGTH, 3))
-    quantize(model, observe(model, texts, threads=1), Scheme())
+    quantize(model, collect_stats(model, texts, threads=1), Scheme())
     expected = ir.load(write_int8(bert, tmp_path, Scheme()))
     assert [node.op_type for node in model.graph] == [node.op_type for node in expected.graph]
 
@@ -206,7 +206,7 @@ def test_bias_makes_up_for_rounded_weights(bias: Floats | None) -> None:
     weights[0] = 127
     x = np.random.default_rng(2).normal(4, 1e-3, (100, width)).astype(np.float32)
     model = one_layer(weights, bias)
-    observed = observe(model, [{"x": row[None]} for row in x], threads=1)
+    observed = collect_stats(model, [{"x": row[None]} for row in x], threads=1)
     quantize(model, observed, Scheme())
     session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"x": x})
@@ -228,9 +228,9 @@ def test_what_is_remembered_of_other_schemes(export_family: Callable[[str], Expo
     """ALBERT, a use of shared weights left in fp32: the weights are rounded for the other alone, as if asked first."""
     albert = export_family("albert")
     observed = calibration(albert)
-    remembers = Rounder(observed)
+    remembers = GptqRounder(observed)
 
-    def constants(scheme: Scheme, rounder: Rounder) -> list[bytes]:
+    def constants(scheme: Scheme, rounder: GptqRounder) -> list[bytes]:
         model = ir.load(albert.artifact / FILES["fp32"])
         quantize(model, observed, scheme, rounder)
         return [value.const_value.numpy().tobytes() for value in model.graph.initializers.values()]
@@ -239,7 +239,7 @@ def test_what_is_remembered_of_other_schemes(export_family: Callable[[str], Expo
     layers = [layer.name for layer in linears(ir.load(albert.artifact / FILES["fp32"]).graph)]
     second = next(name for name in layers if name.endswith("ffn (2)"))
     without = Scheme(smooth=False, excluded=frozenset({second}))
-    assert constants(without, remembers) == constants(without, Rounder(observed))
+    assert constants(without, remembers) == constants(without, GptqRounder(observed))
 
 
 def sizes(graph: ir.Graph) -> Floats:

@@ -7,8 +7,8 @@ import pytest
 
 from export.quantization.int8 import Scheme
 from export.quantization.quality_gate import Budget, compare
-from export.quantization.scheme_search import blame, search
-from export.sources.calibration_data import Rows
+from export.quantization.scheme_search import find_scheme, layer_sensitivity
+from export.sources.calibration_data import LabelledTexts
 from training.decisions.learning import Decisions
 
 LABELS = ("calm", "glad", "sad")
@@ -21,7 +21,7 @@ def logits(decided: list[int]) -> np.ndarray:
 
 def test_single_label_figures() -> None:
     """Agreement is of decisions, the drop of accuracy against the truth, and each label has its change."""
-    rows = Rows((), np.array([0, 0, 1, 2]))
+    rows = LabelledTexts((), np.array([0, 0, 1, 2]))
     figures = compare(
         logits([0, 0, 1, 2]), logits([0, 1, 1, 2]), rows, task="single_label", labels=LABELS, decisions=Decisions()
     )
@@ -40,7 +40,7 @@ def test_multi_label_figures() -> None:
     """A row agrees if its whole label set does; the metric is micro-F1."""
     reference = np.array([[1, -1, 1], [1, 1, -1]], np.float32)
     found = np.array([[1, -1, -1], [1, 1, -1]], np.float32)
-    rows = Rows((), np.array([[1, 0, 1], [1, 1, 0]]))
+    rows = LabelledTexts((), np.array([[1, 0, 1], [1, 1, 0]]))
     figures = compare(reference, found, rows, task="multi_label", labels=LABELS, decisions=Decisions())
     assert figures["agreement"] == 0.5
     assert figures["metric"] == "micro_f1"
@@ -51,7 +51,12 @@ def test_multi_label_figures() -> None:
 def test_without_targets_there_is_agreement_alone() -> None:
     """Texts without labels still say whether decisions change."""
     figures = compare(
-        logits([0, 1]), logits([0, 1]), Rows((), None), task="single_label", labels=LABELS, decisions=Decisions()
+        logits([0, 1]),
+        logits([0, 1]),
+        LabelledTexts((), None),
+        task="single_label",
+        labels=LABELS,
+        decisions=Decisions(),
     )
     assert figures["agreement"] == 1
     assert "metric" not in figures
@@ -62,7 +67,7 @@ def test_abstaining_is_a_decision() -> None:
     """A row that gets a label from one graph and none from the other is no agreement; accuracy is that of all rows."""
     reference = np.array([[2, 0, 0], [9, 0, 0], [9, 0, 0]], np.float32)
     found = np.array([[1, 0, 0], [9, 0, 0], [9, 0, 0]], np.float32)
-    rows = Rows((), np.array([0, 0, 0]))
+    rows = LabelledTexts((), np.array([0, 0, 0]))
     figures = compare(
         reference, found, rows, task="single_label", labels=LABELS, decisions=Decisions(abstain_below=0.7)
     )
@@ -74,7 +79,9 @@ def test_abstaining_goes_by_calibrated_scores() -> None:
     """The level is one of scores after the temperature."""
     reference, found = np.array([[2, 0, 0]], np.float32), np.array([[1, 0, 0]], np.float32)
     decisions = Decisions(temperature=10, abstain_below=0.7)
-    figures = compare(reference, found, Rows((), None), task="single_label", labels=LABELS, decisions=decisions)
+    figures = compare(
+        reference, found, LabelledTexts((), None), task="single_label", labels=LABELS, decisions=decisions
+    )
     assert figures["agreement"] == 1
 
 
@@ -117,9 +124,9 @@ SCHEMES = [Scheme(ranges="mean"), Scheme(ranges="widest")]
 def test_search_takes_the_nearer_ranges() -> None:
     """And asks no further if those are inside the budget."""
     bench = Bench({"a": 0.001, "b": 0.002})
-    found = search(SCHEMES, ["a", "b"], bench.write, bench.judge, bench.judge, Budget(), most_excluded=1)
+    found = find_scheme(SCHEMES, ["a", "b"], bench.write, bench.judge, bench.judge, Budget(), most_excluded=1)
     assert found.scheme == bench.scheme == Scheme(ranges="widest")
-    assert found.blamed == {}
+    assert found.sensitivity == {}
 
 
 def test_search_prefers_what_is_inside_the_budget() -> None:
@@ -129,14 +136,14 @@ def test_search_prefers_what_is_inside_the_budget() -> None:
     def judge() -> dict[str, Any]:
         return bench.judge() | {"agreement": 1.0 if bench.scheme.ranges == "mean" else 0.5}
 
-    found = search(SCHEMES, ["a", "b", "c"], bench.write, judge, judge, Budget(), most_excluded=1)
+    found = find_scheme(SCHEMES, ["a", "b", "c"], bench.write, judge, judge, Budget(), most_excluded=1)
     assert found.scheme == bench.scheme == Scheme(ranges="mean")
 
 
 def test_search_leaves_no_layer_out_for_nothing() -> None:
     """A layer whose being left in fp32 makes things worse, or no better, stays int8."""
     bench = Bench({"a": 0.03, "b": -0.001} | {f"c{index}": 0 for index in range(7)})
-    found = search(
+    found = find_scheme(
         SCHEMES, list(bench.costs), bench.write, bench.judge, bench.judge, Budget(min_agreement=1.1), most_excluded=3
     )
     assert found.scheme.excluded == {"a"}
@@ -146,9 +153,9 @@ def test_search_leaves_out_the_worst_layers() -> None:
     """One after another, until the budget holds; the graph written last is the one that was found."""
     costs = {"a": 0.001, "b": 0.03, "c": 0.02} | {f"d{index}": 0.0005 for index in range(6)}
     bench = Bench(costs)
-    found = search(SCHEMES, list(costs), bench.write, bench.judge, bench.judge, Budget(), most_excluded=3)
+    found = find_scheme(SCHEMES, list(costs), bench.write, bench.judge, bench.judge, Budget(), most_excluded=3)
     assert found.scheme.excluded == bench.scheme.excluded == {"b", "c"}
-    assert list(found.blamed)[:2] == ["b", "c"]
+    assert list(found.sensitivity)[:2] == ["b", "c"]
     assert Budget().breaches(found.figures) == []
 
 
@@ -156,7 +163,7 @@ def test_search_gives_up_after_as_many_as_allowed() -> None:
     """int8 that is mostly fp32 is not worth its file; what was found is outside the budget and says so."""
     costs = {f"l{index}": 0.02 for index in range(9)}
     bench = Bench(costs)
-    found = search(SCHEMES, list(costs), bench.write, bench.judge, bench.judge, Budget(), most_excluded=3)
+    found = find_scheme(SCHEMES, list(costs), bench.write, bench.judge, bench.judge, Budget(), most_excluded=3)
     assert len(found.scheme.excluded) == 3
     assert Budget().breaches(found.figures)
 
@@ -165,7 +172,7 @@ def test_search_counts_layers_that_were_left_out_before() -> None:
     """Those named on the command line are among the layers that may stay fp32."""
     bench = Bench({f"l{index}": 0.02 for index in range(9)})
     schemes = [Scheme(excluded=frozenset({"l7", "l8"}))]
-    found = search(schemes, list(bench.costs), bench.write, bench.judge, bench.judge, Budget(), most_excluded=3)
+    found = find_scheme(schemes, list(bench.costs), bench.write, bench.judge, bench.judge, Budget(), most_excluded=3)
     assert found.scheme.excluded == {"l0", "l7", "l8"}
 
 
@@ -173,13 +180,13 @@ def test_search_leaves_out_no_more_than_were_before() -> None:
     """Also where they are more than may be left."""
     bench = Bench({f"l{index}": 0.02 for index in range(9)})
     schemes = [Scheme(excluded=frozenset({"l7", "l8"}))]
-    found = search(schemes, list(bench.costs), bench.write, bench.judge, bench.judge, Budget(), most_excluded=1)
+    found = find_scheme(schemes, list(bench.costs), bench.write, bench.judge, bench.judge, Budget(), most_excluded=1)
     assert found.scheme.excluded == {"l7", "l8"}
 
 
 def test_blame_is_a_share() -> None:
     """Of the whole error, worst first."""
     bench = Bench({"a": 0.01, "b": 0.03})
-    shares = blame(Scheme(), ["a", "b"], bench.write, bench.judge)
+    shares = layer_sensitivity(Scheme(), ["a", "b"], bench.write, bench.judge)
     assert shares == {"b": pytest.approx(0.75), "a": pytest.approx(0.25)}
     assert list(shares) == ["b", "a"]

@@ -7,8 +7,8 @@ import onnx_ir as ir
 import pytest
 
 from export.graph.layers import Floats, Linear
-from export.quantization.activation_stats import Observed
-from export.quantization.smoothing import Preparation, _choices, noise, plain, prepare
+from export.quantization.activation_stats import ActivationStats
+from export.quantization.smoothing import Preparation, _choices, expected_error, identity, prepare
 
 RNG = np.random.default_rng(5)
 WIDTH, COLUMNS = 24, 16
@@ -35,15 +35,15 @@ def activations() -> Floats:
     return x
 
 
-def observed(x: Floats) -> Observed:
+def observed(x: Floats) -> ActivationStats:
     """What calibration would note of one text."""
-    return Observed(x.min(axis=0)[None], x.max(axis=0)[None], x.mean(axis=0), np.cov(x, rowvar=False, bias=True))
+    return ActivationStats(x.min(axis=0)[None], x.max(axis=0)[None], x.mean(axis=0), np.cov(x, rowvar=False, bias=True))
 
 
 def every_choice(weights: Floats, x: Floats) -> list[Preparation]:
     """All that is weighed, for a layer that can be widened."""
     group = layer(weights)
-    return list(_choices(plain([group]), weights, observed(x), group, None))
+    return list(_choices(identity([group]), weights, observed(x), group, None))
 
 
 def test_exact_before_rounding(weights: Floats, activations: Floats) -> None:
@@ -70,7 +70,7 @@ def test_noise_is_the_rounding_error(weights: Floats, activations: Floats) -> No
     """The figure that choices are made by is the squared error that rounding makes, within a factor of two."""
     for choice in every_choice(weights, activations):
         error = np.square(rounded(weights, activations, choice) - activations @ weights).mean(axis=0).sum()
-        expected = noise(weights, observed(activations), choice)
+        expected = expected_error(weights, observed(activations), choice)
         assert 0.5 < expected / error < 2
 
 
@@ -80,7 +80,7 @@ def test_outlier_is_prepared_for(weights: Floats, activations: Floats) -> None:
     chosen = prepare([group], {"input": observed(activations)}, [], [])
     errors = [
         np.square(rounded(weights, activations, choice) - activations @ weights).mean()
-        for choice in (chosen, plain([group]))
+        for choice in (chosen, identity([group]))
     ]
     assert errors[0] < errors[1] / 2
     even = prepare([group], {"input": observed(RNG.normal(size=(400, WIDTH)).astype(np.float32))}, [], [])
@@ -95,7 +95,7 @@ def test_dead_channel(weights: Floats, activations: Floats) -> None:
     for choice in every_choice(weights, activations):
         assert choice.divisors[choice.channels == 7] == 1
         assert choice.rows[choice.channels == 9] == 1
-        assert np.isfinite(noise(weights, observed(activations), choice))
+        assert np.isfinite(expected_error(weights, observed(activations), choice))
 
 
 def test_silence(weights: Floats) -> None:

@@ -20,14 +20,14 @@ from export.artifact import decisions
 from export.errors import ExportError
 from export.graph.layers import linears
 from export.quantization import variants
-from export.sources import calibration_data as evidence
-from export.sources.calibration_data import gather
+from export.sources import calibration_data
+from export.sources.calibration_data import load_splits
 from export.sources.checkpoint import open_checkpoint
 from runtime import load
 from runtime.artifact.manifest import Manifest
 from runtime.text.tokenizer import Tokenizer
 from training.__main__ import main as train
-from training.data.dataset import Part
+from training.data.dataset import Split
 from training.data.record import training_data
 from training.errors import DataError
 
@@ -173,7 +173,7 @@ def test_learned_abstain_level(trained: Path, tmp_path: Path, capsys: pytest.Cap
     assert main([str(trained), str(artifact), "--variants", "fp32", "--target-precision", "0.9"]) == 0
     data, classifier = training_data(str(trained)), load(artifact, provider="cpu")
 
-    def labelled(part: Part) -> list[bool]:
+    def labelled(part: Split) -> list[bool]:
         predictions = classifier.predict_many(part.texts)
         pairs = zip(predictions, part.targets, strict=True)
         return [found.label == data.labels[target] for found, target in pairs if found.label is not None]
@@ -241,7 +241,7 @@ def test_no_text_is_used_twice(trained: Path) -> None:
     """Calibration takes training rows, choices validation rows, and the figures test rows."""
     source = open_checkpoint(str(trained))
     tokenizer = command._tokenizer(source)
-    found = gather(source, tokenizer, None, 64)
+    found = load_splits(source, tokenizer, None, 64)
     data = training_data(str(trained))
 
     def ids(texts: tuple[str, ...]) -> list[list[int]]:
@@ -249,7 +249,7 @@ def test_no_text_is_used_twice(trained: Path) -> None:
 
     assert len(found.calibration) == 64
     assert all(text.ids.tolist() in ids(data.train.texts) for text in found.calibration)
-    assert [text.ids.tolist() for text in found.selection.texts] == ids(data.validation.texts)
+    assert [text.ids.tolist() for text in found.validation.texts] == ids(data.validation.texts)
     assert found.test is not None
     assert [text.ids.tolist() for text in found.test.texts] == ids(data.test.texts)
 
@@ -265,10 +265,10 @@ def test_calibration_file(unrecorded: tuple[command.Source, Tokenizer], tmp_path
     """One text per line; half at most calibrate, so that some are left to compare on."""
     file = tmp_path / "texts.txt"
     file.write_text("\n".join(f"parcel number {index} is late" for index in range(10)) + "\n\n")
-    found = gather(*unrecorded, file, 256)
-    assert len(found.calibration) == len(found.selection.texts) == 5
+    found = load_splits(*unrecorded, file, 256)
+    assert len(found.calibration) == len(found.validation.texts) == 5
     assert found.test is None
-    assert found.selection.targets is None
+    assert found.validation.targets is None
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_huge_calibration_file(checkpoint: Path, tmp_path: Path, capsys: pytest.
 def test_line_ends_of_a_calibration_file(tmp_path: Path) -> None:
     """All three, and a byte order mark; each text once, with the number of its first line."""
     (tmp_path / "texts.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\rone\n\nthree")
-    assert evidence._lines(tmp_path / "texts.txt") == {"one": 1, "two": 2, "three": 5}
+    assert calibration_data._lines(tmp_path / "texts.txt") == {"one": 1, "two": 2, "three": 5}
 
 
 def test_few_texts(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -356,7 +356,7 @@ def test_calibration_file_beside_a_record(trained: Path, tmp_path: Path) -> None
     shouted = [f"DOCTOR: {text.upper()}" for text in data.test.texts]
     rows = [*data.test.texts, *shouted, *data.validation.texts, "of our own", *data.train.texts]
     file.write_text("\n".join(rows), "utf-8-sig")
-    found = gather(source, tokenizer, file, 4)
+    found = load_splits(source, tokenizer, file, 4)
     expected = tokenizer.encode_many(["of our own", *data.train.texts[:3]])
     assert [text.ids.tolist() for text in found.calibration] == [text.ids.tolist() for text in expected]
 
@@ -465,9 +465,9 @@ def test_seeded_sample(monkeypatch: pytest.MonkeyPatch, trained: Path) -> None:
     """Two exports calibrate on the same rows, so they give the same artifact; another seed takes others."""
     source = open_checkpoint(str(trained))
     take: Callable[[], list[list[int]]] = lambda: [  # noqa: E731
-        text.ids.tolist() for text in gather(source, command._tokenizer(source), None, 32).calibration
+        text.ids.tolist() for text in load_splits(source, command._tokenizer(source), None, 32).calibration
     ]
     first = take()
     assert take() == first
-    monkeypatch.setattr(evidence, "SEED", 1)
+    monkeypatch.setattr(calibration_data, "SEED", 1)
     assert take() != first

@@ -22,7 +22,7 @@ from runtime import (
     load,
 )
 from runtime.artifact.manifest import Manifest
-from runtime.engine.model_file import text
+from runtime.engine.model_file import bytes_field
 from runtime.files.writers import printable
 
 from ...damage import add_foreign_domain, change_model, flip_bit, point_outside, rewrite
@@ -354,10 +354,10 @@ def test_external_data(copy: Path) -> None:
 
 def test_disguised_external_data(copy: Path) -> None:
     """A key with bits beyond the 32nd is one that nobody knows here, and external_data to onnxruntime."""
-    disguised = bytearray(text(13, text(1, "location") + text(2, "README.md")))
+    disguised = bytearray(bytes_field(13, bytes_field(1, "location") + bytes_field(2, "README.md")))
     disguised[:1] = [disguised[0] | 0x80, 0x80, 0x80, 0x80, 0x10]
     with (copy / "onnx/model.onnx").open("ab") as file:
-        file.write(text(7, text(5, text(8, "extra") + bytes(disguised))))
+        file.write(bytes_field(7, bytes_field(5, bytes_field(8, "extra") + bytes(disguised))))
     rewrite(copy)
     assert refusal(copy) == "model.onnx is not an ONNX model; export it again"
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import os, sys
 from runtime import InputError
-from runtime.cli.command import exit_status
+from runtime.cli.command import run_command
 from tokenizers import Regex, Tokenizer, models, normalizers
 
 def job(output):
@@ -20,7 +20,7 @@ def job(output):
     print("progress", file=sys.stderr)
     {body}
 
-status = exit_status(job)
+status = run_command(job)
 print("behind", file=sys.stderr, flush=True)
 os.write(2, b"native\\n")
 sys.exit(status)

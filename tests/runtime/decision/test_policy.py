@@ -8,7 +8,7 @@ import pytest
 
 from runtime import InferenceError
 from runtime.artifact.manifest import Manifest, Task
-from runtime.decision.policy import aggregate, choose, scores
+from runtime.decision.policy import aggregate, scores, select_labels
 
 
 @pytest.fixture
@@ -36,16 +36,16 @@ def test_sigmoid_with_temperature(manifest: Manifest) -> None:
 def test_abstains_below_its_level(manifest: Manifest) -> None:
     """At the level the label is given, below it none; without a level always one."""
     careful = dataclasses.replace(manifest, abstain_below=0.6)
-    assert choose([0.3, 0.6, 0.1], careful) == ("glad",)
-    assert choose([0.3, 0.59, 0.11], careful) == ()
-    assert choose([0.3, 0.36, 0.34], manifest) == ("glad",)
+    assert select_labels([0.3, 0.6, 0.1], careful) == ("glad",)
+    assert select_labels([0.3, 0.59, 0.11], careful) == ()
+    assert select_labels([0.3, 0.36, 0.34], manifest) == ("glad",)
 
 
 def test_threshold_per_label(manifest: Manifest) -> None:
     """Each label has its own, reached from above or exactly; best score first."""
     multi_label = dataclasses.replace(manifest, task="multi_label", thresholds=(0.9, 0.2, 0.5))
-    assert choose([0.8, 0.2, 0.5], multi_label) == ("sad", "glad")
-    assert choose([0.0, 0.1, 0.4], multi_label) == ()
+    assert select_labels([0.8, 0.2, 0.5], multi_label) == ("sad", "glad")
+    assert select_labels([0.0, 0.1, 0.4], multi_label) == ()
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from runtime import InferenceError, load
 from runtime.engine import session as sessions
-from runtime.engine.int8_check import saturates
-from runtime.engine.model_file import separate, skeleton
+from runtime.engine.int8_check import int8_saturates
+from runtime.engine.model_file import strip_weights, unshare_initializers
 
 from ...damage import change_model
 
@@ -45,7 +45,7 @@ def test_says_what_the_machine_does() -> None:
     a = generator.integers(200, 256, (32, 96)).astype(np.uint8)
     b = generator.integers(100, 128, (96, 48)).astype(np.int8)
     wrong = bool((multiplied(a, b) != a.astype(np.int32) @ b.astype(np.int32)).any())
-    assert saturates.__wrapped__() == wrong
+    assert int8_saturates.__wrapped__() == wrong
 
 
 def test_no_memory_to_find_out(int8_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +55,7 @@ def test_no_memory_to_find_out(int8_artifact: Path, monkeypatch: pytest.MonkeyPa
         raise RuntimeError("std::bad_alloc")
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
-    monkeypatch.setattr(sessions, "saturates", saturates.__wrapped__)
+    monkeypatch.setattr(sessions, "int8_saturates", int8_saturates.__wrapped__)
     with pytest.raises(InferenceError, match="not enough memory to start onnxruntime"):
         load(int8_artifact, provider="cpu", variant="int8")
 
@@ -70,7 +70,7 @@ def test_one_wrong_sum_is_enough(monkeypatch: pytest.MonkeyPatch, wrong_by: int,
         return [found]
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: SimpleNamespace(run=run))
-    assert saturates.__wrapped__() is expected
+    assert int8_saturates.__wrapped__() is expected
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def options(monkeypatch: pytest.MonkeyPatch) -> list[onnxruntime.SessionOptions]
 
 def force(monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
     """Has the machine be one whose products saturate, or one whose products do not."""
-    monkeypatch.setattr(sessions, "saturates", lambda: answer)
+    monkeypatch.setattr(sessions, "int8_saturates", lambda: answer)
 
 
 def test_precise_products_where_they_saturate(
@@ -119,13 +119,13 @@ def test_no_remedy_where_none_is_needed(
 
 def test_fp32_does_not_ask(int8_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does it pay for the question."""
-    monkeypatch.setattr(sessions, "saturates", lambda: pytest.fail("fp32 asked"))
+    monkeypatch.setattr(sessions, "int8_saturates", lambda: pytest.fail("fp32 asked"))
     load(int8_artifact, provider="cpu", variant="fp32")
 
 
 def test_the_machine_is_asked_once(int8_artifact: Path, options: list) -> None:
     """However many int8 sessions there are."""
-    saturates.cache_clear()
+    int8_saturates.cache_clear()
     for _ in range(3):
         load(int8_artifact, provider="cpu", variant="int8")
     assert len(options) == 4
@@ -134,7 +134,7 @@ def test_the_machine_is_asked_once(int8_artifact: Path, options: list) -> None:
 def test_the_remedy_changes_no_answer(int8_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same integers, summed without saturating: both paths give the same logits where both are right."""
     found = []
-    for answer in (True, saturates()):
+    for answer in (True, int8_saturates()):
         force(monkeypatch, answer)
         found.append(load(int8_artifact, provider="cpu", variant="int8").logits(TEXTS))
     np.testing.assert_allclose(found[0], found[1], atol=1e-3)
@@ -156,7 +156,7 @@ def test_the_remedy_works_on_shared_weights(int8_copy: Path, monkeypatch: pytest
     """On its own it fails at the second layer that reads them."""
     change_model(int8_copy, share_weights, "onnx/model_int8.onnx")
     found = []
-    for answer in (True, saturates()):
+    for answer in (True, int8_saturates()):
         force(monkeypatch, answer)
         found.append(load(int8_copy, provider="cpu", variant="int8").logits(TEXTS))
     np.testing.assert_allclose(found[0], found[1], atol=1e-3)
@@ -166,8 +166,8 @@ def test_separate_shares_nothing(int8_copy: Path) -> None:
     """Every node has initializers of its own, each is what the shared one was, and nothing else has changed."""
     path = int8_copy / "onnx/model_int8.onnx"
     change_model(int8_copy, share_weights, "onnx/model_int8.onnx")
-    small = skeleton(memoryview(path.read_bytes()), path.name)
-    before, after = onnx.load_from_string(small), onnx.load_from_string(separate(small))
+    small = strip_weights(memoryview(path.read_bytes()), path.name)
+    before, after = onnx.load_from_string(small), onnx.load_from_string(unshare_initializers(small))
     tensors = {tensor.name: tensor for tensor in after.graph.initializer}
     originals = {tensor.name: tensor for tensor in before.graph.initializer}
     read = [name for node in after.graph.node for name in node.input if name in tensors]

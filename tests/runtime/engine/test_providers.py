@@ -7,7 +7,7 @@ import pytest
 
 from runtime import ArtifactError, ProviderError
 from runtime.artifact.manifest import Precision, Variant
-from runtime.engine.providers import choices
+from runtime.engine.providers import provider_candidates
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 MEANT: dict[Precision, tuple[str, ...]] = {"fp32": (CUDA, CPU), "int8": (CPU,), "fp16": (CUDA,)}
@@ -20,7 +20,7 @@ def variants(*names: Precision) -> list[Variant]:
 
 def chosen(provider: str, have: Sequence[Variant], name: str | None = None) -> list[tuple[str, str]]:
     """Returns the providers to try, each with its variant's name."""
-    return [(provider, variant.name) for provider, variant in choices(provider, name, have)]
+    return [(provider, variant.name) for provider, variant in provider_candidates(provider, name, have)]
 
 
 @pytest.fixture
@@ -63,9 +63,9 @@ def test_fp16_never_runs_on_a_cpu(cuda: None) -> None:
     assert chosen("auto", variants("fp16")) == [("cuda", "fp16")]
     for name in (None, "fp16"):
         with pytest.raises(ProviderError, match=f"nothing to run on provider 'cpu': the artifact has fp16 for {CUDA}"):
-            choices("cpu", name, variants("fp16"))
+            provider_candidates("cpu", name, variants("fp16"))
     with pytest.raises(ProviderError, match=f"nothing to run on provider 'cpu': the artifact has fp16 for {CUDA}"):
-        choices("cpu", "fp16", variants("fp16", "fp32"))
+        provider_candidates("cpu", "fp16", variants("fp16", "fp32"))
 
 
 def test_int8_never_runs_on_cuda(cuda: None) -> None:
@@ -73,13 +73,13 @@ def test_int8_never_runs_on_cuda(cuda: None) -> None:
     assert chosen("auto", variants("int8")) == [("cpu", "int8")]
     for have in (variants("int8"), variants("fp32", "int8")):
         with pytest.raises(ProviderError, match=f"nothing to run on provider 'cuda': the artifact has int8 for {CPU}"):
-            choices("cuda", "int8", have)
+            provider_candidates("cuda", "int8", have)
 
 
 def test_nothing_for_this_machine(no_cuda: None) -> None:
     """The message has what the artifact is for, and what is here."""
     with pytest.raises(ProviderError, match=f"has fp16 for {CUDA}; this onnxruntime has AzureExecutionProvider, {CPU}"):
-        choices("auto", None, variants("fp16"))
+        provider_candidates("auto", None, variants("fp16"))
 
 
 def test_variant_by_name(cuda: None) -> None:
@@ -94,10 +94,10 @@ def test_variant_by_name(cuda: None) -> None:
 def test_unknown_variant(cuda: None) -> None:
     """The message lists those there are."""
     with pytest.raises(ArtifactError, match="variant 'int4' is not in this artifact; it has: fp32, int8"):
-        choices("cpu", "int4", variants("fp32", "int8"))
+        provider_candidates("cpu", "int4", variants("fp32", "int8"))
 
 
 def test_cuda_without_cuda(no_cuda: None) -> None:
     """Whatever the artifact has, it is an error that says what to install."""
     with pytest.raises(ProviderError, match=r"'cuda' is not in this onnxruntime.*pip install onnxruntime-gpu"):
-        choices("cuda", None, variants("fp32", "int8", "fp16"))
+        provider_candidates("cuda", None, variants("fp32", "int8", "fp16"))

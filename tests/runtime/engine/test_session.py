@@ -10,7 +10,7 @@ import pytest
 
 from runtime import Classifier, DependencyError, ProviderError, load
 from runtime.engine import providers
-from runtime.engine.model_file import skeleton
+from runtime.engine.model_file import strip_weights
 
 
 def test_unknown_provider(artifact: Path) -> None:
@@ -74,7 +74,7 @@ def test_skeleton_leaves_the_weights_in_the_file(artifact: Path) -> None:
     """The copy has the structure, not the weights, and computes the same to the last bit."""
     path = artifact / "onnx/model.onnx"
     content = path.read_bytes()
-    small = skeleton(memoryview(content), path.name)
+    small = strip_weights(memoryview(content), path.name)
     assert len(small) < len(content) / 20
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))

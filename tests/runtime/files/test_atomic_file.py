@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runtime import InputError
-from runtime.files.atomic_file import is_same_file, writing
+from runtime.files.atomic_file import atomic_write, is_same_file
 
 NAMES = ["found.jsonl"]
 
@@ -34,7 +34,7 @@ def names(target: Path) -> list[str]:
 @pytest.mark.parametrize("written", ["", "new"])
 def test_result_survives_a_failed_overwrite(target: Path, error: type[BaseException], written: str) -> None:
     """It is as it was until the new one is complete, also under two names of one file."""
-    with pytest.raises(error), writing(target, overwrite=True) as file:
+    with pytest.raises(error), atomic_write(target, overwrite=True) as file:
         file.write(written)
         file.flush()
         assert target.read_text() == "finished"
@@ -49,7 +49,7 @@ def test_result_survives_a_failed_rename(target: Path, monkeypatch: pytest.Monke
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="Input/output"), writing(target, overwrite=True) as file:
+    with pytest.raises(OSError, match="Input/output"), atomic_write(target, overwrite=True) as file:
         file.write("new")
     assert target.read_text() == "finished"
     assert target.with_name("found.jsonl.part").read_text() == "new"
@@ -57,7 +57,7 @@ def test_result_survives_a_failed_rename(target: Path, monkeypatch: pytest.Monke
 
 def test_overwrite_of_a_result_under_two_names(target: Path) -> None:
     """It is replaced when the new one is complete, and nothing is left beside it."""
-    with writing(target, overwrite=True) as file:
+    with atomic_write(target, overwrite=True) as file:
         file.write("new")
     assert target.read_text() == "new"
     assert names(target) == NAMES
@@ -66,7 +66,7 @@ def test_overwrite_of_a_result_under_two_names(target: Path) -> None:
 def test_empty_result_under_two_names(target: Path) -> None:
     """An empty result is one, too: nothing is written into it."""
     os.truncate(target, 0)
-    with writing(target, overwrite=True) as file:
+    with atomic_write(target, overwrite=True) as file:
         file.write("new")
         file.flush()
         assert target.read_text() == ""
@@ -75,11 +75,11 @@ def test_empty_result_under_two_names(target: Path) -> None:
 
 def test_nothing_is_touched_without_overwrite(target: Path) -> None:
     """Neither the result nor what was left behind beside it."""
-    with pytest.raises(InputError, match="exists"), writing(target, overwrite=False):
+    with pytest.raises(InputError, match="exists"), atomic_write(target, overwrite=False):
         pass
     part = target.with_name("found.jsonl.part")
     target.unlink()
-    with pytest.raises(InputError, match="left over from an interrupted job"), writing(target, overwrite=False):
+    with pytest.raises(InputError, match="left over from an interrupted job"), atomic_write(target, overwrite=False):
         pass
     assert part.read_text() == "finished"
 
@@ -98,11 +98,11 @@ with writing(Path(sys.argv[1]), overwrite=False) as file:
     done = subprocess.run([sys.executable, "-c", script, str(target)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert names(target) == ["found.jsonl", "found.jsonl.part"]
-    with pytest.raises(KeyboardInterrupt), writing(target, overwrite=True) as file:
+    with pytest.raises(KeyboardInterrupt), atomic_write(target, overwrite=True) as file:
         file.write("ne")
         raise KeyboardInterrupt
     assert target.read_text() == "finished"
-    with writing(target, overwrite=True) as file:
+    with atomic_write(target, overwrite=True) as file:
         file.write("new")
     assert (target.read_text(), names(target)) == ("new", NAMES)
 
@@ -117,7 +117,7 @@ def test_files_in_use(tmp_path: Path) -> None:
                 (tmp_path / "notes").open(mode) as file,
                 pytest.raises(InputError, match=f"{name} is both input and output"),
             ):
-                writing(tmp_path / "found.jsonl", overwrite=True, in_use={"input": file}).__enter__()
+                atomic_write(tmp_path / "found.jsonl", overwrite=True, in_use={"input": file}).__enter__()
         (tmp_path / name).unlink()
     assert (tmp_path / "notes").read_text() == "late"
 

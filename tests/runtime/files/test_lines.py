@@ -12,7 +12,7 @@ import pytest
 
 from runtime import InputError
 from runtime.files.lines import Unreadable, is_encoding, open_source, read_lines
-from runtime.files.records import Format, Layout, arriving, read_records
+from runtime.files.records import Format, Layout, read_records, read_stdin
 
 TEXTS = ["late", "", "été", "calm"]
 
@@ -49,7 +49,7 @@ def cuts(content: bytes) -> list[tuple[bytes, ...]]:
 
 def texts_of_pipe(*pieces: bytes, encoding: str = "utf-8") -> list[str | None]:
     """Returns what standard input is read as, None for an error."""
-    records = itertools.chain.from_iterable(arriving(pipe(*pieces), encoding))
+    records = itertools.chain.from_iterable(read_stdin(pipe(*pieces), encoding))
     return [None if record.error else record.text for record in records]
 
 
@@ -76,7 +76,7 @@ def test_answers_do_not_wait(end: bytes) -> None:
     """A line is there as soon as its end is, also if that may be half of an end, or the line is empty."""
     for line in b"late", b"", b" ", b"PK", b"<htm":
         source = Pieces(line + end, b"more", b"\n")
-        assert [record.text for record in next(arriving(io.BufferedReader(source)))] == [line.decode()]
+        assert [record.text for record in next(read_stdin(io.BufferedReader(source)))] == [line.decode()]
         assert source.left == [b"more", b"\n"]
 
 

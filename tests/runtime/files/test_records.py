@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runtime import InputError
-from runtime.files.records import Format, Layout, Record, arriving, read_records
+from runtime.files.records import Format, Layout, Record, read_records, read_stdin
 
 
 def stream(content: bytes) -> io.BufferedReader:
@@ -218,7 +218,7 @@ def test_endless_line_that_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.files.lines.MAX_FIELD", 100)
     monkeypatch.setattr("runtime.files.lines.CHUNK_BYTES", 30)
     content = b"\xef\xbb\xbflate\r\n" + b"x" * 500 + b"\ncalm\n" + b"x" * 90 + b"\n\nend"
-    found = [record for group in arriving(stream(content)) for record in group]
+    found = [record for group in read_stdin(stream(content)) for record in group]
     assert [record.text for record in found] == ["late", "", "calm", "x" * 90, "", "end"]
     assert [record.index for record in found] == list(range(6))
     assert ["longer than" in str(record.error) for record in found] == [False, True, *[False] * 4]
@@ -233,9 +233,9 @@ def test_what_only_looks_like_other_kinds() -> None:
 def test_mark_in_pieces() -> None:
     """A byte order mark may arrive byte by byte, and be all that comes before a line without an end."""
     source = io.BufferedReader(Slow(b"\xef\xbb\xbflate"))
-    assert [record.text for group in arriving(source) for record in group] == ["late"]
+    assert [record.text for group in read_stdin(source) for record in group] == ["late"]
     source = io.BufferedReader(Slow("late\n".encode("utf-16")))
-    assert [record.text for group in arriving(source) for record in group] == ["late"]
+    assert [record.text for group in read_stdin(source) for record in group] == ["late"]
     rows = read_records(io.BufferedReader(Slow(b"\xef\xbb\xbftext\nlate\n")), Layout("csv"))
     assert [record.text for record in rows] == ["late"]
 
@@ -262,4 +262,4 @@ class Slow(io.RawIOBase):
 def test_other_kinds_that_arrive(content: bytes) -> None:
     """Are refused as a whole, not answered line by line."""
     with pytest.raises(InputError, match=r"looks like UTF-16 without|is gzip"):
-        list(arriving(stream(content)))
+        list(read_stdin(stream(content)))

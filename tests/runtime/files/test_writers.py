@@ -13,7 +13,7 @@ import pytest
 from runtime import Explanation, Prediction, TextError, Word
 from runtime.files.highlight import END, PAGE, article, coloured
 from runtime.files.records import Record
-from runtime.files.writers import Format, join_labels, row, writer
+from runtime.files.writers import Format, join_labels, output_row, row_writer
 
 LABELS = ("calm", "glad", "sad")
 GIVEN = Prediction(("glad", "sad"), {"calm": 0.1, "glad": 0.7, "sad": 0.2000001}, False, True, 12)
@@ -25,7 +25,7 @@ TEXT = "it <b> is"
 def written(form: Format, *rows: dict[str, Any], with_id: bool = False, with_text: bool = False) -> str:
     """Returns what the writer writes."""
     output = io.StringIO()
-    write = writer(form, output, LABELS, with_id=with_id, with_text=with_text)
+    write = row_writer(form, output, LABELS, with_id=with_id, with_text=with_text)
     for fields in rows:
         write(fields)
     return output.getvalue()
@@ -33,7 +33,7 @@ def written(form: Format, *rows: dict[str, Any], with_id: bool = False, with_tex
 
 def test_row_has_no_text_unless_asked() -> None:
     """Nor an id, and an error's row has why."""
-    assert row(Record(3, "Miller", "a7"), GIVEN) == {
+    assert output_row(Record(3, "Miller", "a7"), GIVEN) == {
         "index": 3,
         "labels": ["glad", "sad"],
         "scores": {"calm": 0.1, "glad": 0.7, "sad": 0.2},
@@ -41,14 +41,14 @@ def test_row_has_no_text_unless_asked() -> None:
         "truncated": True,
         "n_tokens": 12,
     }
-    failed = row(Record(4, "", "a8", error="it is not UTF-8"), TextError(0, "it is empty"), with_id=True)
+    failed = output_row(Record(4, "", "a8", error="it is not UTF-8"), TextError(0, "it is empty"), with_id=True)
     assert failed == {"index": 4, "id": "a8", "error": "it is not UTF-8"}
-    assert row(Record(3, "Miller", "a7"), GIVEN, with_text=True)["text"] == "Miller"
+    assert output_row(Record(3, "Miller", "a7"), GIVEN, with_text=True)["text"] == "Miller"
 
 
 def test_json_lines() -> None:
     """An object a line, with what the row has."""
-    fields = row(Record(0, "été"), GIVEN, with_text=True, explanation=EXPLAINED)
+    fields = output_row(Record(0, "été"), GIVEN, with_text=True, explanation=EXPLAINED)
     assert fields["words"] == [[0, 2, 2.0], [3, 6, -1.0], [7, 9, 0.01]]
     assert fields["explained"] == "sad"
     assert [json.loads(line) for line in written("jsonl", fields, fields).splitlines()] == [fields, fields]
@@ -58,8 +58,8 @@ def test_json_lines() -> None:
 def test_delimited(form: Format, delimiter: str) -> None:
     """A column for every score, and empty cells where there is nothing to say."""
     rows = [
-        row(Record(0, 'late, "late"\n\tlate\r|', "=1+1"), GIVEN, with_id=True, with_text=True),
-        row(Record(1, "", None), TextError(1, "it is empty"), with_id=True, with_text=True),
+        output_row(Record(0, 'late, "late"\n\tlate\r|', "=1+1"), GIVEN, with_id=True, with_text=True),
+        output_row(Record(1, "", None), TextError(1, "it is empty"), with_id=True, with_text=True),
     ]
     content = written(form, *rows, with_id=True, with_text=True)
     first, second = csv.DictReader(io.StringIO(content, newline=""), delimiter=delimiter)
@@ -81,7 +81,11 @@ def test_delimited(form: Format, delimiter: str) -> None:
 
 def test_table() -> None:
     """A line per label, aligned; what abstains and what failed is to be seen."""
-    rows = [row(Record(0, ""), GIVEN), row(Record(1, ""), ABSTAINED), row(Record(2, ""), TextError(2, "it is empty"))]
+    rows = [
+        output_row(Record(0, ""), GIVEN),
+        output_row(Record(1, ""), ABSTAINED),
+        output_row(Record(2, ""), TextError(2, "it is empty")),
+    ]
     lines = written("table", *rows).splitlines()
     assert [line.split() for line in lines] == [
         ["index", "label", "score", "flags"],
@@ -96,20 +100,20 @@ def test_table() -> None:
 def test_table_of_the_best() -> None:
     """With `top_k` all that are given scores are shown, also where only one label is given."""
     best = Prediction(("glad",), {"glad": 0.7, "sad": 0.2}, False, False, 12)
-    lines = written("table", row(Record(0, ""), best)).splitlines()
+    lines = written("table", output_row(Record(0, ""), best)).splitlines()
     assert [line.split() for line in lines[1:]] == [["0", "glad", "0.7000"], ["(sad)", "0.2000"]]
 
 
 def test_long_ids_are_seen_to_be_cut() -> None:
     """Two that begin alike are not taken for the same."""
-    lines = written("table", row(Record(0, "", "CommentId-123456789"), GIVEN, with_id=True), with_id=True)
+    lines = written("table", output_row(Record(0, "", "CommentId-123456789"), GIVEN, with_id=True), with_id=True)
     assert "CommentId-12345… " in lines
 
 
 def test_table_obeys_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """Escape sequences and line ends in ids and texts are shown as dots; long texts are cut to the terminal."""
     monkeypatch.setenv("COLUMNS", "80")
-    fields = row(Record(0, "a\033[31mb\nc" + "x" * 200, "\033]0;x\007"), ABSTAINED, with_id=True, with_text=True)
+    fields = output_row(Record(0, "a\033[31mb\nc" + "x" * 200, "\033]0;x\007"), ABSTAINED, with_id=True, with_text=True)
     content = written("table", fields, with_id=True, with_text=True)
     assert "\033" not in content
     assert "a·[31mb·cxxx" in content
@@ -158,7 +162,7 @@ def test_labels_can_be_split_again(form: Format) -> None:
     for given in [(), *((label,) for label in AWKWARD), *itertools.permutations(AWKWARD, 2), AWKWARD]:
         prediction = Prediction(given, dict.fromkeys(AWKWARD, 0.5), False, False, 3)
         output = io.StringIO()
-        writer(form, output, AWKWARD, with_id=False, with_text=False)(row(Record(0, ""), prediction))
+        row_writer(form, output, AWKWARD, with_id=False, with_text=False)(output_row(Record(0, ""), prediction))
         (found,) = csv.DictReader(io.StringIO(output.getvalue(), newline=""), delimiter=delimiter)
         assert tuple(next(csv.reader([found["labels"]], delimiter="|"))) == given
 
@@ -175,9 +179,9 @@ def test_columns_of_the_best(form: Format) -> None:
     labels = tuple(f"label {index}" for index in range(150))
     best = Prediction(("label 9",), {"label 9": 0.7, "label 2": 0.2}, False, False, 12)
     output = io.StringIO()
-    write = writer(form, output, labels, with_id=False, with_text=False, top_k=2)
-    write(row(Record(0, ""), best))
-    write(row(Record(1, ""), TextError(1, "it is empty")))
+    write = row_writer(form, output, labels, with_id=False, with_text=False, top_k=2)
+    write(output_row(Record(0, ""), best))
+    write(output_row(Record(1, ""), TextError(1, "it is empty")))
     found = list(csv.DictReader(io.StringIO(output.getvalue()), delimiter="," if form == "csv" else "\t"))
     columns = ["index", "labels", "label_1", "score_1", "label_2", "score_2"]
     assert list(found[0]) == [*columns, "abstained", "truncated", "n_tokens", "error"]
@@ -189,5 +193,5 @@ def test_columns_of_the_best(form: Format) -> None:
 def test_more_of_the_best_than_there_are() -> None:
     """Then there are columns for all of them."""
     output = io.StringIO()
-    writer("csv", output, LABELS, with_id=False, with_text=False, top_k=10**9)
+    row_writer("csv", output, LABELS, with_id=False, with_text=False, top_k=10**9)
     assert output.getvalue().count("score_") == 3

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import Classifier, Prediction, TextError, TextTypeError, load
-from runtime.scheduling import batching as batches
-from runtime.scheduling.background import Task
+from runtime.scheduling import batching
+from runtime.scheduling.background import BackgroundTask
 
 
 def test_stream_equals_many(classifier: Classifier) -> None:
@@ -39,7 +39,7 @@ def test_stream_never_ends(classifier: Classifier) -> None:
     assert taken == 192
     for _ in range(20_000):
         next(stream)
-    assert taken <= 20_001 + 2 * batches.LAST_CHUNK
+    assert taken <= 20_001 + 2 * batching.LAST_CHUNK
 
 
 def test_long_texts_count_more(classifier: Classifier) -> None:
@@ -114,7 +114,7 @@ def test_a_stream_left_alone(artifact: Path) -> None:
 @given(st.lists(st.integers(1, 60), max_size=40), st.integers(1, 200))
 def test_batches_are_bounded(lengths: list[int], most: int) -> None:
     """Each text once; no batch above the budget but for a text that is longer itself."""
-    found = list(batches.batches(lengths, most))
+    found = list(batching.batches(lengths, most))
     assert sorted(position for batch in found for position in batch) == list(range(len(lengths)))
     for batch in found:
         assert len(batch) == 1 or len(batch) * max(lengths[position] for position in batch) <= most
@@ -158,7 +158,7 @@ def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("threading.Thread.start", fail)
-    assert Task(lambda: 3).result() == 3
+    assert BackgroundTask(lambda: 3).result() == 3
 
 
 def test_forked_while_a_task_is_at_work(artifact: Path) -> None:
@@ -184,5 +184,5 @@ def test_task_raises_what_its_work_raised() -> None:
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        Task(fail).result()
-    assert Task(lambda: 3).result() == 3
+        BackgroundTask(fail).result()
+    assert BackgroundTask(lambda: 3).result() == 3

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runtime import ArtifactError, TextError, load
-from runtime.text.truncation import beginning
+from runtime.text.truncation import limit_text
 from runtime.verify import verify
 
 from ...damage import rewrite_json
@@ -119,7 +119,7 @@ def test_text_without_a_space_is_read_up_to_a_limit(classifier: Any) -> None:
 
 def test_white_space_in_front_of_a_text_costs_nothing(classifier: Any) -> None:
     """All of it but one character is left out of what is tokenized, and the words are where they were."""
-    start, read = beginning(" " * 1_000_000 + "late", 48)
+    start, read = limit_text(" " * 1_000_000 + "late", 48)
     assert (start, read) == (999_999, " late")
     (word,) = classifier.explain(" " * 1_000_000 + "late").words
     assert (word.start, word.end) == (1_000_000, 1_000_004)

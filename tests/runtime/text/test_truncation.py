@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from runtime.text.truncation import cut_of, encode_start
+from runtime.text.truncation import encode_prefix, prefix_rule
 
 MAX_LENGTH = 16
 WORDS = [
@@ -92,19 +92,19 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
 @given(text=texts)
 def test_prefix_gives_the_tokens_of_the_whole(tokenizer: Tokenizer, text: str) -> None:
     """Same ids, same places in the text, and the same word on whether something is left."""
-    cut = cut_of(tokenizer)
+    cut = prefix_rule(tokenizer)
     assert cut is not None
-    whole, start = tokenizer.encode(text), encode_start(tokenizer, text, MAX_LENGTH, cut)
+    whole, start = tokenizer.encode(text), encode_prefix(tokenizer, text, MAX_LENGTH, cut)
     assert (start.ids, start.offsets) == (whole.ids, whole.offsets)
     assert bool(start.overflowing) == bool(whole.overflowing)
 
 
 def test_only_a_prefix_is_tokenized(tokenizer: Tokenizer) -> None:
     """Which is the point: what overflows is a few windows, not the whole text's."""
-    cut = cut_of(tokenizer)
+    cut = prefix_rule(tokenizer)
     assert cut is not None
     for text in "late " * 10_000, "late\n" * 10_000, "late\u00a0" * 10_000:
-        assert len(encode_start(tokenizer, text, MAX_LENGTH, cut).overflowing) < 100
+        assert len(encode_prefix(tokenizer, text, MAX_LENGTH, cut).overflowing) < 100
         assert len(tokenizer.encode(text).overflowing) > 500
 
 
@@ -126,7 +126,7 @@ def test_cleaning_across_words(step: normalizers.Normalizer) -> None:
     """What may join words, or look further than a word, forbids it."""
     made = word_piece()
     made.normalizer = step
-    assert cut_of(made) is None
+    assert prefix_rule(made) is None
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_splitting_elsewhere_than_at_spaces(split: pre_tokenizers.PreTokenizer |
     """What does not split at spaces, or is not known to, forbids it."""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = split
-    assert cut_of(made) is None
+    assert prefix_rule(made) is None
 
 
 @pytest.mark.parametrize(
@@ -156,9 +156,9 @@ def test_text_without_white_space(text: str) -> None:
     made.normalizer = normalizers.Sequence([normalizers.Replace(Regex(r"\s+"), " "), normalizers.BertNormalizer()])
     made.add_tokens(["a very long added token, with spaces and 漢字"])
     made.enable_truncation(MAX_LENGTH)
-    cut = cut_of(made)
+    cut = prefix_rule(made)
     assert cut is not None
-    start, whole = encode_start(made, text, MAX_LENGTH, cut), made.encode(text)
+    start, whole = encode_prefix(made, text, MAX_LENGTH, cut), made.encode(text)
     assert (start.ids, start.offsets) == (whole.ids, whole.offsets)
     assert len(start.overflowing) < len(whole.overflowing) / 10
 
@@ -168,10 +168,10 @@ def test_real_tokenizers_can_be_cut() -> None:
     made = unigram()
     albert = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"'), normalizers.Replace(Regex(" {2,}"), " ")]
     made.normalizer = normalizers.Sequence(albert)
-    assert cut_of(made) is not None
+    assert prefix_rule(made) is not None
     made.normalizer = normalizers.Sequence([normalizers.Strip(), normalizers.Replace(Regex(r"\s{2,}|[\n\r\t]"), " ")])
     made.pre_tokenizer = pre_tokenizers.Metaspace()
-    assert cut_of(made) is not None
+    assert prefix_rule(made) is not None
 
 
 def test_added_token_across_the_end() -> None:
@@ -181,8 +181,8 @@ def test_added_token_across_the_end() -> None:
     added = " ".join(map(str, range(1, 21)))
     made.add_tokens([added])
     made.enable_truncation(MAX_LENGTH)
-    cut = cut_of(made)
+    cut = prefix_rule(made)
     assert cut is not None
     for shift in range(190, 256):
         text = "x" * shift + " " + added + " late" * 1000
-        assert encode_start(made, text, MAX_LENGTH, cut).ids == made.encode(text).ids
+        assert encode_prefix(made, text, MAX_LENGTH, cut).ids == made.encode(text).ids

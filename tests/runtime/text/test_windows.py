@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from runtime import Classifier, TextError, load
 from runtime.text import windows
-from runtime.text.truncation import cut_of
+from runtime.text.truncation import prefix_rule
 
 from ...damage import rewrite_json
 from .test_truncation import byte_level, texts, unigram, word_piece
@@ -46,7 +46,7 @@ def test_windows_of_odd_texts(tokenizer: Tokenizer, text: str) -> None:
 def compare(tokenizer: Tokenizer, text: str, *, piece: int = 512, longest: int = 1 << 13) -> None:
     """Compares the windows from pieces with those of the whole text."""
     whole = tokenizer.encode(text)
-    cut, length = cut_of(tokenizer), LENGTH - tokenizer.num_special_tokens_to_add(False)
+    cut, length = prefix_rule(tokenizer), LENGTH - tokenizer.num_special_tokens_to_add(False)
     assert cut is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "PIECE", piece)
@@ -68,7 +68,7 @@ def compare(tokenizer: Tokenizer, text: str, *, piece: int = 512, longest: int =
 def test_word_longer_than_a_piece_comes_to_an_end(tokenizer: Tokenizer) -> None:
     """A word that no piece can hold is cut, and what follows it is read."""
     text = "x" * 20_000 + " late late"
-    cut, length = cut_of(tokenizer), LENGTH - tokenizer.num_special_tokens_to_add(False)
+    cut, length = prefix_rule(tokenizer), LENGTH - tokenizer.num_special_tokens_to_add(False)
     assert cut is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "PIECE", 256)

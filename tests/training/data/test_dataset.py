@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 
 from training.arguments import DataArguments, parse_args
 from training.data.backtracking import FINE
-from training.data.cleaning import cleaned, comparable
+from training.data.cleaning import cleaned, dedup_key
 from training.data.dataset import load_data
 from training.errors import DataError
 
@@ -194,7 +194,7 @@ def test_stderr_while_texts_are_cleaned(
     """What others write arrives, before an error and without one."""
 
     def noisy(steps: Sequence[str]) -> Callable[[str], str]:
-        key = comparable(steps)
+        key = dedup_key(steps)
 
         def loud(text: str) -> str:
             os.write(2, b"libc: a warning\n")
@@ -203,7 +203,7 @@ def test_stderr_while_texts_are_cleaned(
         return loud
 
     monkeypatch.setattr("training.data.cleaning._tried", lambda _: FINE)
-    monkeypatch.setattr("training.data.cleaning.comparable", noisy)
+    monkeypatch.setattr("training.data.cleaning.dedup_key", noisy)
     assert cleaned(["a", "b"], ["drop:x"], "t.csv") == ["a", "b"]
     assert capfd.readouterr().err == "libc: a warning\n" * 2
     with pytest.raises(DataError, match="row 2: a step of --cleaning fails on its text"):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.data.dataset import LabelledData, Part
+from training.data.dataset import LabelledData, Split
 from training.evaluation.baselines import _margins, _row_weights, judge_baselines
 from training.model.loss import balanced_weights
 
@@ -14,7 +14,7 @@ HALVES = (slice(100), slice(100, 200))
 
 def dataset(texts: list[str], targets: np.ndarray) -> LabelledData:
     """A data set whose parts are alike."""
-    part = Part(tuple(texts), targets, np.arange(len(texts)), tuple(texts))
+    part = Split(tuple(texts), targets, np.arange(len(texts)), tuple(texts))
     task = "multi_label" if targets.ndim == 2 else "single_label"
     return LabelledData(task, ("a", "b", "c"), "", (), part, part, part, {})
 
@@ -54,7 +54,7 @@ def test_data_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
 def test_characters_tell_apart_what_words_do_not() -> None:
     """Of labels that only the ends of ever new words tell apart, every baseline picks characters."""
     texts = [f"{chr(97 + index // 26)}{chr(97 + index % 26)}x{'ing' if index % 2 else 'ed'}" for index in range(200)]
-    train, held = (Part(tuple(texts[half]), np.arange(100) % 2, np.arange(100), ()) for half in HALVES)
+    train, held = (Split(tuple(texts[half]), np.arange(100) % 2, np.arange(100), ()) for half in HALVES)
     reverse = replace(held, texts=held.texts[::-1], targets=held.targets[::-1])
     data = LabelledData("single_label", ("a", "b"), "", (), train, held, reverse, {})
     found = judge_baselines(data, str, balanced=False)
@@ -62,12 +62,12 @@ def test_characters_tell_apart_what_words_do_not() -> None:
     assert all(baseline.test["accuracy"] == 1.0 for baseline in found.values())
 
 
-def uneven(rows: int, seed: int) -> Part:
+def uneven(rows: int, seed: int) -> Split:
     """Rows of which a tenth has the rare label; of those with a hint a third."""
     random = np.random.default_rng(seed)
     targets = (random.random(rows) < 0.1).astype(np.int64)
     texts = tuple("hint" if flag else "none" for flag in random.random(rows) < np.where(targets, 0.9, 0.2))
-    return Part(texts, targets, np.arange(rows), texts)
+    return Split(texts, targets, np.arange(rows), texts)
 
 
 def test_balanced_class_weights() -> None:

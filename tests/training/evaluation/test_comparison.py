@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from training.data.dataset import LabelledData, Part
+from training.data.dataset import LabelledData, Split
 from training.decisions.metrics import METRICS, quality
 from training.evaluation.baselines import Baseline
 from training.evaluation.comparison import PERCENTILES, RESAMPLES, Interval, Lead, bootstrap, compare, spread
@@ -68,7 +68,7 @@ def test_large_blocks_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def dataset(targets: np.ndarray) -> LabelledData:
     """A data set of single-label rows."""
-    part = Part(("t",) * len(targets), targets, np.arange(len(targets)), ())
+    part = Split(("t",) * len(targets), targets, np.arange(len(targets)), ())
     return LabelledData("single_label", tuple("abcde"), "", (), part, part, part, {})
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from training.data.dataset import LabelledData, Part
+from training.data.dataset import LabelledData, Split
 from training.decisions.learning import learn
 from training.evaluation.figures import _teacher, judge
 
@@ -19,7 +19,7 @@ def test_teacher_is_judged_as_the_student_is() -> None:
         name: (4 * flags - 2 + shifts[name] + random.normal(size=flags.shape)).astype(np.float32)
         for name, flags in targets.items()
     }
-    parts = {name: Part(("t",) * 200, flags, np.arange(200), ("t",) * 200) for name, flags in targets.items()}
+    parts = {name: Split(("t",) * 200, flags, np.arange(200), ("t",) * 200) for name, flags in targets.items()}
     data = LabelledData("multi_label", ("a", "b"), "", (), parts["validation"], **parts, removed={})
     decisions = learn(logits["validation"], targets["validation"], "multi_label", target_precision=None)
     expected = judge(logits["test"], targets["test"], "multi_label", decisions)

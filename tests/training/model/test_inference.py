@@ -7,7 +7,7 @@ import pytest
 from runtime.text.truncation import MOST_CHARACTERS
 from training.arguments import EncoderArguments
 from training.model.encoder import load_tokenizer
-from training.model.inference import LONG_TEXT, beginnings
+from training.model.inference import LONG_TEXT, truncate_texts
 
 
 @pytest.mark.parametrize("part", ["the train was late ", "漢", ".", "e\u0301 ", "late\n"])
@@ -16,7 +16,7 @@ def test_long_texts_are_cut_before_they_are_tokenized(encoder: Path, part: str) 
     tokenizer = load_tokenizer(EncoderArguments(model_name_or_path=str(encoder), max_length=32))
     long = part * (3 * LONG_TEXT // len(part))
     short = part * 10
-    beginning, whole = beginnings(tokenizer, [long, short])
+    beginning, whole = truncate_texts(tokenizer, [long, short])
     assert whole == short
     assert len(beginning) < LONG_TEXT
     found, expected = tokenizer([beginning, long], truncation=True)["input_ids"]
@@ -27,5 +27,5 @@ def test_long_texts_are_cut_before_they_are_tokenized(encoder: Path, part: str) 
 def test_endless_word_is_read_as_far_as_the_runtime_reads_it(encoder: Path) -> None:
     """A word whose end could change its beginning is cut at the limit of characters that holds everywhere."""
     tokenizer = load_tokenizer(EncoderArguments(model_name_or_path=str(encoder), max_length=32))
-    (found,) = beginnings(tokenizer, ["x" * (2 * LONG_TEXT)])
+    (found,) = truncate_texts(tokenizer, ["x" * (2 * LONG_TEXT)])
     assert found == "x" * MOST_CHARACTERS

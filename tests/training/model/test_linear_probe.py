@@ -9,10 +9,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from training.arguments import EncoderArguments
-from training.data.dataset import Part
+from training.data.dataset import Split
 from training.model.encoder import load_model, load_tokenizer
 from training.model.inference import layer_inputs, predict_logits
-from training.model.linear_probe import STRENGTH, last_layer, warm_up_head
+from training.model.linear_probe import STRENGTH, fit_head, last_layer
 
 from ...models import families, write_checkpoint
 from ..runs import WORDS
@@ -30,8 +30,8 @@ def test_every_family(family: str, tmp_path: Path) -> None:
     encoder, tokenizer = load_model(arguments, LABELS[:3], "single_label"), load_tokenizer(arguments)
     assert encoder.new_head
     before = {name: weight.clone() for name, weight in encoder.model.base_model.state_dict().items()}
-    part = Part(TEXTS, TARGETS, np.arange(36), TEXTS)
-    warm_up_head(encoder.model, tokenizer, part, "single_label", seed=0, bf16=False)
+    part = Split(TEXTS, TARGETS, np.arange(36), TEXTS)
+    fit_head(encoder.model, tokenizer, part, "single_label", seed=0, bf16=False)
     features = layer_inputs(encoder.model, last_layer(encoder.model), tokenizer, TEXTS)
     scaled = (features - features.mean(axis=0)) / features.std(axis=0).mean()
     expected = LogisticRegression(C=STRENGTH, max_iter=1000).fit(scaled, TARGETS).predict(scaled)
@@ -49,7 +49,7 @@ def test_labels_without_rows(encoder: Path, present: tuple[int, ...]) -> None:
     model, tokenizer = load_model(arguments, LABELS, "single_label").model, load_tokenizer(arguments)
     kept = np.flatnonzero(np.isin(TARGETS, present))
     texts, targets = tuple(TEXTS[row] for row in kept), TARGETS[kept]
-    warm_up_head(model, tokenizer, Part(texts, targets, kept, texts), "single_label", seed=0, bf16=False)
+    fit_head(model, tokenizer, Split(texts, targets, kept, texts), "single_label", seed=0, bf16=False)
     found = predict_logits(model, tokenizer, texts).argmax(axis=1)
     assert set(found) <= set(present)
     assert (found == targets).mean() > 0.8
@@ -62,7 +62,7 @@ def test_multi_label(encoder: Path) -> None:
     targets = np.zeros((36, 4), np.float32)
     targets[np.arange(36), TARGETS] = 1
     targets[:, 1] = 1
-    warm_up_head(model, tokenizer, Part(TEXTS, targets, np.arange(36), TEXTS), "multi_label", seed=0, bf16=False)
+    fit_head(model, tokenizer, Split(TEXTS, targets, np.arange(36), TEXTS), "multi_label", seed=0, bf16=False)
     logits = predict_logits(model, tokenizer, TEXTS)
     assert all(roc_auc_score(targets[:, label], logits[:, label]) > 0.9 for label in (0, 2))
     assert logits[:, 1] == pytest.approx(np.log(36.5 / 0.5), rel=1e-4)

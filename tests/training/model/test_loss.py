@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from training.arguments import parse_args
-from training.data.dataset import LabelledData, Part
+from training.data.dataset import LabelledData, Split
 from training.model.fine_tuning import _objective
 from training.model.loss import MAX_WEIGHT, Objective, balanced_weights
 
@@ -81,7 +81,7 @@ def test_teacher_and_labels_share_the_loss(task: str, targets: torch.Tensor) -> 
 def test_options_reach_the_loss(tmp_path: Path) -> None:
     """Each option of the command line is where the loss looks for it; a teacher's only with a teacher."""
     targets = np.array([0] * 6 + [1] * 2)
-    part = Part(("t",) * 8, targets, np.arange(8), ("t",) * 8)
+    part = Split(("t",) * 8, targets, np.arange(8), ("t",) * 8)
     data = LabelledData("single_label", ("a", "b"), "", (), part, part, part, {})
     options = [
         "--loss",

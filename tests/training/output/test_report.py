@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
-from training.data.dataset import LabelledData, Part
+from training.data.dataset import LabelledData, Split
 from training.decisions.temperature import Bin
 from training.evaluation.comparison import Comparison, Interval, Lead
 from training.evaluation.figures import Evaluation, LabelFigures, most_confused
@@ -143,7 +143,7 @@ OWN = "macro_f1 0.8000 (95 % interval 0.7000 to 0.9000), accuracy 0.9000"
 
 def said(lead: Lead | None, seeds: dict[int, Any] | None = None) -> str:
     """The verdict on a model with macro-F1 .8 on 100 test rows."""
-    part = Part(("a",) * 100, np.zeros(100, np.int64), np.arange(100), ("a",) * 100)
+    part = Split(("a",) * 100, np.zeros(100, np.int64), np.arange(100), ("a",) * 100)
     data = LabelledData("single_label", ("a", "b"), "", (), part, part, part, {})
     evaluation = Evaluation(METRICS, (), (), {}, None, {}, None, None, None, ())
     return verdict(evaluation, Comparison("macro_f1", Interval(0.8, 0.7, 0.9), {}, lead, seeds or {}), data)

@@ -11,7 +11,7 @@ ENVIRONMENTS = ROOT / ".venvs" / "peers"
 
 
 @dataclass(frozen=True)
-class Entry:
+class ContenderSpec:
     """One contender.
 
     Attributes:
@@ -25,21 +25,21 @@ class Entry:
     peer: str | None = None
 
 
-ROSTER = {
-    "litmus": Entry("benchmarks.contenders.litmus"),
-    "litmus-fp32": Entry("benchmarks.contenders.litmus", "fp32"),
-    "pytorch-fp32": Entry("benchmarks.contenders.pytorch", "float32"),
-    "pytorch-bf16": Entry("benchmarks.contenders.pytorch", "bfloat16"),
-    "pipeline": Entry("benchmarks.contenders.pipeline"),
-    "optimum-fp32": Entry("benchmarks.peers.optimum.contender", "fp32", "optimum"),
-    "optimum-int8": Entry("benchmarks.peers.optimum.contender", "int8", "optimum"),
-    "optimum-int8-pipeline": Entry("benchmarks.peers.optimum.pipeline", "int8", "optimum"),
-    "openvino-int8": Entry("benchmarks.peers.openvino.contender", peer="openvino"),
+CONTENDERS = {
+    "litmus": ContenderSpec("benchmarks.contenders.litmus"),
+    "litmus-fp32": ContenderSpec("benchmarks.contenders.litmus", "fp32"),
+    "pytorch-fp32": ContenderSpec("benchmarks.contenders.pytorch", "float32"),
+    "pytorch-bf16": ContenderSpec("benchmarks.contenders.pytorch", "bfloat16"),
+    "pipeline": ContenderSpec("benchmarks.contenders.pipeline"),
+    "optimum-fp32": ContenderSpec("benchmarks.peers.optimum.contender", "fp32", "optimum"),
+    "optimum-int8": ContenderSpec("benchmarks.peers.optimum.contender", "int8", "optimum"),
+    "optimum-int8-pipeline": ContenderSpec("benchmarks.peers.optimum.pipeline", "int8", "optimum"),
+    "openvino-int8": ContenderSpec("benchmarks.peers.openvino.contender", peer="openvino"),
 }
 BASELINE = "pytorch-fp32"
 
 
-def interpreter(entry: Entry) -> str:
+def interpreter(entry: ContenderSpec) -> str:
     """Returns the Python to run a contender with; a peer's environment is made on first use, and again if it changes.
 
     Raises:
