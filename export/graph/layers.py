@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from runtime.engine.session import INPUTS
+from runtime.engine.inference_session import INPUTS
 
 Floats = npt.NDArray[np.float32]
 SAME_NUMBERS = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})  # in another type or shape

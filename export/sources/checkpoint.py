@@ -18,7 +18,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from runtime.artifact.folder import TOKENIZER, UNSAFE_KEYS, check_path
 from runtime.artifact.labels import is_label_name
 from runtime.artifact.manifest import MIN_LENGTH, Task
-from runtime.engine.session import INPUTS
+from runtime.engine.inference_session import INPUTS
 from runtime.errors import ArtifactError
 from runtime.text.panics import is_tokenizer_failure, silenced_panics
 from runtime.text.tokenizer_file import largest_id, open_tokenizer

@@ -11,8 +11,8 @@ import functools
 import numpy as np
 
 from ..errors import InferenceError
-from .model_file import bytes_field, varint_field
 from .ort import onnxruntime
+from .protobuf import bytes_field, varint_field
 
 ROWS, DEPTH, COLUMNS = 4, 64, 16
 LARGEST_INPUT, LARGEST_WEIGHT = 255, 127

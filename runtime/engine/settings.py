@@ -20,14 +20,12 @@ class Settings:
         profile: `latency`: threads stay awake between operators. `shared`: they sleep, for machines with other work.
         batch_tokens: Most tokens of a batch, padding included; None for what suits the provider.
         gpu_memory_mb: CUDA: the most device memory it takes, in MiB; None for no bound.
-        cuda_graphs: CUDA: record a graph for each length bucket, for texts that come alone.
     """
 
     threads: int | None = None
     profile: Profile = "latency"
     batch_tokens: int | None = None
     gpu_memory_mb: int | None = None
-    cuda_graphs: bool = False
 
     def __post_init__(self) -> None:
         """Checks them.
@@ -38,8 +36,6 @@ class Settings:
         require_whole_number("threads", self.threads, MAX_THREADS)  # onnxruntime takes the machine down with 100,000
         require_whole_number("batch_tokens", self.batch_tokens, MAX_BATCH_TOKENS)
         require_whole_number("gpu_memory_mb", self.gpu_memory_mb)
-        if not isinstance(self.cuda_graphs, bool):
-            raise SettingError(f"cuda_graphs: expected True or False, found {short_repr(self.cuda_graphs)}")
         if self.profile not in get_args(Profile):
             raise SettingError(f"profile: expected {' or '.join(get_args(Profile))}, found {short_repr(self.profile)}")
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, TextIO
 
 from ..artifact.labels import JOINERS
 from ..decision.explanation import Explanation
-from ..decision.policy import Prediction
+from ..decision.prediction import Prediction
 from ..errors import TextError
 from .records import Record
 

@@ -128,7 +128,7 @@ def test_cpu_burnt_after_a_call_is_noticed(artifact: Path, monkeypatch: pytest.M
             pass
 
     def predict(classifier: Classifier, text: str) -> Prediction:
-        profiles.add(classifier.info()["asked_for"]["profile"])
+        profiles.add(classifier.info()["load_options"]["profile"])
         thread = threading.Thread(target=burn)
         thread.start()
         threads.append(thread)
