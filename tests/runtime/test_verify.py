@@ -158,7 +158,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "model missing": (lambda a: (a / FP16).unlink(), f"{FP16} is missing"),
     "model more": (lambda a: shutil.copy(a / FP16, a / "onnx/model_q4.onnx"), "'onnx/model_q4.onnx' is not in the man"),
     "model linked": (lambda a: (a / "onnx/a.onnx").symlink_to(a / FP16), "'onnx/a.onnx' is a symbolic link"),
-    "model twice": (lambda a: rewrite_variant(a, "fp16", name="int8"), "variants: expected each once, found one twice"),
+    "model twice": (
+        lambda a: rewrite_variant(a, "fp16", name="int8"),
+        "variants: expected each once, found int8 twice",
+    ),
     "golden rows": (lambda a: rewrite_variant(a, "int8", golden=[]), "variants.int8.golden: expected as many as texts"),
 }
 
