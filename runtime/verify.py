@@ -17,13 +17,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TextIO, cast
+from typing import Literal, TextIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from .artifact.folder import UNSAFE_KEYS, Artifact, open_artifact
+from .artifact.folder import Artifact, open_artifact
 from .artifact.manifest import Manifest, Variant
+from .artifact.remote_code import find_remote_code
 from .classifier import Classifier
 from .cli.command import discard_output, exit_with, run_command
 from .decision import policy
@@ -120,7 +121,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("artifact", metavar="ARTIFACT", help="folder that `python -m export` wrote")
     parser.add_argument(
         "--provider",
-        provider_candidates=["auto", *sorted(PROVIDERS)],
+        choices=["auto", *sorted(PROVIDERS)],
         default="auto",
         help="run there, and fail without it (default: auto, on whatever is here)",
     )
@@ -160,17 +161,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check_config(path: Path, labels: Sequence[str]) -> None:
     """Refuses a configuration that nobody reads here, but with which other tools run or say something else."""
-    keys: set[str] = set()
-
-    def collect(found: dict[str, Any]) -> dict[str, Any]:
-        keys.update(found)
-        return found
-
     try:
-        content = json.loads(path.read_text("utf-8"), object_hook=collect)
+        content = json.loads(path.read_text("utf-8"))
+        key = find_remote_code(content)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path.name} is not JSON; export the artifact again") from error
-    for key in keys.intersection(UNSAFE_KEYS):
+    if key is not None:
         raise ArtifactError(f"{path.name} has {key!r}, which makes transformers run a stranger's code; export it again")
     names = content.get("id2label") if isinstance(content, dict) else None
     expected = {str(index): label for index, label in enumerate(labels)}

@@ -13,11 +13,12 @@ from typing import Any, cast
 import torch
 from optimum.exporters.tasks import TasksManager
 from tokenizers import Tokenizer
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
-from runtime.artifact.folder import TOKENIZER, UNSAFE_KEYS, check_path
+from runtime.artifact.folder import TOKENIZER, check_path
 from runtime.artifact.labels import is_label_name
-from runtime.artifact.manifest import MIN_LENGTH, Task
+from runtime.artifact.manifest import MAX_LENGTH, MIN_LENGTH, Task
+from runtime.artifact.remote_code import find_remote_code
 from runtime.engine.session import INPUTS
 from runtime.errors import ArtifactError
 from runtime.text.panics import is_tokenizer_failure, silenced_panics
@@ -25,6 +26,7 @@ from runtime.text.tokenizer_file import largest_id, open_tokenizer
 from training.data.record import RECORD, check_schema
 from training.decisions.learning import DEFAULT_THRESHOLD, Decisions
 from training.errors import DataError
+from training.positions import position_limit
 
 from ..errors import CheckpointError
 
@@ -135,11 +137,10 @@ def open_source(path: str, *, weights: str) -> Source:
                 "(`tokenizer.save_pretrained`)"
             )
     check_path(folder, CheckpointError)
-    content = _json(folder / "config.json")
-    unsafe = [key for key in UNSAFE_KEYS if key in content]
-    if unsafe:
+    key = find_remote_code(_json(folder / "config.json"))
+    if key is not None:
         raise CheckpointError(
-            f"{folder}/config.json has {unsafe[0]!r}, which runs foreign code; remove it if it is not needed"
+            f"{folder}/config.json has {key!r}, which runs foreign code; remove it if it is not needed"
         )
     try:
         config = AutoConfig.from_pretrained(folder)
@@ -163,7 +164,7 @@ def open_source(path: str, *, weights: str) -> Source:
         raise CheckpointError(f"{folder}/{TOKENIZER} is not a tokenizer; the checkpoint is damaged") from error
     record = _record(folder)
     labels = _labels(folder, config.id2label, task)
-    max_length = _max_length(config, _tokenizer_config(folder), record)
+    max_length = _max_length(folder, config, record)
     decisions = _decisions(folder, record, task, labels)
     source = Source(
         folder, config, tokenizer, task, labels, max_length, pad_token_id, config.vocab_size, decisions, record
@@ -281,18 +282,27 @@ def _input_names(model: PreTrainedModel) -> tuple[str, ...]:
     return tuple(name for name in INPUTS if name in parameters and not (name == "token_type_ids" and one_type))
 
 
-def _max_length(config: PreTrainedConfig, tokenizer_config: dict[str, Any], record: dict[str, Any]) -> int:
-    """What training used, else what the tokenizer says; never more than the model has positions for."""
-    positions = int(getattr(config, "max_position_embeddings", DEFAULT_LENGTH))
-    if "roberta" in config.model_type or config.model_type in (
-        "camembert",
-        "mpnet",
-    ):  # positions start behind padding's
-        positions -= config.pad_token_id + 1
-    asked = record.get("max_length", tokenizer_config.get("model_max_length", positions))
-    if not isinstance(asked, int | float) or not asked >= MIN_LENGTH:
+def _max_length(folder: Path, config: PreTrainedConfig, record: dict[str, Any]) -> int:
+    """Returns the length of training, else the tokenizer's; at most as many tokens as the encoder has positions."""
+    limit = _position_limit(folder, config)
+    published = _tokenizer_config(folder).get("model_max_length", DEFAULT_LENGTH if limit is None else limit)
+    length = record.get("max_length", published)
+    if not isinstance(length, int | float) or not length >= MIN_LENGTH:
         raise CheckpointError(f"max_length of the checkpoint: expected {MIN_LENGTH} or more; train again")
-    return int(min(asked, positions))
+    if limit is None:
+        limit = MAX_LENGTH if "max_length" in record else DEFAULT_LENGTH
+    return int(min(length, limit))
+
+
+def _position_limit(folder: Path, config: PreTrainedConfig) -> int | None:
+    """Builds the encoder without its weights, so that an ONNX export is read as a checkpoint is."""
+    try:
+        with torch.device("meta"):
+            model = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
+    except Exception as error:  # whatever a damaged config makes transformers stumble over
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{folder}/config.json: transformers cannot build its encoder: {reason}") from error
+    return position_limit(model)
 
 
 def _json(path: Path) -> dict[str, Any]:

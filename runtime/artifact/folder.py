@@ -16,7 +16,6 @@ from .manifest import FileEntry, Manifest
 
 TOKENIZER = "tokenizer.json"
 MAX_MANIFEST_BYTES = 1 << 24
-UNSAFE_KEYS = ("auto_map", "_attn_implementation_internal")  # keys that make transformers run a stranger's code
 EXPORT_AGAIN = "copy the artifact again, or export it again"
 CHANGED = f"{{}}: its sha256 is not the one in the manifest, the file was changed; {EXPORT_AGAIN}"
 
