@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .graph.variant_files import FILES
-from .quantization.quality_gate import Budget
+from .quantization.quality_gate import QualityGate
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -56,20 +56,20 @@ def _add_quantization(group: argparse._ArgumentGroup) -> None:
         "--calibration", type=Path, metavar="FILE", help="texts, one per line (default: from the training part)"
     )
     group.add_argument("--calibration-texts", type=int, default=256, metavar="N", help="how many (default: 256)")
-    budget = Budget()
+    gate = QualityGate()
     group.add_argument(
         "--max-metric-drop",
         type=float,
-        default=budget.max_metric_drop,
+        default=gate.max_metric_drop,
         metavar="X",
-        help=f"most that accuracy or micro-F1 may fall below fp32 (default: {budget.max_metric_drop})",
+        help=f"most that accuracy or micro-F1 may fall below fp32 (default: {gate.max_metric_drop})",
     )
     group.add_argument(
         "--min-agreement",
         type=float,
-        default=budget.min_agreement,
+        default=gate.min_agreement,
         metavar="X",
-        help=f"least share of rows decided as by fp32 (default: {budget.min_agreement})",
+        help=f"least share of rows decided as by fp32 (default: {gate.min_agreement})",
     )
     group.add_argument(
         "--fp32-layers",

@@ -15,8 +15,8 @@ class ParityError(ExportError):
     """The exported graph does not compute what the checkpoint computes."""
 
 
-class BudgetError(ExportError):
-    """A quantized variant loses more against fp32 than its budget allows."""
+class QualityGateError(ExportError):
+    """A variant loses more quality against fp32 than the quality gate allows."""
 
 
 class FusionError(ExportError):

@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from training.arrays import Floats
 from training.decisions.learning import DEFAULT_THRESHOLD, MIN_POSITIVES, Decisions, decide, learn_abstain_level
 from training.decisions.metrics import METRICS, quality
 from training.decisions.temperature import scores
 
 from ..console import log_progress
 from ..errors import ExportError
-from ..graph.layers import Floats
 from ..sources.calibration_data import EvaluationData, LabelledTexts
-from ..sources.checkpoint import Source
+from ..sources.source import Source
 
 Logits = Callable[[LabelledTexts], Floats]
 Given = TypeVar("Given", bound=Source)
@@ -65,7 +65,7 @@ def check_request(source: Source, request: Request) -> None:
         )
 
 
-def with_decisions(source: Given, request: Request, evidence: EvaluationData | None, logits: Logits) -> Given:
+def with_decisions(source: Given, request: Request, data: EvaluationData | None, logits: Logits) -> Given:
     """Returns the source with the decisions asked for, and its held-out figures as they are with those.
 
     Without a test split to measure them on, figures that depend on thresholds are left out.
@@ -73,16 +73,16 @@ def with_decisions(source: Given, request: Request, evidence: EvaluationData | N
     Args:
         source: With training's decisions.
         request: Checked.
-        evidence: The splits, if they were read.
+        data: The splits, if they were read.
         logits: Gives fp32's, (rows, labels) float32.
 
     Raises:
         ExportError: No score reaches the precision.
     """
-    decisions = _decisions(source, request, evidence, logits)
+    decisions = _decisions(source, request, data, logits)
     metrics = dict(source.recorded("metrics").get("test") or {})
-    if evidence is not None and evidence.test is not None:
-        metrics |= _figures(logits(evidence.test), evidence.test, source, decisions)
+    if data is not None and data.test is not None:
+        metrics |= _figures(logits(data.test), data.test, source, decisions)
     elif source.task == "multi_label":
         metrics = {name: value for name, value in metrics.items() if name not in METRICS["multi_label"]}
     if decisions.abstain_below is not None:
@@ -91,25 +91,25 @@ def with_decisions(source: Given, request: Request, evidence: EvaluationData | N
     return replace(source, decisions=decisions, record=source.record | {"metrics": {"test": metrics}})
 
 
-def _figures(found: Floats, rows: LabelledTexts, source: Source, decisions: Decisions) -> dict[str, float]:
+def _figures(logits: Floats, rows: LabelledTexts, source: Source, decisions: Decisions) -> dict[str, float]:
     """Returns the quality of decisions on rows; with abstaining, also `ABSTAINING`."""
     assert rows.targets is not None
-    decided = decide(found, source.task, decisions)
+    decided = decide(logits, source.task, decisions)
     measured = quality(decided, rows.targets, source.task)
     if decisions.abstain_below is not None:
-        labelled = scores(found, source.task, decisions.temperature).max(axis=1) >= decisions.abstain_below
+        labelled = scores(logits, source.task, decisions.temperature).max(axis=1) >= decisions.abstain_below
         right = (decided == rows.targets)[labelled]
         shares = float(labelled.mean()), float(right.mean()) if len(right) else 0.0
         measured |= zip(ABSTAINING, shares, strict=True)
     return measured
 
 
-def _decisions(source: Source, request: Request, evidence: EvaluationData | None, logits: Logits) -> Decisions:
+def _decisions(source: Source, request: Request, data: EvaluationData | None, logits: Logits) -> Decisions:
     if request.target_precision is not None:
-        assert evidence is not None, "check_request has seen the record"
-        assert evidence.validation.targets is not None
-        found = scores(logits(evidence.validation), source.task, source.decisions.temperature)
-        level = learn_abstain_level(found, evidence.validation.targets, request.target_precision)
+        assert data is not None, "check_request has seen the record"
+        assert data.validation.targets is not None
+        validation_scores = scores(logits(data.validation), source.task, source.decisions.temperature)
+        level = learn_abstain_level(validation_scores, data.validation.targets, request.target_precision)
         if level is None:
             raise ExportError(
                 f"--target-precision {request.target_precision}: no score that {MIN_POSITIVES} validation rows reach "

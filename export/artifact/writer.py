@@ -12,11 +12,14 @@ from runtime.artifact.folder import TOKENIZER, sha256
 from runtime.artifact.manifest import FileEntry, Golden, Manifest, Precision, Variant, Window
 from runtime.decision import policy
 from runtime.engine.session import Session
+from runtime.verify import verify
+from training.arrays import Floats
 
-from ..graph.layers import Floats
-from ..graph.parity import Inputs, pad
-from ..sources.checkpoint import Source
+from ..errors import ParityError
+from ..graph.parity import pad
+from ..graph.variant_files import Inputs
 from ..sources.golden_texts import GOLDEN
+from ..sources.source import Source
 from .model_card import model_card
 
 SCHEMA_VERSION = f"{manifests.SCHEMA_MAJOR}.0"
@@ -48,6 +51,17 @@ def write_artifact(
     manifest = dataclasses.replace(manifest, files=_files(folder))
     (folder / manifests.NAME).write_text(manifest.to_json(), "utf-8")
     return manifest
+
+
+def verify_artifact(folder: Path) -> None:
+    """Loads a finished artifact as a service will; every variant that runs here must give its golden scores.
+
+    Raises:
+        ParityError: A variant does not.
+    """
+    failures = verify(folder).failures
+    if failures:
+        raise ParityError(f"the finished artifact's {failures[0]}; nothing was written")
 
 
 def _manifest(source: Source, variants: tuple[Variant, ...]) -> Manifest:

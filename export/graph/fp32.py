@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..console import log_progress
+from ..console import log_progress, phase
 from ..errors import FusionError, ParityError
 from ..sources.checkpoint import Checkpoint
 from . import attention
@@ -32,8 +32,8 @@ def export_fp32(checkpoint: Checkpoint, folder: Path, *, portable: bool, require
     fusible = not portable and attention.is_pluggable(checkpoint.model)
     for implementation in [attention.NAME, "eager"] if fusible else ["eager"]:
         path = "eager" if implementation == "eager" else "fused"
-        log_progress(f"exporting {family}, {path} attention ...")
-        fused = export_graph(checkpoint, folder / FILES["fp32"], implementation=implementation)
+        with phase("export graph", line=f"exporting {family}, {path} attention ..."):
+            fused = export_graph(checkpoint, folder / FILES["fp32"], implementation=implementation)
         session = open_variant(folder, "fp32", labels=len(checkpoint.labels))
         difference = max_difference(checkpoint, session)
         log_progress(

@@ -5,13 +5,11 @@ Recognised by operators and constants alone, so that a graph of another exporter
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from runtime.engine.session import INPUTS
+from training.arrays import Floats
 
-Floats = npt.NDArray[np.float32]
 SAME_NUMBERS = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})  # in another type or shape
 
 

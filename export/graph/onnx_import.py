@@ -1,6 +1,7 @@
 """Adopts an ONNX export made elsewhere, by Optimum or for the hub: the same checks, the same artifact."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,15 +10,16 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from runtime.engine.model_file import load_without_weights
+from runtime.engine.session import Session
+from training.arrays import Floats
 
-from ..console import log_progress
+from ..console import Phase, log_progress, phase, quiet
 from ..errors import CheckpointError, ParityError
-from ..sources.checkpoint import Source, fit_vocabulary, open_source
+from ..sources.source import Source, fit_vocabulary, open_source
 from .layers import embedding_rows
 from .parity import TOLERANCE, batches
 from .simplify import simplify
-from .torch_export import quiet
-from .variant_files import FILES, open_variant, operators
+from .variant_files import FILES, Inputs, open_variant, operators
 
 PLACES = ("onnx/model.onnx", "model.onnx")
 TYPES = frozenset({ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL})
@@ -77,19 +79,28 @@ def import_onnx(source: OnnxExport, folder: Path, *, portable: bool) -> dict[str
     graph, target, labels = source.graph, folder / FILES["fp32"], len(source.labels)
     shutil.copyfile(graph, target)
     original = open_variant(folder, "fp32", labels=labels)
-    expected = [original.run(inputs) for inputs in batches(source)]
-    if not all(np.isfinite(logits).all() for logits in expected):
-        raise CheckpointError(f"{graph} gives NaN or infinite logits: its weights are damaged; export it again")
-    ir.save(source.model, target)
-    if portable and operators(target) != "standard":
-        raise CheckpointError(f"{graph} has operators of onnxruntime's own; adopt it without --portable")
-    adopted = open_variant(folder, "fp32", labels=labels)
-    found = [adopted.run(inputs) for inputs in batches(source)]
-    difference = float(np.max([np.abs(a - b).max() for a, b in zip(expected, found, strict=True)]))
+    compared = batches(source)
+    with phase("parity", steps=2 * len(compared)) as progress:
+        expected = _logits(original, compared, progress)
+        if not all(np.isfinite(logits).all() for logits in expected):
+            raise CheckpointError(f"{graph} gives NaN or infinite logits: its weights are damaged; export it again")
+        ir.save(source.model, target)
+        if portable and operators(target) != "standard":
+            raise CheckpointError(f"{graph} has operators of onnxruntime's own; adopt it without --portable")
+        simplified = _logits(open_variant(folder, "fp32", labels=labels), compared, progress)
+    difference = float(np.max([np.abs(a - b).max() for a, b in zip(expected, simplified, strict=True)]))
     log_progress(f"  adopted {graph.name}; largest logit difference after simplifying: {difference:.1e}")
     if not difference <= TOLERANCE:
         raise ParityError(f"{graph} gives other logits after simplifying ({difference:.1e}); nothing was written")
     return {"max_logit_difference": difference}
+
+
+def _logits(session: Session, compared: Sequence[Inputs], progress: Phase) -> list[Floats]:
+    logits = []
+    for inputs in compared:
+        logits.append(session.run(inputs))
+        progress.advance()
+    return logits
 
 
 def _simplified(graph: Path) -> ir.Model:

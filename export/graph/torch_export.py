@@ -1,10 +1,6 @@
 """Exports a checkpoint's graph to ONNX with `torch.onnx`."""
 
-import contextlib
-import logging
-import warnings
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -14,13 +10,13 @@ from torch.export import Dim
 
 from runtime.engine.session import OUTPUT
 
+from ..console import quiet
 from ..errors import CheckpointError
 from ..sources.checkpoint import TASK, Checkpoint
 from . import attention
 from .simplify import simplify_file
 
 OPSET = 20
-CHATTY = ("torch.onnx._internal.exporter._registration", "onnxscript.optimizer._constant_folding", "onnx_ir")
 
 
 def export_graph(checkpoint: Checkpoint, path: Path, *, implementation: str) -> int:
@@ -98,19 +94,3 @@ def _normalized(checkpoint: Checkpoint) -> NormalizedTextConfig:
         raise CheckpointError(
             f"Optimum does not know the model family {config.model_type!r}; use another encoder"
         ) from error
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silences notes of onnx_ir and the exporter on shapes, torchvision, deprecations; errors still come through."""
-    loggers = [logging.getLogger(name) for name in CHATTY]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -8,7 +8,7 @@ import pytest
 from transformers import Data2VecTextConfig, LongformerConfig, MPNetConfig, PreTrainedConfig, T5Config
 
 from export.errors import CheckpointError
-from export.sources.checkpoint import open_source
+from export.sources.source import open_source
 from training.arguments import EncoderArguments
 from training.model.encoder import load_tokenizer
 
