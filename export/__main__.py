@@ -80,7 +80,9 @@ def run(args: argparse.Namespace) -> list[str]:
                 rejected.append(f"{name}: {error}")
         shipped = [variant for variant in variants if variant.name in args.variants]
         if not shipped:
-            raise QualityGateError(f"nothing is left to ship; ask for fp32, too. {'; '.join(rejected)}")
+            raise QualityGateError(
+                f"every requested variant failed the quality gate; add fp32 to --variants. {'; '.join(rejected)}"
+            )
         if fp32 not in shipped:
             (folder / fp32.file).unlink()
         manifest = _complete(folder, source, shipped, reference)
@@ -88,7 +90,7 @@ def run(args: argparse.Namespace) -> list[str]:
         log_progress(f"{variant.name}: {variant.file} ({manifest.files[variant.file].size_bytes / 1e6:.1f} MB)")
     log_progress(f"artifact: {args.artifact}")
     for reason in rejected:
-        log_progress(f"withheld: {reason}")
+        log_progress(f"rejected by the quality gate: {reason}")
     return rejected
 
 
@@ -100,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except MemoryError:
-        print("error: there is not enough memory to export this; free some, or use a smaller encoder", file=sys.stderr)
+        print("error: not enough memory for this export; free some, or use a smaller encoder", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -147,5 +149,5 @@ def _complete(folder: Path, source: Source, variants: Sequence[Variant], referen
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the unfinished artifact would stay behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # otherwise the unfinished artifact would stay behind
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The decisions that an artifact ships with: training's, or others that the command line asks for."""
+"""Decision parameters of an artifact: as learned in training, or as requested on the command line."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,17 +16,17 @@ from ..sources.source import Source
 
 Logits = Callable[[LabelledTexts], Floats]
 Given = TypeVar("Given", bound=Source)
-ABSTAINING = ("coverage", "precision")  # share of rows that get a label, and share of those labels that is right
+ABSTAINING = ("coverage", "precision")  # share of rows that get a label, and share of those labels that is correct
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for.
+    """Decision parameters requested on the command line.
 
     Attributes:
-        target_precision: Single-label: share of the labels given that shall be right on the validation split.
-        threshold: Single-label: the abstain level. Multi-label: the threshold of every label.
-        thresholds: Multi-label: thresholds by label, which go before `threshold`.
+        target_precision: Single-label: precision to reach on the validation split by abstaining, above 0 and up to 1.
+        threshold: Single-label: score below which the classifier abstains. Multi-label: threshold of every label.
+        thresholds: Multi-label: thresholds of single labels; they take precedence over `threshold`.
     """
 
     target_precision: float | None = None
@@ -35,25 +35,25 @@ class Request:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing is asked for: training's decisions ship."""
+        """Whether nothing is requested, so that training's decisions ship."""
         return self == Request()
 
 
 def check_request(source: Source, request: Request) -> None:
-    """Refuses what a source cannot have, before anything is exported.
+    """Checks a request against a source before anything is exported.
 
     Raises:
-        ExportError: An option is for the other task, a label is unknown, or there is nothing to learn on.
+        ExportError: An option is for the other task, a label is unknown, or there is no validation split to learn on.
     """
     if source.task == "multi_label" and request.target_precision is not None:
         raise ExportError(
-            "--target-precision is for single-label models, and this one is multi-label; pass --threshold or "
+            "--target-precision is for single-label models, and this model is multi-label; pass --threshold or "
             "--thresholds"
         )
     if source.task == "single_label" and request.thresholds:
         raise ExportError(
-            "--thresholds is for multi-label models, and this one is single-label; pass --threshold, below which it "
-            "abstains"
+            "--thresholds is for multi-label models, and this model is single-label; pass --threshold, the score below "
+            "which it abstains"
         )
     unknown = [label for label in request.thresholds if label not in source.labels]
     if unknown:
@@ -66,18 +66,18 @@ def check_request(source: Source, request: Request) -> None:
 
 
 def with_decisions(source: Given, request: Request, data: EvaluationData | None, logits: Logits) -> Given:
-    """Returns the source with the decisions asked for, and its held-out figures as they are with those.
+    """Returns the source with the requested decisions and the test metrics that they lead to.
 
-    Without a test split to measure them on, figures that depend on thresholds are left out.
+    Without a test split, metrics that depend on thresholds are left out.
 
     Args:
-        source: With training's decisions.
-        request: Checked.
+        source: A source with training's decisions.
+        request: A request that `check_request` accepted.
         data: The splits, if they were read.
-        logits: Gives fp32's, (rows, labels) float32.
+        logits: Returns the fp32 logits of texts, (rows, labels) float32.
 
     Raises:
-        ExportError: No score reaches the precision.
+        ExportError: No score reaches the requested precision.
     """
     decisions = _decisions(source, request, data, logits)
     metrics = dict(source.recorded("metrics").get("test") or {})
@@ -87,12 +87,12 @@ def with_decisions(source: Given, request: Request, data: EvaluationData | None,
         metrics = {name: value for name, value in metrics.items() if name not in METRICS["multi_label"]}
     if decisions.abstain_below is not None:
         shares = ", ".join(f"{name} {metrics[name]:.2%}" for name in ABSTAINING if name in metrics)
-        log_progress(f"abstain below a score of {decisions.abstain_below:.4f}{shares and f'; test part: {shares}'}")
+        log_progress(f"abstain below a score of {decisions.abstain_below:.4f}{shares and f'; test: {shares}'}")
     return replace(source, decisions=decisions, record=source.record | {"metrics": {"test": metrics}})
 
 
 def _figures(logits: Floats, rows: LabelledTexts, source: Source, decisions: Decisions) -> dict[str, float]:
-    """Returns the quality of decisions on rows; with abstaining, also `ABSTAINING`."""
+    """Returns the metrics of decisions on rows; with abstaining, also coverage and precision."""
     assert rows.targets is not None
     decided = decide(logits, source.task, decisions)
     measured = quality(decided, rows.targets, source.task)
@@ -106,14 +106,14 @@ def _figures(logits: Floats, rows: LabelledTexts, source: Source, decisions: Dec
 
 def _decisions(source: Source, request: Request, data: EvaluationData | None, logits: Logits) -> Decisions:
     if request.target_precision is not None:
-        assert data is not None, "check_request has seen the record"
+        assert data is not None, "check_request has checked the record"
         assert data.validation.targets is not None
         validation_scores = scores(logits(data.validation), source.task, source.decisions.temperature)
         level = learn_abstain_level(validation_scores, data.validation.targets, request.target_precision)
         if level is None:
             raise ExportError(
-                f"--target-precision {request.target_precision}: no score that {MIN_POSITIVES} validation rows reach "
-                "is right so often; ask for less, or pass --threshold SCORE"
+                f"--target-precision {request.target_precision}: no score reached by at least {MIN_POSITIVES} "
+                "validation rows has this precision; lower it, or pass --threshold SCORE"
             )
         return replace(source.decisions, abstain_below=level)
     if source.task == "single_label":

@@ -1,4 +1,4 @@
-"""The fp32 variant: with fused attention where that agrees with PyTorch, with eager attention elsewhere."""
+"""Exports the fp32 graph: fused attention if it matches PyTorch, else eager."""
 
 from pathlib import Path
 
@@ -12,20 +12,20 @@ from .variant_files import FILES, open_variant
 
 
 def export_fp32(checkpoint: Checkpoint, folder: Path, *, portable: bool, require_fused: bool) -> dict[str, float]:
-    """Writes the fp32 graph, and says which path it took and what came of it.
+    """Writes the fp32 graph with fused attention, or with eager attention if fused does not match PyTorch.
 
     Args:
-        checkpoint: What to export.
-        folder: The artifact in the making.
-        portable: Use eager attention, which needs no operator beside ONNX's own.
-        require_fused: Accept nothing but a fused attention node in every layer.
+        checkpoint: The checkpoint to export.
+        folder: The unfinished artifact.
+        portable: Use eager attention, which needs standard ONNX operators only.
+        require_fused: Fail unless the attention of every layer is fused.
 
     Returns:
         Figures for the manifest, measured against PyTorch.
 
     Raises:
-        ParityError: The graph does not compute what the checkpoint computes.
-        FusionError: Not every layer's attention is fused, though `require_fused`.
+        ParityError: The logits differ from PyTorch's by more than `TOLERANCE`.
+        FusionError: `require_fused` is set, and the attention of a layer is not fused.
     """
     attention.register()
     family, layers = checkpoint.config.model_type, attention_layers(checkpoint)
@@ -44,8 +44,8 @@ def export_fp32(checkpoint: Checkpoint, folder: Path, *, portable: bool, require
             break
     else:
         raise ParityError(
-            f"the graph of this {family} model differs from PyTorch by {difference:.1e}, more than {TOLERANCE:.0e}; "
-            "nothing was written. Check the versions in constraints.txt, or use another encoder"
+            f"the logits of this {family} model differ from PyTorch by {difference:.1e}, more than {TOLERANCE:.0e}; "
+            "nothing was written. Install the versions in constraints.txt, or use another encoder"
         )
     if require_fused and fused < layers:
         raise FusionError(

@@ -23,7 +23,7 @@ def export_graph(checkpoint: Checkpoint, path: Path, *, implementation: str) -> 
     """Writes the model as one self-contained ONNX file with dynamic batch and sequence.
 
     Args:
-        checkpoint: The model's attention implementation is set, and set back.
+        checkpoint: The checkpoint; the attention implementation of its model is restored afterwards.
         path: File to write.
         implementation: `attention.NAME` for the fused operator, or `eager`.
 
@@ -52,7 +52,7 @@ def export_graph(checkpoint: Checkpoint, path: Path, *, implementation: str) -> 
                 dynamo=True,
                 verbose=False,
             )
-    except torch.onnx.OnnxExporterError as error:  # its message has pages of advice to whoever wrote the model
+    except torch.onnx.OnnxExporterError as error:  # its message is pages long, for authors of models
         raise CheckpointError(
             f"torch cannot export this {model.config.model_type} model; use another encoder"
         ) from error
@@ -65,13 +65,13 @@ def export_graph(checkpoint: Checkpoint, path: Path, *, implementation: str) -> 
 
 
 def fused_nodes(path: Path) -> int:
-    """Returns how many fused attention operators an ONNX file has."""
+    """Returns the number of fused attention operators in an ONNX file."""
     graph = onnx.load(path).graph
     return Counter((node.domain, node.op_type) for node in graph.node)[attention.OPERATOR]
 
 
 def attention_layers(checkpoint: Checkpoint) -> int:
-    """Returns how many attention layers a text goes through.
+    """Returns the number of attention layers of the model.
 
     Raises:
         CheckpointError: Optimum does not know the model family.
@@ -86,7 +86,7 @@ def _dummy_inputs(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
 
 
 def _normalized(checkpoint: Checkpoint) -> NormalizedTextConfig:
-    """The model's config under Optimum's names, which are the same for every family."""
+    """Returns the model's config with Optimum's attribute names, which are the same for every family."""
     config = checkpoint.model.config
     try:
         return NormalizedConfigManager.get_normalized_config_class(config.model_type)(config)

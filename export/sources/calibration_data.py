@@ -85,7 +85,9 @@ def load_splits(source: Source, tokenizer: Tokenizer, file: Path | None, count: 
         fresh = _fresh(file, key, {*data.validation.keys, *data.test.keys})
         texts = _encode_lines(file, tokenizer, dict(itertools.islice(fresh, count)))
         if not texts:
-            raise ExportError(f"{file}: expected texts to calibrate on, one per line; found none but held-out ones")
+            raise ExportError(
+                f"{file}: expected calibration texts, one per line; found none outside the validation and test splits"
+            )
     return EvaluationData(
         calibration=texts,
         validation=LabelledTexts(_encode(tokenizer, data.validation.texts), data.validation.targets),
@@ -98,12 +100,12 @@ def _from_file_alone(source: Source, tokenizer: Tokenizer, file: Path | None, co
     """Splits the texts of a file into calibration and validation texts, at most half of them for calibration."""
     if file is None:
         raise ExportError(
-            f"{source.folder} has no record of its training data, and int8 and fp16 need texts: pass "
+            f"{source.folder} has no record of its training data, and int8 and fp16 need calibration texts: pass "
             "--calibration FILE with one text per line, or --variants fp32"
         )
     texts = _encode_lines(file, tokenizer, _lines(file))
     if len(texts) < 2:
-        raise ExportError(f"{file}: expected two different texts or more, one per line; found {len(texts)}")
+        raise ExportError(f"{file}: expected at least two distinct texts, one per line; found {len(texts)}")
     count = min(count, len(texts) // 2)
     return EvaluationData(texts[:count], LabelledTexts(texts[count:], None), None, "file")
 
@@ -114,11 +116,11 @@ def _training_data(source: Source) -> LabelledData:
         data = training_data(str(source.folder))
     except DataError as error:
         raise ExportError(
-            f"cannot read the training data again: {error}. Put it back as {source.folder}/{RECORD} has it, "
+            f"cannot read the training data again: {error}. Restore the data that {source.folder}/{RECORD} names, "
             "or pass --variants fp32"
         ) from error
     if data.labels != source.labels:
-        raise ExportError(f"{source.folder}: its labels are not those of its training data; train again")
+        raise ExportError(f"{source.folder}: its labels differ from those of its training data; train again")
     return data
 
 
@@ -144,12 +146,12 @@ def _lines(file: Path) -> dict[str, int]:
 def _content(file: Path) -> bytes:
     """Reads a regular file of at most `MAX_BYTES`."""
     if file.exists() and not file.is_file():
-        raise ExportError(f"{file} is no regular file; write the texts to one, one text per line")
+        raise ExportError(f"{file} is not a regular file; write the texts to a file, one per line")
     with file.open("rb") as stream:
         content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ExportError(
-            f"{file} has more than {MAX_BYTES >> 20} MiB; calibration takes some hundred texts, pass a sample of them"
+            f"{file} has more than {MAX_BYTES >> 20} MiB; calibration needs a few hundred texts, pass a sample"
         )
     return content
 
@@ -161,7 +163,9 @@ def _fresh(file: Path, key: Callable[[str], str], held_out: Collection[str]) -> 
             if key(line) not in held_out:
                 yield line, number
         except DataError as error:
-            raise ExportError(f"{file}: line {number}: training's cleaning fails on it; leave it out") from error
+            raise ExportError(
+                f"{file}: line {number}: the cleaning of training fails on it; remove the line"
+            ) from error
 
 
 def _encode_lines(file: Path, tokenizer: Tokenizer, lines: dict[str, int]) -> tuple[Encoded, ...]:
@@ -175,4 +179,4 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Encoded, ...]:
     try:
         return tuple(tokenizer.encode_many(texts))
     except TextError as error:
-        raise ExportError(f"a text to calibrate or compare on cannot be used: {error.reason}") from error
+        raise ExportError(f"a text of the training data cannot be used: {error.reason}") from error

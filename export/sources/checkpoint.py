@@ -20,11 +20,11 @@ MAX_BYTES = 2**31 - 2**20  # protobuf's limit for a file, and room for the graph
 
 @dataclass(frozen=True)
 class Checkpoint(Source):
-    """A loaded checkpoint: what the folder says, and the model.
+    """A checkpoint with its model loaded.
 
     Attributes:
         model: In evaluation mode, fp32, on the CPU.
-        input_names: What the model's forward reads, in the runtime's order.
+        input_names: Inputs of the model's forward, in the runtime's order.
     """
 
     model: PreTrainedModel
@@ -35,7 +35,7 @@ def open_checkpoint(path: str) -> Checkpoint:
     """Loads a checkpoint folder.
 
     Raises:
-        CheckpointError: It is missing, incomplete, no sequence classifier, or would run foreign code.
+        CheckpointError: The folder is missing, incomplete, no sequence classifier, or would run foreign code.
     """
     source = open_source(path, weights="model.safetensors")
     model = _model(source.folder)
@@ -49,15 +49,15 @@ def _model(folder: Path) -> PreTrainedModel:
         model, report = loader.from_pretrained(
             folder, use_safetensors=True, output_loading_info=True, attn_implementation="eager", dtype="float32"
         )
-    except Exception as error:  # whatever a damaged config or file makes transformers stumble over
+    except Exception as error:  # damaged files make transformers raise almost anything
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{folder}: transformers cannot load it as a {TASK} model: {reason}") from error
     if report["missing_keys"]:
-        raise CheckpointError(f"{folder} lacks the weights {min(report['missing_keys'])!r}: fine-tune it first")
+        raise CheckpointError(f"{folder} lacks the weights {min(report['missing_keys'])!r}; fine-tune it first")
     size_bytes = sum(weights.nbytes for weights in model.parameters())
     if size_bytes > MAX_BYTES:
         raise CheckpointError(
-            f"{folder} has {size_bytes / 2**30:.2f} GiB of fp32 weights, and one ONNX file holds less than 2 GiB; "
+            f"{folder} has {size_bytes / 2**30:.2f} GiB of fp32 weights, and an ONNX file holds less than 2 GiB; "
             "use a smaller encoder"
         )
     damaged = [name for name, weights in model.named_parameters() if not torch.isfinite(weights).all()]
@@ -69,7 +69,7 @@ def _model(folder: Path) -> PreTrainedModel:
 
 
 def _input_names(model: PreTrainedModel) -> tuple[str, ...]:
-    """A model with one token type (RoBERTa's) takes `token_type_ids` but has no use for it."""
+    """Returns the inputs that the model uses; one with a single token type, as RoBERTa, ignores `token_type_ids`."""
     parameters = inspect.signature(model.forward).parameters
     one_type = getattr(model.config, "type_vocab_size", 0) < 2
     return tuple(name for name in INPUTS if name in parameters and not (name == "token_type_ids" and one_type))

@@ -1,4 +1,4 @@
-"""Reads and checks the JSON files of a checkpoint folder, and runs no code that comes with it."""
+"""Reads and checks the JSON files of a checkpoint folder. Runs no code that comes with it."""
 
 import json
 import math
@@ -31,16 +31,17 @@ def read_config(folder: Path) -> PreTrainedConfig:
     """Reads config.json.
 
     Raises:
-        CheckpointError: It is damaged, would run foreign code, or lacks the vocabulary's size or the padding token.
+        CheckpointError: The file is damaged, would run foreign code, or lacks the vocabulary size or the padding token.
     """
     key = find_remote_code(read_json(folder / "config.json"))
     if key is not None:
         raise CheckpointError(
-            f"{folder}/config.json has {key!r}, which runs foreign code; remove it if it is not needed"
+            f"{folder}/config.json has {key!r}, which makes transformers run code from the "
+            "checkpoint (trust_remote_code); remove it if the model works without"
         )
     try:
         config = AutoConfig.from_pretrained(folder)
-    except Exception as error:  # whatever a damaged config makes transformers stumble over
+    except Exception as error:  # a damaged config makes transformers raise almost anything
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{folder}/config.json: transformers cannot read it: {reason}") from error
     if not isinstance(getattr(config, "vocab_size", None), int):
@@ -57,12 +58,15 @@ def task_of(folder: Path, config: PreTrainedConfig) -> Task:
     """Returns the task of the config's `problem_type`; without one it is single-label.
 
     Raises:
-        CheckpointError: It is no classification.
+        CheckpointError: The `problem_type` is no classification.
     """
     problem_type = config.problem_type
     task = TASKS.get(problem_type) if isinstance(problem_type, str | None) else None
     if task is None:
-        raise CheckpointError(f"{folder}: problem_type is {problem_type!r}; expected a classification")
+        raise CheckpointError(
+            f"{folder}: problem_type is {problem_type!r}; expected "
+            "single_label_classification or multi_label_classification"
+        )
     return task
 
 
@@ -70,25 +74,31 @@ def label_names(folder: Path, config: PreTrainedConfig, task: Task) -> tuple[str
     """Returns the labels in the order of the logits.
 
     Raises:
-        CheckpointError: They are too few, or not distinct, printable names.
+        CheckpointError: The labels are too few, or not distinct, printable names.
     """
     id2label = cast(dict[int, str], config.id2label)
     where = f"{folder}/config.json: id2label:"
     if sorted(id2label) != list(range(len(id2label))):
-        raise CheckpointError(f"{where} expected the ids 0 to {len(id2label) - 1}, one for each logit; found others")
+        raise CheckpointError(
+            f"{where} expected the ids 0 to {len(id2label) - 1}, one for each logit, found {sorted(id2label)}"
+        )
     labels = tuple(str(id2label[index]) for index in range(len(id2label)))
     if len(set(labels)) < max(len(labels), 2 if task == "single_label" else 1):
-        raise CheckpointError(f"{where} expected two different labels or more, found {len(labels)}")
+        raise CheckpointError(
+            f"{where} expected at least two distinct labels, found {len(set(labels))} in {len(labels)}"
+        )
     if not all(map(is_label_name, labels)):
-        raise CheckpointError(f"{where} expected printable names, found an empty one or control characters; rename it")
+        raise CheckpointError(
+            f"{where} expected printable names, found an empty one or control characters; rename the label"
+        )
     return labels
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Reads training.json and checks its figures; returns nothing for the checkpoint of another tool.
+    """Reads training.json and checks its metrics; returns an empty record for the checkpoint of another tool.
 
     Raises:
-        CheckpointError: It is damaged, or another version of Litmus wrote it.
+        CheckpointError: The record is damaged, or another version of Litmus wrote it.
     """
     if not (folder / RECORD).is_file():
         return {}
@@ -107,10 +117,10 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def recorded_decisions(folder: Path, record: dict[str, Any], task: Task, labels: tuple[str, ...]) -> Decisions:
-    """Returns what training decided; thresholds that it did not learn are 0.5.
+    """Returns the decisions of training; thresholds that it did not learn are 0.5.
 
     Raises:
-        CheckpointError: The record has no threshold, or more than one, for a label.
+        CheckpointError: The record does not have one threshold per label.
     """
     try:
         decisions = Decisions.from_record(record)
@@ -119,21 +129,26 @@ def recorded_decisions(folder: Path, record: dict[str, Any], task: Task, labels:
     if task == "multi_label" and decisions.thresholds is None:
         decisions = replace(decisions, thresholds=(DEFAULT_THRESHOLD,) * len(labels))
     if len(decisions.thresholds or ()) != (len(labels) if task == "multi_label" else 0):
-        raise CheckpointError(f"{folder}/{RECORD}: decisions: expected a threshold for each label; train again")
+        raise CheckpointError(
+            f"{folder}/{RECORD}: decisions: expected {len(labels)} thresholds for a multi-label task, "
+            f"none for a single-label task, found {len(decisions.thresholds or ())}; train again"
+        )
     return decisions
 
 
 def text_length(folder: Path, config: PreTrainedConfig, record: dict[str, Any]) -> int:
-    """Returns the length in tokens that training used, else the tokenizer's, within the encoder's position limit.
+    """Returns the maximum length in tokens: training's, else the tokenizer's, within the encoder's position limit.
 
     Raises:
-        CheckpointError: It is too short for a text, or the encoder cannot be built.
+        CheckpointError: The length is too small, or transformers cannot build the encoder.
     """
     limit = _position_limit(folder, config)
     published = _tokenizer_config(folder).get("model_max_length", DEFAULT_LENGTH if limit is None else limit)
     length = record.get("max_length", published)
     if not isinstance(length, int | float) or not length >= MIN_LENGTH:
-        raise CheckpointError(f"max_length of the checkpoint: expected {MIN_LENGTH} or more; train again")
+        raise CheckpointError(
+            f"max_length of the checkpoint: expected {MIN_LENGTH} or more, found {length!r:.80}; train again"
+        )
     if limit is None:
         limit = MAX_LENGTH if "max_length" in record else DEFAULT_LENGTH
     return int(min(length, limit))
@@ -143,18 +158,19 @@ def _tokenizer_config(folder: Path) -> dict[str, Any]:
     content = read_json(folder / "tokenizer_config.json")
     if content.get("truncation_side", "right") != "right":
         raise CheckpointError(
-            f"{folder}/tokenizer_config.json: truncation_side: expected 'right', the runtime cuts off the end of "
-            "long texts; set it, and train again if training texts were cut"
+            f"{folder}/tokenizer_config.json: truncation_side: expected 'right', found "
+            f"{content['truncation_side']!r:.80}; the runtime truncates long texts at their end. Set it, then train again "
+            "training texts were truncated"
         )
     return content
 
 
 def _position_limit(folder: Path, config: PreTrainedConfig) -> int | None:
-    """Builds the encoder without its weights, so that an ONNX export is read as a checkpoint is."""
+    """Builds the encoder without its weights, so that a checkpoint and an ONNX export get the same limit."""
     try:
         with torch.device("meta"):
             model = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
-    except Exception as error:  # whatever a damaged config makes transformers stumble over
+    except Exception as error:  # a damaged config makes transformers raise almost anything
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{folder}/config.json: transformers cannot build its encoder: {reason}") from error
     return position_limit(model)

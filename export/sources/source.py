@@ -22,19 +22,19 @@ from .config_files import label_names, read_config, read_record, recorded_decisi
 
 @dataclass(frozen=True)
 class Source:
-    """What a folder says of its classifier, apart from the weights.
+    """A folder with a classifier, apart from its weights.
 
     Attributes:
-        folder: Where it lies.
-        config: Hugging Face's.
+        folder: Its path.
+        config: The Hugging Face config.
         tokenizer: The fast tokenizer, without padding and truncation.
         task: From the config's `problem_type`.
         labels: From the config's `id2label`.
-        max_length: Tokens per text.
+        max_length: Maximum number of tokens per text.
         pad_token_id: From the config.
-        vocab_size: Rows of the embedding: the config's, or those of the weights if they are fewer.
-        decisions: Thresholds, temperature and abstaining, as training learned them; without a record the usual ones.
-        record: The content of `training.json`, or nothing if another tool made it.
+        vocab_size: Rows of the embedding: the config's number, or the weights' if it is smaller.
+        decisions: Thresholds, temperature and abstain level from training, or defaults without a record.
+        record: Content of `training.json`; empty if another tool made the folder.
     """
 
     folder: Path
@@ -52,7 +52,7 @@ class Source:
         """Returns all token ids of a text, special tokens included.
 
         Raises:
-            CheckpointError: The tokenizer fails on it.
+            CheckpointError: The tokenizer fails on the text.
         """
         try:
             with silenced_panics():
@@ -76,7 +76,7 @@ class Source:
         )
 
     def recorded(self, section: str) -> dict[str, Any]:
-        """Returns a section of the record, or nothing if there is none."""
+        """Returns a section of the record, or an empty one."""
         content = self.record.get(section) or {}
         if not isinstance(content, dict):
             raise CheckpointError(f"{self.folder}/{RECORD}: {section}: expected a JSON object; train again")
@@ -84,22 +84,21 @@ class Source:
 
 
 def open_source(path: str, *, weights: str) -> Source:
-    """Reads what a folder has beside its weights.
+    """Reads a folder without its weights.
 
     Args:
         path: The folder.
-        weights: Name of the file of weights, which must be there.
+        weights: Name of the weights file, which must exist.
 
     Raises:
-        CheckpointError: It is missing, incomplete, no sequence classifier, or would run foreign code.
+        CheckpointError: The folder is missing, incomplete, no sequence classifier, or would run foreign code.
     """
     folder = Path(path)
     for name in ("config.json", weights, TOKENIZER, "tokenizer_config.json"):
         if not (folder / name).is_file():
             raise CheckpointError(
-                f"{folder} has no {name}; expected a checkpoint folder as `python -m training` writes it, "
-                "or with --from-onnx an ONNX export with its configuration and its fast tokenizer "
-                "(`tokenizer.save_pretrained`)"
+                f"{folder} has no {name}; expected a checkpoint folder written by `python -m training`, or with "
+                "--from-onnx an ONNX export with its config and fast tokenizer (`tokenizer.save_pretrained`)"
             )
     check_path(folder, CheckpointError)
     config = read_config(folder)
@@ -126,14 +125,14 @@ def open_source(path: str, *, weights: str) -> Source:
 
 
 def fit_vocabulary(source: Source, *, rows: int) -> Source:
-    """Returns a source that has no more ids than an embedding has rows.
+    """Returns the source with `vocab_size` limited to the rows of the embedding.
 
     Args:
-        source: What to check.
-        rows: Of the embedding's weights.
+        source: The source to check.
+        rows: Rows of the embedding's weights.
 
     Raises:
-        CheckpointError: The tokenizer or the padding has an id that the embedding has no row for.
+        CheckpointError: The tokenizer or the padding has an id without a row.
     """
     vocab_size = min(source.vocab_size, rows)
     try:
@@ -145,6 +144,6 @@ def fit_vocabulary(source: Source, *, rows: int) -> Source:
     if largest >= vocab_size:
         raise CheckpointError(
             f"{source.folder}: the tokenizer and the padding have token ids up to {largest}, the model's embedding has "
-            f"{vocab_size} rows, for the ids 0 to {vocab_size - 1}; put the model's own tokenizer there"
+            f"{vocab_size} rows, for the ids 0 to {vocab_size - 1}; use the tokenizer of this model"
         )
     return replace(source, vocab_size=vocab_size)
