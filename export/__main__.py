@@ -1,7 +1,7 @@
-"""`python -m export CHECKPOINT ARTIFACT`: turn a fine-tuned checkpoint into an artifact that the runtime loads.
+"""`python -m export CHECKPOINT ARTIFACT`: exports a fine-tuned checkpoint to an artifact that the runtime loads.
 
-Exit status: 0 if everything asked for was written, 1 if nothing was, 2 for a wrong call, 3 if the artifact was written
-without a variant that is outside its quality budget, 130 if it was interrupted.
+Exit status: 0 if every requested variant was written, 1 if nothing was written, 2 for a wrong call, 3 if the artifact
+was written without a variant that the quality gate rejected, 130 if the export was interrupted.
 """
 
 import argparse
@@ -12,135 +12,142 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtime import LitmusError
-from runtime.artifact.folder import TOKENIZER
-from runtime.artifact.manifest import Variant
+from runtime.artifact.manifest import Manifest, Variant
 from runtime.artifact.publishing import publishing
 from runtime.engine.providers import PROVIDERS
-from runtime.text.tokenizer import Tokenizer
-from runtime.verify import verify
+from training.arrays import Floats
 
 from .arguments import parse_args
 from .artifact.decisions import Request, check_request, with_decisions
-from .artifact.writer import write_artifact
-from .console import log_progress
-from .errors import BudgetError, ExportError, ParityError
-from .graph import parity
+from .artifact.writer import Logits, verify_artifact, write_artifact
+from .console import log_progress, phase, quiet
+from .errors import ExportError, QualityGateError
 from .graph.fp32 import export_fp32
-from .graph.layers import Floats
 from .graph.onnx_import import OnnxExport, import_onnx, open_onnx_export
-from .graph.variant_files import FILES, Operators, open_variant, operators
-from .quantization.quality_gate import Budget, logits_of
-from .quantization.variants import ExportContext, make_fp16, make_int8
-from .sources.calibration_data import LabelledTexts, load_splits
-from .sources.checkpoint import Source, open_checkpoint
+from .graph.parity import torch_logits
+from .graph.variant_files import FILES, open_variant, operators
+from .quantization.int8_variant import make_int8
+from .quantization.quality_gate import QualityGate, logits_of
+from .quantization.variants import ExportContext, make_fp16
+from .sources.calibration_data import EvaluationData, LabelledTexts, load_splits
+from .sources.checkpoint import Checkpoint, open_checkpoint
+from .sources.source import Source
 
-WITHHELD = 3
+REJECTED = 3
 INTERRUPTED = 130
 
 
 def run(args: argparse.Namespace) -> list[str]:
-    """Exports, compares with PyTorch, quantizes, judges, and publishes the artifact.
+    """Exports, compares with PyTorch, quantizes, applies the quality gate and publishes the artifact.
 
     Returns:
-        The variants that were withheld.
+        The variants that the quality gate rejected, each with its reason.
 
     Raises:
-        ExportError: The checkpoint cannot be exported, or the target cannot be written; nothing is written.
-        ArtifactError: An adopted graph is not one that the runtime loads.
+        ExportError: The checkpoint cannot be exported, or the target cannot be written. Nothing is written.
+        ArtifactError: The runtime would refuse the graph of an ONNX export. Nothing is written.
     """
+    request = Request(args.target_precision, args.threshold, dict(args.thresholds))
     with publishing(args.artifact, overwrite=args.overwrite, error=ExportError) as folder:
         (folder / "onnx").mkdir()
-        source = open_onnx_export(args.checkpoint) if args.from_onnx else open_checkpoint(args.checkpoint)
-        tokenizer = _tokenizer(source)
-        request = Request(args.target_precision, args.threshold, dict(args.thresholds))
-        check_request(source, request)
-        evidence = None
-        if set(args.variants) != {"fp32"} or args.target_precision is not None:
-            evidence = load_splits(source, tokenizer, args.calibration, args.calibration_texts)
-        if isinstance(source, OnnxExport):
-            quality = import_onnx(source, folder, portable=args.portable)
-            reference = open_variant(folder, "fp32", labels=len(source.labels)).run
-        else:
-            quality = export_fp32(source, folder, portable=args.portable, require_fused=args.require_fused)
-            reference = functools.partial(parity.torch_logits, source)
+        source, data = _load(args, request)
+        fp32, reference = _write_fp32(source, folder, args)
+        tokenizer = source.runtime_tokenizer()
+
+        def fp32_logits(rows: LabelledTexts) -> Floats:
+            return logits_of(open_variant(folder, "fp32", labels=len(source.labels)), tokenizer, rows)
+
         if not request.is_empty:
-            logits = functools.partial(_fp32_logits, source, folder, tokenizer)
-            source = with_decisions(source, request, evidence, logits)
-        made_of = operators(folder / FILES["fp32"])
-        variants = [Variant("fp32", FILES["fp32"], tuple(PROVIDERS.values()), made_of, None, quality, ())]
-        withheld: list[str] = []
-        if evidence is not None:
-            budget = Budget(max_metric_drop=args.max_metric_drop, min_agreement=args.min_agreement)
-            allowed: Operators = "standard" if args.portable else "onnxruntime"
+            source = with_decisions(source, request, data, fp32_logits)
+        variants, rejected = [fp32], []
+        for name in sorted(set(args.variants) - {"fp32"}):
+            assert data is not None, "_load has read them for every variant but fp32"
             context = ExportContext(
-                source, folder, tokenizer, evidence, budget, allowed, tuple(args.fp32_layers), args.max_fp32_layers
+                source=source,
+                folder=folder,
+                tokenizer=tokenizer,
+                data=data,
+                gate=QualityGate(max_metric_drop=args.max_metric_drop, min_agreement=args.min_agreement),
+                operators="standard" if args.portable else "onnxruntime",
+                fp32_layers=tuple(args.fp32_layers),
+                max_fp32_layers=args.max_fp32_layers,
             )
-            made, withheld = _others(args, context)
-            variants += made
-        if "fp32" not in args.variants:
-            del variants[0]
-        if not variants:
-            raise BudgetError(f"nothing is left to ship; ask for fp32, too. {'; '.join(withheld)}")
-        sessions = {variant.name: open_variant(folder, variant.name, labels=len(source.labels)) for variant in variants}
-        if "fp32" not in args.variants:
-            (folder / FILES["fp32"]).unlink()
-        manifest = write_artifact(folder, source, variants, reference, sessions)
-        _check_golden(folder)
+            try:
+                variants.append(
+                    make_fp16(context) if name == "fp16" else make_int8(context, dynamic=args.int8 == "dynamic")
+                )
+            except QualityGateError as error:
+                rejected.append(f"{name}: {error}")
+        shipped = [variant for variant in variants if variant.name in args.variants]
+        if not shipped:
+            raise QualityGateError(
+                f"every requested variant failed the quality gate; add fp32 to --variants. {'; '.join(rejected)}"
+            )
+        if fp32 not in shipped:
+            (folder / fp32.file).unlink()
+        manifest = _complete(folder, source, shipped, reference)
     for variant in manifest.variants:
         log_progress(f"{variant.name}: {variant.file} ({manifest.files[variant.file].size_bytes / 1e6:.1f} MB)")
     log_progress(f"artifact: {args.artifact}")
-    for reason in withheld:
-        log_progress(f"withheld: {reason}")
-    return withheld
+    for reason in rejected:
+        log_progress(f"rejected by the quality gate: {reason}")
+    return rejected
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status of the module's docstring (argparse exits with 2)."""
     try:
-        withheld = run(parse_args(sys.argv[1:] if argv is None else argv))
+        rejected = run(parse_args(sys.argv[1:] if argv is None else argv))
     except (LitmusError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except MemoryError:
-        print("error: there is not enough memory to export this; free some, or use a smaller encoder", file=sys.stderr)
+        print("error: not enough memory for this export; free some, or use a smaller encoder", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
-    return WITHHELD if withheld else 0
+    return REJECTED if rejected else 0
 
 
-def _tokenizer(source: Source) -> Tokenizer:
-    return Tokenizer(
-        (source.folder / TOKENIZER).read_bytes(),
-        max_length=source.max_length,
-        stride=source.max_length,
-        pad_token_id=source.pad_token_id,
-        vocab_size=source.vocab_size,
-    )
+def _load(args: argparse.Namespace, request: Request) -> tuple[Checkpoint | OnnxExport, EvaluationData | None]:
+    """Loads the model, and the texts if a variant or a decision needs them."""
+    needs_texts = set(args.variants) != {"fp32"} or request.target_precision is not None
+    with phase("load", steps=1 + needs_texts) as progress:
+        with quiet():
+            source = open_onnx_export(args.checkpoint) if args.from_onnx else open_checkpoint(args.checkpoint)
+        check_request(source, request)
+        progress.advance()
+        data = None
+        if needs_texts:
+            data = load_splits(source, source.runtime_tokenizer(), args.calibration, args.calibration_texts)
+            progress.advance()
+    return source, data
 
 
-def _fp32_logits(source: Source, folder: Path, tokenizer: Tokenizer, rows: LabelledTexts) -> Floats:
-    return logits_of(open_variant(folder, "fp32", labels=len(source.labels)), tokenizer, rows)
+def _write_fp32(source: Checkpoint | OnnxExport, folder: Path, args: argparse.Namespace) -> tuple[Variant, Logits]:
+    """Writes the fp32 graph; returns its variant and the function that golden scores come from."""
+    reference: Logits
+    if isinstance(source, OnnxExport):
+        quality = import_onnx(source, folder, portable=args.portable)
+        reference = open_variant(folder, "fp32", labels=len(source.labels)).run
+    else:
+        quality = export_fp32(source, folder, portable=args.portable, require_fused=args.require_fused)
+        reference = functools.partial(torch_logits, source)
+    file = FILES["fp32"]
+    return Variant("fp32", file, tuple(PROVIDERS.values()), operators(folder / file), None, quality, ()), reference
 
 
-def _others(args: argparse.Namespace, context: ExportContext) -> tuple[list[Variant], list[str]]:
-    """Makes the variants beside fp32; returns those that may be shipped, and why others may not."""
-    made, withheld = [], []
-    for name in sorted(set(args.variants) - {"fp32"}):
-        try:
-            made.append(make_fp16(context) if name == "fp16" else make_int8(context, dynamic=args.int8 == "dynamic"))
-        except BudgetError as error:
-            withheld.append(f"{name}: {error}")
-    return made, withheld
-
-
-def _check_golden(folder: Path) -> None:
-    """Loads the finished artifact the way a service will; every variant that runs here must give its golden scores."""
-    failures = verify(folder).failures
-    if failures:
-        raise ParityError(f"the finished artifact's {failures[0]}; nothing was written")
+def _complete(folder: Path, source: Source, variants: Sequence[Variant], reference: Logits) -> Manifest:
+    """Writes all files but the ONNX ones, then loads the artifact as a service will."""
+    with phase("write", steps=2) as progress:
+        sessions = {variant.name: open_variant(folder, variant.name, labels=len(source.labels)) for variant in variants}
+        manifest = write_artifact(folder, source, variants, reference, sessions)
+        progress.advance()
+        verify_artifact(folder)
+        progress.advance()
+    return manifest
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the unfinished artifact would stay behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # otherwise the unfinished artifact would stay behind
     sys.exit(main())

@@ -1,10 +1,10 @@
-"""Errors of the export, in the runtime's tree."""
+"""Exceptions of the export, below the runtime's `LitmusError`."""
 
 from runtime.errors import LitmusError
 
 
 class ExportError(LitmusError):
-    """Base of every error that export raises on purpose."""
+    """Base class of the export's exceptions."""
 
 
 class CheckpointError(ExportError, ValueError):
@@ -12,12 +12,12 @@ class CheckpointError(ExportError, ValueError):
 
 
 class ParityError(ExportError):
-    """The exported graph does not compute what the checkpoint computes."""
+    """The exported graph gives other logits than the checkpoint."""
 
 
-class BudgetError(ExportError):
-    """A quantized variant loses more against fp32 than its budget allows."""
+class QualityGateError(ExportError):
+    """A variant loses more quality against fp32 than the quality gate allows."""
 
 
 class FusionError(ExportError):
-    """The graph has fewer fused attention nodes than the model has attention layers, and all were asked for."""
+    """`--require-fused` was passed, and the attention of a layer is not fused."""

@@ -16,13 +16,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TextIO, cast
+from typing import Literal, TextIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from .artifact.folder import UNSAFE_KEYS, Artifact, open_artifact
+from .artifact.folder import Artifact, open_artifact
 from .artifact.manifest import Manifest, Variant
+from .artifact.remote_code import find_remote_code
 from .classifier import open_classifier
 from .cli.command import discard_output, exit_with, run_command
 from .decision import policy
@@ -161,17 +162,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check_config(path: Path, labels: Sequence[str]) -> None:
     """Checks `config.json`, which the runtime does not read, for what would make other tools misbehave."""
-    keys: set[str] = set()
-
-    def collect(found: dict[str, Any]) -> dict[str, Any]:
-        keys.update(found)
-        return found
-
     try:
-        content = json.loads(path.read_text("utf-8"), object_hook=collect)
+        content = json.loads(path.read_text("utf-8"))
+        key = find_remote_code(content)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path.name} is not JSON; export the artifact again") from error
-    for key in keys.intersection(UNSAFE_KEYS):
+    if key is not None:
         raise ArtifactError(
             f"{path.name} has {key!r}, which makes transformers run code from the checkpoint; export the artifact again"
         )

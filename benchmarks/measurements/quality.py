@@ -11,7 +11,7 @@ from runtime import Classifier, load
 from training.data.dataset import LabelledData
 from training.data.record import read_record, training_data
 from training.decisions.learning import Decisions, decide
-from training.decisions.metrics import quality
+from training.decisions.metrics import agreement, quality
 from training.model.inference import TEXTS_PER_BATCH, predict_logits
 
 from ..data.texts_file import check_labels
@@ -35,11 +35,10 @@ def measure(model: str, checkpoint: str) -> dict[str, Any]:
     for name, variant in _variants(load(model, provider="cpu")).items():
         found = _artifact_logits(model, variant, data)
         decided = decide(found, data.task, decisions)
-        same = decided == expected_decided
         results[name] = {
             "variant": variant,
             "figures": quality(decided, data.test.targets, data.task),
-            "same_decision": float((same if same.ndim == 1 else same.all(axis=1)).mean()),
+            "same_decision": agreement(decided, expected_decided),
             "max_logit_difference": float(np.abs(found - expected).max()),
         }
     return {

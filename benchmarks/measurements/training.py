@@ -30,9 +30,10 @@ from runtime.engine.cpus import available_cpus
 from training.arguments import EncoderArguments, FineTuningArguments, parse_args
 from training.data.dataset import LabelledData
 from training.data.record import read_record, training_data
-from training.model.encoder import load_model, load_tokenizer, positions, resolve
+from training.model.encoder import load_model, load_tokenizer, resolve
 from training.model.fine_tuning import ClassifierTrainer, tokenized
 from training.model.loss import Objective
+from training.positions import position_limit
 
 from ..harness import isolated
 from ..harness.machine import machine
@@ -145,7 +146,7 @@ def _padded(
         ignore_mismatched_sizes=True,
     )
     texts = [data.train.texts[row] for row in rows]
-    length = min(NOTEBOOK_LENGTH, positions(model) or NOTEBOOK_LENGTH) if notebook else encoder.max_length
+    length = min(NOTEBOOK_LENGTH, position_limit(model) or NOTEBOOK_LENGTH) if notebook else encoder.max_length
     columns = tokenizer(texts, truncation=True, padding="max_length", max_length=length)
     training = TrainingArguments(
         output_dir=ours.output_dir,

@@ -1,1 +1,1 @@
-"""The artifact folder: manifest, golden scores, model card, decisions."""
+"""Writes the artifact folder: manifest, golden scores, model card, decision parameters."""

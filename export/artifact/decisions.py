@@ -1,32 +1,32 @@
-"""The decisions that an artifact ships with: training's, or others that the command line asks for."""
+"""Decision parameters of an artifact: as learned in training, or as requested on the command line."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from training.arrays import Floats
 from training.decisions.learning import DEFAULT_THRESHOLD, MIN_POSITIVES, Decisions, decide, learn_abstain_level
 from training.decisions.metrics import METRICS, quality
 from training.decisions.temperature import scores
 
 from ..console import log_progress
 from ..errors import ExportError
-from ..graph.layers import Floats
 from ..sources.calibration_data import EvaluationData, LabelledTexts
-from ..sources.checkpoint import Source
+from ..sources.source import Source
 
 Logits = Callable[[LabelledTexts], Floats]
 Given = TypeVar("Given", bound=Source)
-ABSTAINING = ("coverage", "precision")  # share of rows that get a label, and share of those labels that is right
+ABSTAINING = ("coverage", "precision")  # share of rows that get a label, and share of those labels that is correct
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for.
+    """Decision parameters requested on the command line.
 
     Attributes:
-        target_precision: Single-label: share of the labels given that shall be right on the validation split.
-        threshold: Single-label: the abstain level. Multi-label: the threshold of every label.
-        thresholds: Multi-label: thresholds by label, which go before `threshold`.
+        target_precision: Single-label: precision to reach on the validation split by abstaining, above 0 and up to 1.
+        threshold: Single-label: score below which the classifier abstains. Multi-label: threshold of every label.
+        thresholds: Multi-label: thresholds of single labels; they take precedence over `threshold`.
     """
 
     target_precision: float | None = None
@@ -35,25 +35,25 @@ class Request:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing is asked for: training's decisions ship."""
+        """Whether nothing is requested, so that training's decisions ship."""
         return self == Request()
 
 
 def check_request(source: Source, request: Request) -> None:
-    """Refuses what a source cannot have, before anything is exported.
+    """Checks a request against a source before anything is exported.
 
     Raises:
-        ExportError: An option is for the other task, a label is unknown, or there is nothing to learn on.
+        ExportError: An option is for the other task, a label is unknown, or there is no validation split to learn on.
     """
     if source.task == "multi_label" and request.target_precision is not None:
         raise ExportError(
-            "--target-precision is for single-label models, and this one is multi-label; pass --threshold or "
+            "--target-precision is for single-label models, and this model is multi-label; pass --threshold or "
             "--thresholds"
         )
     if source.task == "single_label" and request.thresholds:
         raise ExportError(
-            "--thresholds is for multi-label models, and this one is single-label; pass --threshold, below which it "
-            "abstains"
+            "--thresholds is for multi-label models, and this model is single-label; pass --threshold, the score below "
+            "which it abstains"
         )
     unknown = [label for label in request.thresholds if label not in source.labels]
     if unknown:
@@ -65,55 +65,55 @@ def check_request(source: Source, request: Request) -> None:
         )
 
 
-def with_decisions(source: Given, request: Request, evidence: EvaluationData | None, logits: Logits) -> Given:
-    """Returns the source with the decisions asked for, and its held-out figures as they are with those.
+def with_decisions(source: Given, request: Request, data: EvaluationData | None, logits: Logits) -> Given:
+    """Returns the source with the requested decisions and the test metrics that they lead to.
 
-    Without a test split to measure them on, figures that depend on thresholds are left out.
+    Without a test split, metrics that depend on thresholds are left out.
 
     Args:
-        source: With training's decisions.
-        request: Checked.
-        evidence: The splits, if they were read.
-        logits: Gives fp32's, (rows, labels) float32.
+        source: A source with training's decisions.
+        request: A request that `check_request` accepted.
+        data: The splits, if they were read.
+        logits: Returns the fp32 logits of texts, (rows, labels) float32.
 
     Raises:
-        ExportError: No score reaches the precision.
+        ExportError: No score reaches the requested precision.
     """
-    decisions = _decisions(source, request, evidence, logits)
+    decisions = _decisions(source, request, data, logits)
     metrics = dict(source.recorded("metrics").get("test") or {})
-    if evidence is not None and evidence.test is not None:
-        metrics |= _figures(logits(evidence.test), evidence.test, source, decisions)
+    if data is not None and data.test is not None:
+        metrics |= _figures(logits(data.test), data.test, source, decisions)
     elif source.task == "multi_label":
         metrics = {name: value for name, value in metrics.items() if name not in METRICS["multi_label"]}
     if decisions.abstain_below is not None:
         shares = ", ".join(f"{name} {metrics[name]:.2%}" for name in ABSTAINING if name in metrics)
-        log_progress(f"abstain below a score of {decisions.abstain_below:.4f}{shares and f'; test part: {shares}'}")
+        log_progress(f"abstain below a score of {decisions.abstain_below:.4f}{shares and f'; test: {shares}'}")
     return replace(source, decisions=decisions, record=source.record | {"metrics": {"test": metrics}})
 
 
-def _figures(found: Floats, rows: LabelledTexts, source: Source, decisions: Decisions) -> dict[str, float]:
-    """Returns the quality of decisions on rows; with abstaining, also `ABSTAINING`."""
+def _figures(logits: Floats, rows: LabelledTexts, source: Source, decisions: Decisions) -> dict[str, float]:
+    """Returns the metrics of decisions on rows; with abstaining, also coverage and precision."""
     assert rows.targets is not None
-    decided = decide(found, source.task, decisions)
+    decided = decide(logits, source.task, decisions)
     measured = quality(decided, rows.targets, source.task)
     if decisions.abstain_below is not None:
-        labelled = scores(found, source.task, decisions.temperature).max(axis=1) >= decisions.abstain_below
+        labelled = scores(logits, source.task, decisions.temperature).max(axis=1) >= decisions.abstain_below
         right = (decided == rows.targets)[labelled]
         shares = float(labelled.mean()), float(right.mean()) if len(right) else 0.0
         measured |= zip(ABSTAINING, shares, strict=True)
     return measured
 
 
-def _decisions(source: Source, request: Request, evidence: EvaluationData | None, logits: Logits) -> Decisions:
+def _decisions(source: Source, request: Request, data: EvaluationData | None, logits: Logits) -> Decisions:
     if request.target_precision is not None:
-        assert evidence is not None, "check_request has seen the record"
-        assert evidence.validation.targets is not None
-        found = scores(logits(evidence.validation), source.task, source.decisions.temperature)
-        level = learn_abstain_level(found, evidence.validation.targets, request.target_precision)
+        assert data is not None, "check_request has checked the record"
+        assert data.validation.targets is not None
+        validation_scores = scores(logits(data.validation), source.task, source.decisions.temperature)
+        level = learn_abstain_level(validation_scores, data.validation.targets, request.target_precision)
         if level is None:
             raise ExportError(
-                f"--target-precision {request.target_precision}: no score that {MIN_POSITIVES} validation rows reach "
-                "is right so often; ask for less, or pass --threshold SCORE"
+                f"--target-precision {request.target_precision}: no score reached by at least {MIN_POSITIVES} "
+                "validation rows has this precision; lower it, or pass --threshold SCORE"
             )
         return replace(source.decisions, abstain_below=level)
     if source.task == "single_label":

@@ -1,4 +1,4 @@
-"""The artifact's README.md, made from its manifest."""
+"""Model card of an artifact, its README.md."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from runtime.artifact.manifest import Manifest, Variant
 
 
 def model_card(manifest: Manifest) -> str:
-    """Returns a short model card in Markdown."""
+    """Returns the model card in Markdown."""
     base = manifest.base_model.get("name", "unknown")
     rows = manifest.training_data.get("rows", "unknown")
     metrics = (
@@ -27,28 +27,29 @@ pipeline_tag: text-classification
 
 # Text classifier
 
-Task: {manifest.task}. Labels: {labels}. At most {manifest.max_length} tokens per text.
-Fine-tuned from `{base}` on a data set of {rows} rows (fingerprint `{manifest.training_data.get("sha256", "unknown")}`).
+Task: {manifest.task}. Labels: {labels}. Texts are truncated at {manifest.max_length} tokens.
+Fine-tuned from `{base}` on a data set of {rows} rows (SHA-256 `{manifest.training_data.get("sha256", "unknown")}`).
 
-Held-out quality of the PyTorch checkpoint:
+Metrics on the test split:
 
 | metric | value |
 |---|---|
 {metrics}
 
-| variant | file | for | operators | quality |
+| variant | file | providers | operators | quality |
 |---|---|---|---|---|
 {variants}
 {notes}
-Use it with the runtime of Litmus, the wheel that its `make wheel` builds, installed with `[cpu]` or `[gpu]`:
+Install the Litmus runtime, a wheel built by `make wheel`, with the extra `[cpu]` or `[gpu]`, and load this folder:
 
 ```python
 from runtime import load
 
-print(load("this folder").predict("a text").label)
+classifier = load("path/to/this/folder")
+print(classifier.predict("a text").label)
 ```
 
-`litmus.json` has thresholds, hashes, golden scores, every figure and the versions of the tools that made this.
+`litmus.json` lists thresholds, file hashes, golden scores, all metrics and the versions of the tools used.
 """
 
 
@@ -59,8 +60,8 @@ def _row(variant: Variant) -> str:
 
 def _quality(quality: Any) -> str:
     if "agreement" not in quality:
-        return f"largest logit difference {quality.get('max_logit_difference', 0):.1e}"
-    words = [f"{quality['rows']} rows: {quality['agreement']:.2%} decided as by fp32"]
+        return f"largest logit difference from the original model: {quality.get('max_logit_difference', 0):.1e}"
+    words = [f"{quality['rows']} rows: {quality['agreement']:.2%} label agreement with fp32"]
     if "metric" in quality:
         name = quality["metric"]
         words.append(f"{name} {quality['metrics'][name]:.4f} (fp32: {quality['fp32_metrics'][name]:.4f})")

@@ -1,4 +1,4 @@
-"""Completes an artifact whose ONNX files are there: tokenizer, configs, golden scores, model card, manifest."""
+"""Adds to the ONNX files of an artifact everything else: tokenizer, configs, golden scores, model card, manifest."""
 
 import dataclasses
 import platform
@@ -12,11 +12,14 @@ from runtime.artifact.folder import TOKENIZER, sha256
 from runtime.artifact.manifest import FileEntry, Golden, Manifest, Precision, Variant, Window
 from runtime.decision import policy
 from runtime.engine.session import Session
+from runtime.verify import verify
+from training.arrays import Floats
 
-from ..graph.layers import Floats
-from ..graph.parity import Inputs, pad
-from ..sources.checkpoint import Source
+from ..errors import ParityError
+from ..graph.parity import pad
+from ..graph.variant_files import Inputs
 from ..sources.golden_texts import GOLDEN
+from ..sources.source import Source
 from .model_card import model_card
 
 SCHEMA_VERSION = f"{manifests.SCHEMA_MAJOR}.0"
@@ -28,19 +31,19 @@ TOOLS = ("litmus-onnx", "numpy", "onnx", "onnxruntime", "onnxscript", "optimum",
 def write_artifact(
     folder: Path, source: Source, variants: Sequence[Variant], reference: Logits, sessions: Mapping[Precision, Session]
 ) -> Manifest:
-    """Completes an artifact whose ONNX files are there: tokenizer, configs, model card, manifest.
+    """Writes the tokenizer, configs, model card and manifest of an artifact.
 
     Args:
-        folder: Where the ONNX files lie.
-        source: What they were exported from.
-        variants: The ONNX files.
-        reference: Gives the fp32 logits of the golden texts.
-        sessions: Of the variants by name, for their own scores of the golden texts.
+        folder: The unfinished artifact, which has the ONNX files.
+        source: The folder that was exported.
+        variants: Manifest entries of the ONNX files.
+        reference: Returns the fp32 logits of model inputs, (batch, labels) float32.
+        sessions: Sessions of the variants by name.
 
     Returns:
         The manifest as written.
     """
-    (folder / TOKENIZER).write_text(source.tokenizer.to_str(pretty=True), "utf-8")  # its own `save` raises no OSError
+    (folder / TOKENIZER).write_text(source.tokenizer.to_str(pretty=True), "utf-8")  # `Tokenizer.save` raises no OSError
     for name in ("config.json", "tokenizer_config.json"):
         shutil.copyfile(source.folder / name, folder / name)
     manifest = _with_golden(_manifest(source, tuple(variants)), source, reference, sessions)
@@ -48,6 +51,17 @@ def write_artifact(
     manifest = dataclasses.replace(manifest, files=_files(folder))
     (folder / manifests.NAME).write_text(manifest.to_json(), "utf-8")
     return manifest
+
+
+def verify_artifact(folder: Path) -> None:
+    """Loads a finished artifact as a service does, and compares the golden scores of every variant that runs here.
+
+    Raises:
+        ParityError: A variant gives other scores.
+    """
+    failures = verify(folder).failures
+    if failures:
+        raise ParityError(f"the finished artifact's {failures[0]}; nothing was written")
 
 
 def _manifest(source: Source, variants: tuple[Variant, ...]) -> Manifest:
@@ -78,7 +92,7 @@ def _manifest(source: Source, variants: tuple[Variant, ...]) -> Manifest:
 def _with_golden(
     manifest: Manifest, source: Source, reference: Logits, sessions: Mapping[Precision, Session]
 ) -> Manifest:
-    """Adds the scores of the golden texts: fp32's, and every variant's own."""
+    """Adds the scores of the golden texts: the reference's, and each variant's own."""
     encoded = [(text, source.encode(text)) for text in GOLDEN]
     short = [(text, pad(source, [ids])) for text, ids in encoded if len(ids) <= source.max_length]
 

@@ -1,1 +1,1 @@
-"""The fp32 ONNX graph, and what its operators are."""
+"""Exports, simplifies and checks the fp32 ONNX graph."""

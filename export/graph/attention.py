@@ -1,8 +1,8 @@
-"""Fused attention by construction: onnxruntime's operator is plugged into transformers before the export.
+"""Fused attention: registers onnxruntime's operator as an attention implementation of transformers.
 
-Fusing afterwards, by pattern, breaks silently whenever transformers changes its graph (onnxruntime#22629, #23864). Here
-the model is asked to compute its attention with `com.microsoft::MultiHeadAttention`, so it is in the graph from the
-start. Whether that was right is for `parity` to say.
+Fusing by pattern after the export breaks silently when transformers changes its graph (onnxruntime#22629, #23864). Here
+the model computes its attention with `com.microsoft::MultiHeadAttention`, so the operator is in the graph from the
+start. `parity` checks the result.
 
 Operator: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MultiHeadAttention
 """
@@ -19,7 +19,7 @@ OPERATOR = ("com.microsoft", "MultiHeadAttention")
 
 
 def attention(
-    module: torch.nn.Module,  # noqa: ARG001 - transformers passes it
+    module: torch.nn.Module,  # noqa: ARG001 - passed by transformers
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -27,18 +27,18 @@ def attention(
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Stands for one fused operator in the traced graph; it cannot be run by PyTorch.
+    """Adds one fused operator to the traced graph. PyTorch cannot run it.
 
     Args:
-        module: The attention layer that asks; unused.
+        module: The attention layer; unused.
         query: (batch, heads, sequence, head) float.
         key: As `query`.
         value: As `query`.
-        attention_mask: What `mask` made: the operator's key padding mask.
+        attention_mask: The key padding mask of `mask`.
         scaling: Factor on the scores; None for 1 / sqrt(head).
 
     Returns:
-        (batch, sequence, heads, head) and no weights.
+        The output, (batch, sequence, heads, head), and None for the attention weights.
     """
     batch, heads, sequence, head = query.shape
     merged = [tensor.transpose(1, 2).reshape(batch, sequence, heads * head) for tensor in (query, key, value)]
@@ -64,12 +64,12 @@ def mask(
     use_vmap: bool = False,
     **_: Any,
 ) -> torch.Tensor | None:
-    """Makes the operator's key padding mask, int32 with 1 where a token is seen, from transformers' mask arguments.
+    """Returns the operator's key padding mask, int32 with 1 for a visible token, from transformers' mask arguments.
 
-    Where every token sees every other it is the (batch, sequence) padding mask as it is. Where `mask_function` has more
-    to say, ModernBERT's sliding window for instance, it is (batch, sequence, sequence), which the operator takes as
-    well; the window as its `attention_bias` beside the padding mask was no faster (docs/experiments.md). What is hidden
-    gets -10000 added, not minus infinity, so a padding token that sees nothing but padding gives no NaN.
+    If every token sees every other, it is the padding mask, (batch, sequence). If `mask_function` restricts that, as
+    ModernBERT's sliding window does, it is (batch, sequence, sequence). Passing the window as `attention_bias` was no
+    faster (docs/experiments.md). The operator adds -10000 to hidden scores, not minus infinity, so a padding token that
+    sees only padding gives no NaN.
     """
     if mask_function is bidirectional_mask_function:
         return None if attention_mask is None else attention_mask.to(torch.int32)
@@ -83,19 +83,19 @@ def mask(
         use_vmap=use_vmap,
         device=device,
     )
-    assert seen is not None  # only a mask that may be skipped is
+    assert seen is not None  # None only if the mask may be skipped
     return seen[:, 0].to(torch.int32)
 
 
 def is_pluggable(model: PreTrainedModel) -> bool:
-    """Tells whether the model's layers ask transformers' interface for their attention, so that ours can be plugged in.
+    """Returns whether the model's layers look up their attention implementation, so that it can be replaced.
 
-    transformers has no public way to ask; without asking, it warns and leaves the model as it is.
+    transformers has no public function for this. Setting the implementation of another model only gives a warning.
     """
     return bool(model._can_set_attn_implementation())  # noqa: SLF001
 
 
 def register() -> None:
-    """Makes the operator known to transformers as an attention implementation."""
+    """Registers the operator with transformers as an attention implementation."""
     AttentionInterface.register(NAME, attention)
     AttentionMaskInterface.register(NAME, mask)

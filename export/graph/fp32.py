@@ -1,8 +1,8 @@
-"""The fp32 variant: with fused attention where that agrees with PyTorch, with eager attention elsewhere."""
+"""Exports the fp32 graph: fused attention if it matches PyTorch, else eager."""
 
 from pathlib import Path
 
-from ..console import log_progress
+from ..console import log_progress, phase
 from ..errors import FusionError, ParityError
 from ..sources.checkpoint import Checkpoint
 from . import attention
@@ -12,28 +12,28 @@ from .variant_files import FILES, open_variant
 
 
 def export_fp32(checkpoint: Checkpoint, folder: Path, *, portable: bool, require_fused: bool) -> dict[str, float]:
-    """Writes the fp32 graph, and says which path it took and what came of it.
+    """Writes the fp32 graph with fused attention, or with eager attention if fused does not match PyTorch.
 
     Args:
-        checkpoint: What to export.
-        folder: The artifact in the making.
-        portable: Use eager attention, which needs no operator beside ONNX's own.
-        require_fused: Accept nothing but a fused attention node in every layer.
+        checkpoint: The checkpoint to export.
+        folder: The unfinished artifact.
+        portable: Use eager attention, which needs standard ONNX operators only.
+        require_fused: Fail unless the attention of every layer is fused.
 
     Returns:
         Figures for the manifest, measured against PyTorch.
 
     Raises:
-        ParityError: The graph does not compute what the checkpoint computes.
-        FusionError: Not every layer's attention is fused, though `require_fused`.
+        ParityError: The logits differ from PyTorch's by more than `TOLERANCE`.
+        FusionError: `require_fused` is set, and the attention of a layer is not fused.
     """
     attention.register()
     family, layers = checkpoint.config.model_type, attention_layers(checkpoint)
     fusible = not portable and attention.is_pluggable(checkpoint.model)
     for implementation in [attention.NAME, "eager"] if fusible else ["eager"]:
         path = "eager" if implementation == "eager" else "fused"
-        log_progress(f"exporting {family}, {path} attention ...")
-        fused = export_graph(checkpoint, folder / FILES["fp32"], implementation=implementation)
+        with phase("export graph", line=f"exporting {family}, {path} attention ..."):
+            fused = export_graph(checkpoint, folder / FILES["fp32"], implementation=implementation)
         session = open_variant(folder, "fp32", labels=len(checkpoint.labels))
         difference = max_difference(checkpoint, session)
         log_progress(
@@ -44,8 +44,8 @@ def export_fp32(checkpoint: Checkpoint, folder: Path, *, portable: bool, require
             break
     else:
         raise ParityError(
-            f"the graph of this {family} model differs from PyTorch by {difference:.1e}, more than {TOLERANCE:.0e}; "
-            "nothing was written. Check the versions in constraints.txt, or use another encoder"
+            f"the logits of this {family} model differ from PyTorch by {difference:.1e}, more than {TOLERANCE:.0e}; "
+            "nothing was written. Install the versions in constraints.txt, or use another encoder"
         )
     if require_fused and fused < layers:
         raise FusionError(

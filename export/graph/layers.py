@@ -1,18 +1,18 @@
-"""Finds in an ONNX graph what int8 is about: linear layers, fused attentions and embeddings.
+"""Finds the quantizable layers of an ONNX graph: linear, fused attention, embedding.
 
-Recognised by operators and constants alone, so that a graph of another exporter is read as well as ours.
+Layers are recognized by operators and constants, never by names, so graphs of other exporters work as well.
 """
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from runtime.engine.inference_session import INPUTS
+from training.arrays import Floats
 
-Floats = npt.NDArray[np.float32]
-SAME_NUMBERS = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})  # in another type or shape
+SAME_NUMBERS = frozenset(
+    {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
+)  # they change type or shape alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,11 +20,11 @@ class Linear:
     """A linear layer, output = input @ weight + bias.
 
     Attributes:
-        name: Of the module it comes from, or of its node.
-        nodes: What computes it: a MatMul with or without an Add, or a Gemm.
-        input: What it reads, (..., in).
-        output: What it gives, (..., out).
-        weight: The graph's constant; `weights` has its numbers.
+        name: Name of its module, or of its node.
+        nodes: The nodes that compute it: a MatMul with or without an Add, or a Gemm.
+        input: (..., in).
+        output: (..., out).
+        weight: The graph's constant; `weights` has its values.
         weights: (in, out) float32.
         bias: (out,) float32, or None.
     """
@@ -43,8 +43,8 @@ class Attention:
     """A fused attention whose query, key and value are linear layers.
 
     Attributes:
-        node: The MultiHeadAttention.
-        query: The layer in front of it.
+        node: The MultiHeadAttention node.
+        query: The layer that computes its query.
         key: As `query`.
         value: As `query`.
     """
@@ -57,10 +57,10 @@ class Attention:
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """A table of vectors by id.
+    """A table of vectors, one row per id.
 
     Attributes:
-        node: The Gather.
+        node: The Gather node.
         table: (ids, width) float32.
     """
 
@@ -69,35 +69,35 @@ class Embedding:
 
 
 def linears(graph: ir.Graph) -> list[Linear]:
-    """Returns the linear layers in the graph's order."""
+    """Returns the linear layers in graph order."""
     return [layer for node in graph if (layer := _linear(node)) is not None]
 
 
 def attentions(graph: ir.Graph, layers: list[Linear]) -> list[Attention]:
-    """Returns the fused attentions that stand right behind three linear layers."""
+    """Returns the fused attentions whose query, key and value come directly from linear layers."""
     by_output = {layer.output: layer for layer in layers}
-    found = []
+    fused = []
     for node in graph:
         if node.op_type == "MultiHeadAttention":
             query, key, value = (by_output.get(source) if source is not None else None for source in node.inputs[:3])
             if query is not None and key is not None and value is not None:
-                found.append(Attention(node, query, key, value))
-    return found
+                fused.append(Attention(node, query, key, value))
+    return fused
 
 
 def embeddings(graph: ir.Graph) -> list[Embedding]:
-    """Returns the embeddings: rows gathered from a constant matrix."""
-    found = []
+    """Returns the embeddings, which gather rows of a constant matrix."""
+    tables = []
     for node in graph:
         if node.op_type == "Gather" and node.attributes.get_int("axis", 0) == 0:
             table = _constant(node.inputs[0])
             if table is not None and table.ndim == 2:
-                found.append(Embedding(node, table))
-    return found
+                tables.append(Embedding(node, table))
+    return tables
 
 
 def embedding_rows(graph: ir.Graph) -> int | None:
-    """Returns how many token ids a graph has rows for; None if it looks them up otherwise than by a Gather."""
+    """Returns the number of token ids that a graph has rows for, or None if no Gather looks them up."""
     ids = {value for value in graph.inputs if value.name == INPUTS[0]}
     for node in graph:
         if node.op_type in SAME_NUMBERS and node.inputs[0] in ids:
@@ -132,7 +132,7 @@ def _linear(node: ir.Node) -> Linear | None:
 
 
 def _bias(output: ir.Value, width: int) -> tuple[ir.Node | None, Floats | None]:
-    """Returns the Add of a constant vector that is all that reads the output, and the vector."""
+    """Returns the Add of a constant vector, if it is the only reader of the output, and the vector."""
     uses = list(output.uses())
     if len(uses) == 1 and uses[0].node.op_type == "Add" and not output.is_graph_output():
         add = uses[0].node
@@ -143,7 +143,7 @@ def _bias(output: ir.Value, width: int) -> tuple[ir.Node | None, Floats | None]:
 
 
 def _constant(value: ir.Value | None) -> Floats | None:
-    """Returns the numbers of a float32 constant, or of one that is only transposed."""
+    """Returns the values of a float32 constant, or of a transposed one."""
     producer = value.producer() if value is not None else None
     if producer is not None and producer.op_type == "Transpose":
         constant = _constant(producer.inputs[0])

@@ -1,11 +1,10 @@
-"""Removes from a graph what computes nothing: reshapes to the shape that is there, work done twice, equal weights.
+"""Removes redundant nodes and weights from a graph: reshapes without effect, common subexpressions, equal weights.
 
-Constants become initializers, and copies of them go, so that whoever looks for a weight finds it in one place: the old
-exporter of torch has a Constant node for every number, and an Identity for a weight that equals another.
+Constants become initializers without duplicates, so that every weight is in one place. torch's old exporter has a
+Constant node for every number, and an Identity for a weight that equals another.
 
-Every rule looks at operators, shapes and values, never at the names that one version of an exporter gives. Layers get
-the name of the module they come from, for whoever reads the graph or a message about it; everything else that an
-exporter notes about its own machine is removed.
+The rules depend on operators, shapes and values, never on names that an exporter gives. Layers are named after their
+modules, for error messages and for readers of the graph. The exporter's other metadata is removed.
 
 Operators: https://onnx.ai/onnx/operators
 """
@@ -42,7 +41,7 @@ def simplify_file(path: Path) -> None:
 
 
 def _name_by_module(graph: ir.Graph) -> None:
-    """Names each MatMul, Gemm and Gather after its module, as torch recorded it, and counts those of one module."""
+    """Names each MatMul, Gemm and Gather after its module, as torch recorded it; numbers those of one module."""
     seen: Counter[str] = Counter()
     for node in graph:
         if node.op_type in ("MatMul", "Gemm", "Gather") and SCOPES in node.metadata_props:
@@ -53,7 +52,7 @@ def _name_by_module(graph: ir.Graph) -> None:
 
 
 def _remove_reshapes(graph: ir.Graph) -> None:
-    """Undoes chains of reshapes that end with the shape they began with, as around a fused attention."""
+    """Removes chains of reshapes that end in the shape they start from, as around a fused attention."""
     for node in list(graph):
         if node.op_type != "Reshape" or node.outputs[0].is_graph_output():
             continue
@@ -68,5 +67,5 @@ def _remove_reshapes(graph: ir.Graph) -> None:
 
 
 def _is_known(shape: ir.Shape | None) -> bool:
-    """Tells whether equal shapes mean equal sizes; those of two unnamed dimensions may differ."""
+    """Returns whether equal shapes have equal sizes, which two unnamed dimensions may not."""
     return shape is not None and not shape.has_unknown_dim()

@@ -1,10 +1,6 @@
 """Exports a checkpoint's graph to ONNX with `torch.onnx`."""
 
-import contextlib
-import logging
-import warnings
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -14,20 +10,20 @@ from torch.export import Dim
 
 from runtime.engine.inference_session import OUTPUT
 
+from ..console import quiet
 from ..errors import CheckpointError
 from ..sources.checkpoint import TASK, Checkpoint
 from . import attention
 from .simplify import simplify_file
 
 OPSET = 20
-CHATTY = ("torch.onnx._internal.exporter._registration", "onnxscript.optimizer._constant_folding", "onnx_ir")
 
 
 def export_graph(checkpoint: Checkpoint, path: Path, *, implementation: str) -> int:
     """Writes the model as one self-contained ONNX file with dynamic batch and sequence.
 
     Args:
-        checkpoint: The model's attention implementation is set, and set back.
+        checkpoint: The checkpoint; the attention implementation of its model is restored afterwards.
         path: File to write.
         implementation: `attention.NAME` for the fused operator, or `eager`.
 
@@ -56,7 +52,7 @@ def export_graph(checkpoint: Checkpoint, path: Path, *, implementation: str) -> 
                 dynamo=True,
                 verbose=False,
             )
-    except torch.onnx.OnnxExporterError as error:  # its message has pages of advice to whoever wrote the model
+    except torch.onnx.OnnxExporterError as error:  # its message is pages long, for authors of models
         raise CheckpointError(
             f"torch cannot export this {model.config.model_type} model; use another encoder"
         ) from error
@@ -69,13 +65,13 @@ def export_graph(checkpoint: Checkpoint, path: Path, *, implementation: str) -> 
 
 
 def fused_nodes(path: Path) -> int:
-    """Returns how many fused attention operators an ONNX file has."""
+    """Returns the number of fused attention operators in an ONNX file."""
     graph = onnx.load(path).graph
     return Counter((node.domain, node.op_type) for node in graph.node)[attention.OPERATOR]
 
 
 def attention_layers(checkpoint: Checkpoint) -> int:
-    """Returns how many attention layers a text goes through.
+    """Returns the number of attention layers of the model.
 
     Raises:
         CheckpointError: Optimum does not know the model family.
@@ -90,7 +86,7 @@ def _dummy_inputs(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
 
 
 def _normalized(checkpoint: Checkpoint) -> NormalizedTextConfig:
-    """The model's config under Optimum's names, which are the same for every family."""
+    """Returns the model's config with Optimum's attribute names, which are the same for every family."""
     config = checkpoint.model.config
     try:
         return NormalizedConfigManager.get_normalized_config_class(config.model_type)(config)
@@ -98,19 +94,3 @@ def _normalized(checkpoint: Checkpoint) -> NormalizedTextConfig:
         raise CheckpointError(
             f"Optimum does not know the model family {config.model_type!r}; use another encoder"
         ) from error
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silences notes of onnx_ir and the exporter on shapes, torchvision, deprecations; errors still come through."""
-    loggers = [logging.getLogger(name) for name in CHATTY]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from runtime.artifact.manifest import Precision, Variant
 from runtime.engine.providers import PROVIDERS
 from runtime.engine.session import Session
 
-Operators = Literal["onnxruntime", "standard"]
+Inputs = Mapping[str, npt.NDArray[np.int64]]  # of a graph by name, each (batch, sequence)
+Operators = Literal["onnxruntime", "standard"]  # onnxruntime's own among them, or ONNX's alone
 FILES: Mapping[Precision, str] = {
     "fp32": "onnx/model.onnx",
     "int8": "onnx/model_int8.onnx",
@@ -19,11 +22,11 @@ FILES: Mapping[Precision, str] = {
 
 
 def open_variant(folder: Path, precision: Precision, *, labels: int) -> Session:
-    """Loads a graph of an artifact in the making the way the runtime will, on the CPU."""
+    """Opens a graph of an unfinished artifact as the runtime will, on the CPU."""
     variant = Variant(precision, FILES[precision], (PROVIDERS["cpu"],), "onnxruntime", None, {}, ())
     return Session(folder, variant, provider="cpu", labels=labels)
 
 
 def operators(path: Path) -> Operators:
-    """Tells whose operators a graph has, by the domains that it declares."""
+    """Returns whose operators a graph has, by the domains that it declares."""
     return "standard" if set(ir.load(path).opset_imports) <= {""} else "onnxruntime"

@@ -1,1 +1,1 @@
-"""The int8 and fp16 variants, and the quality gate that judges them."""
+"""Makes the int8 and fp16 variants and applies the quality gate."""

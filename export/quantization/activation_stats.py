@@ -11,12 +11,14 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime
 
+from training.arrays import Floats
+
 from ..errors import ExportError
-from ..graph.layers import Floats, Linear, linears
+from ..graph.layers import Linear, linears
+from ..graph.variant_files import Inputs
 
 TOKENS = 32  # of a text at most, for the covariance
 AT_ONCE = 1024
-Inputs = Mapping[str, npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True)

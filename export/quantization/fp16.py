@@ -33,6 +33,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from ..errors import ExportError
+from ..graph.variant_files import Inputs
 from .magnitudes import largest_activations
 
 HALF = np.finfo(np.float16)
@@ -61,9 +62,7 @@ class Fp16Report:
     fp32_nodes: tuple[str, ...]
 
 
-def convert_to_fp16(
-    source: Path, target: Path, batches: Iterable[Mapping[str, npt.NDArray[np.int64]]], *, limit: float = LIMIT
-) -> Fp16Report:
+def convert_to_fp16(source: Path, target: Path, batches: Iterable[Inputs], *, limit: float = LIMIT) -> Fp16Report:
     """Writes the fp16 variant of a graph: the same inputs, the same fp32 outputs, half the size.
 
     Args:

@@ -11,7 +11,9 @@ from hashlib import sha256
 import numpy as np
 import numpy.typing as npt
 
-from ..graph.layers import Floats, Linear
+from training.arrays import Floats
+
+from ..graph.layers import Linear
 from .activation_stats import ActivationStats, merge_stats
 from .smoothing import Preparation, step
 

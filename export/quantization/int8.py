@@ -1,11 +1,8 @@
-"""Makes the int8 graph: integer matrix products in the operators that onnxruntime's CPU provider runs fastest.
+"""Quantizes a graph to int8.
 
-Static: every input of a linear layer is quantized with one scale, known beforehand, so a text's answer depends on
-nothing but the text. Weights have a scale per output column. What happens to an input before it is rounded is for
-`smoothing` to decide.
-
-What each form of a layer costs is in docs/experiments.md. Operators:
-https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
+Static quantization gives every input of a linear layer one fixed scale, so the logits of a text do not depend on the
+rest of its batch. Weights have a scale per output column. `smoothing` decides how an input is prepared before it is
+rounded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,13 +14,15 @@ import numpy.typing as npt
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from ..graph.layers import Attention, Floats, Linear, attentions, embeddings, linears
+from training.arrays import Floats
+
+from ..graph.layers import Attention, Linear, attentions, embeddings, linears
 from ..graph.variant_files import Operators
 from .activation_stats import ActivationStats
 from .gptq import GptqRounder
+from .graph_builder import GraphBuilder, QuantizedActivation, QuantizedWeights
 from .smoothing import Preparation, identity, prepare
 
-MICROSOFT = "com.microsoft"
 LARGE_TABLE = 4096
 Ranges = Literal["widest", "mean"]
 RANGES: tuple[Ranges, ...] = ("widest", "mean")
@@ -34,10 +33,11 @@ class Scheme:
     """How to quantize.
 
     Attributes:
-        ranges: Of an activation over the calibration texts: the `widest`, or the `mean` of the texts' extremes.
-        smooth: Whether activations are smoothed and split where that pays.
+        ranges: Range of an activation over the calibration texts, in the manifest's words: `widest` is min-max of all
+            texts, `mean` is from the mean of their minima to the mean of their maxima.
+        smooth: Smooth and split activations where that lowers the expected error enough.
         excluded: Names of layers that stay fp32.
-        operators: `onnxruntime` for its fused operators, `standard` for ONNX's own.
+        operators: `onnxruntime` for its fused operators, `standard` for ONNX's own alone.
     """
 
     ranges: Ranges = "widest"
@@ -46,59 +46,30 @@ class Scheme:
     operators: Operators = "onnxruntime"
 
 
-@dataclass(frozen=True)
-class _Activation:
-    """A quantized activation: x = (integers - zero_point) * scale.
-
-    Attributes:
-        integers: (..., channels) uint8.
-        scale: () float32.
-        zero_point: () uint8.
-    """
-
-    integers: ir.Value
-    scale: ir.Value
-    zero_point: ir.Value
-
-
-@dataclass(frozen=True)
-class _Weights:
-    """Quantized weights: w = integers * scales, column by column.
-
-    Attributes:
-        integers: (in, out) int8.
-        scales: (out,) float32.
-        bias: (out,) float32, or None.
-    """
-
-    integers: npt.NDArray[np.int8]
-    scales: Floats
-    bias: Floats | None
-
-
 def quantize(
-    model: ir.Model, observed: Mapping[str, ActivationStats] | None, scheme: Scheme, rounder: GptqRounder | None = None
+    model: ir.Model, stats: Mapping[str, ActivationStats] | None, scheme: Scheme, rounder: GptqRounder | None = None
 ) -> None:
     """Quantizes a model in place.
 
     Args:
         model: The fp32 graph.
-        observed: The ranges of what its linear layers read; None for a scale found anew in every batch (dynamic int8).
-        scheme: How.
-        rounder: Of what was observed, if there is one already: it remembers the weights of other schemes.
+        stats: Statistics of each linear layer's input, by the name of the activation; None for dynamic quantization,
+            which finds every scale anew in every batch.
+        scheme: How to quantize.
+        rounder: A rounder of the same statistics, which caches the weights of other schemes; None to make one.
     """
-    if observed is not None and rounder is None:
-        rounder = GptqRounder(observed)
+    if stats is not None and rounder is None:
+        rounder = GptqRounder(stats)
     graph = model.graph
     layers = [layer for layer in linears(graph) if layer.name not in scheme.excluded]
     fused = attentions(graph, layers)
     groups = _groups(layers)
-    if observed is not None and scheme.smooth:
-        preparations = [prepare(group, observed, fused, layers) for group in groups]
+    if stats is not None and scheme.smooth:
+        preparations = [prepare(group, stats, fused, layers) for group in groups]
     else:
         preparations = [identity(group) for group in groups]
-    build = _Builder(graph, scheme.operators)
-    _quantize_layers(build, preparations, fused, observed, scheme.ranges, rounder)
+    build = GraphBuilder(graph, scheme.operators)
+    _quantize_layers(build, preparations, fused, stats, scheme.ranges, rounder)
     for embedding in embeddings(graph):
         if len(embedding.table) >= LARGE_TABLE:
             build.embedding(embedding.node, embedding.table)
@@ -112,127 +83,36 @@ def quantize(
 
 
 def _quantize_layers(
-    build: "_Builder",
+    build: GraphBuilder,
     preparations: Sequence[Preparation],
     fused: Sequence[Attention],
-    observed: Mapping[str, ActivationStats] | None,
+    stats: Mapping[str, ActivationStats] | None,
     ranges: Ranges,
     rounder: GptqRounder | None,
 ) -> None:
     columns = _columns(preparations)
-    activations: dict[ir.Value, _Activation] = {}
-    weights: dict[Linear, _Weights] = {}
+    activations: dict[ir.Value, QuantizedActivation] = {}
+    weights: dict[Linear, QuantizedWeights] = {}
     for prepared in preparations:
         for source in dict.fromkeys(layer.input for layer in prepared.layers):
-            extremes = None if observed is None else _extremes(observed[str(source.name)], prepared, ranges)
+            extremes = None if stats is None else _extremes(stats[str(source.name)], prepared, ranges)
             activations[source] = build.activation(build.prepared(source, prepared), extremes)
         weights |= {layer: _weights(layer, prepared, columns.get(layer), rounder) for layer in prepared.layers}
     merged: set[Linear] = set()
     for attention in fused:
         if _mergeable(attention):
-            parts = (attention.query, attention.key, attention.value)
-            build.attention(attention, activations[attention.query.input], _merged([weights[part] for part in parts]))
-            merged.update(parts)
+            layers = (attention.query, attention.key, attention.value)
+            build.attention(
+                attention, activations[attention.query.input], _merged([weights[layer] for layer in layers])
+            )
+            merged.update(layers)
     for layer, quantized in weights.items():
         if layer not in merged:
             build.linear(layer, activations[layer.input], quantized)
 
 
-class _Builder:
-    """Adds nodes and constants to a graph."""
-
-    def __init__(self, graph: ir.Graph, operators: Operators) -> None:
-        self._graph = graph
-        self._operators = operators
-        self._count = 0
-
-    def constant(self, array: npt.NDArray[np.generic] | np.generic) -> ir.Value:
-        self._count += 1
-        value = ir.Value(name=f"int8_constant_{self._count}", const_value=ir.tensor(np.ascontiguousarray(array)))
-        self._graph.register_initializer(value)
-        return value
-
-    def node(
-        self,
-        op_type: str,
-        *inputs: ir.Value | None,
-        outputs: int = 1,
-        domain: str = "",
-        name: str | None = None,
-        **attributes: int | float,
-    ) -> Sequence[ir.Value]:
-        self._count += 1
-        name = name or f"int8_node_{self._count}"
-        results = [ir.Value(name=f"int8_value_{self._count}_{index}") for index in range(outputs)]
-        self._graph.append(ir.node(op_type, inputs, attributes, domain=domain, outputs=results, name=name))
-        if domain:
-            self._graph.opset_imports.setdefault(domain, 1)
-        return results
-
-    def prepared(self, source: ir.Value, prepared: Preparation) -> ir.Value:
-        """Divides every channel as decided, if nothing else does."""
-        if prepared.folded is not None or (prepared.divisors == 1).all():
-            return source
-        return self.node("Mul", source, self.constant(1 / prepared.divisors))[0]
-
-    def activation(self, source: ir.Value, extremes: tuple[float, float] | None) -> _Activation:
-        """Quantizes an activation: with a fixed scale, or with one from its own least and greatest value."""
-        if extremes is None:
-            return _Activation(*self.node("DynamicQuantizeLinear", source, outputs=3))
-        low, high = min(extremes[0], 0.0), max(extremes[1], 0.0)
-        step = np.float32((high - low) / 255 or 1.0)
-        scale, zero_point = self.constant(step), self.constant(np.uint8(np.rint(-low / step)))
-        return _Activation(self.node("QuantizeLinear", source, scale, zero_point)[0], scale, zero_point)
-
-    def linear(self, layer: Linear, x: _Activation, w: _Weights) -> None:
-        """Replaces a linear layer."""
-        integers, scales = self.constant(w.integers), self.constant(w.scales)
-        if self._operators == "onnxruntime":
-            bias = None if w.bias is None else self.constant(w.bias)
-            inputs = (x.integers, integers, x.scale, scales, x.zero_point, None, bias)
-            (output,) = self.node("MatMulIntegerToFloat", *inputs, domain=MICROSOFT, name=layer.name)
-        else:
-            (product,) = self.node("MatMulInteger", x.integers, integers, x.zero_point, name=layer.name)
-            (product,) = self.node("Cast", product, to=int(ir.DataType.FLOAT))
-            (output,) = self.node("Mul", product, self.node("Mul", x.scale, scales)[0])
-            if w.bias is not None:
-                (output,) = self.node("Add", output, self.constant(w.bias))
-        self._replace(layer.output, output)
-
-    def attention(self, attention: Attention, x: _Activation, w: _Weights) -> None:
-        """Replaces a fused attention and the three layers in front of it by one operator."""
-        given = attention.node
-        bias = np.zeros(w.scales.shape, np.float32) if w.bias is None else w.bias
-        (output,) = self.node(
-            "QAttention",
-            *(x.integers, self.constant(w.integers), self.constant(bias), x.scale, self.constant(w.scales)),
-            *(given.inputs[4], x.zero_point),
-            domain=MICROSOFT,
-            name=attention.query.name,
-            num_heads=given.attributes.get_int("num_heads"),
-            scale=given.attributes.get_float("scale"),
-        )
-        self._replace(given.outputs[0], output)
-
-    def embedding(self, gather: ir.Node, table: Floats) -> None:
-        """Replaces an embedding by one with a scale for every row."""
-        scales = np.abs(table).max(axis=1, keepdims=True) / np.float32(127)
-        scales[scales == 0] = 1
-        integers = self.constant(np.rint(table / scales).astype(np.int8))
-        ids = gather.inputs[1]
-        (row,) = self.node("Gather", integers, ids, name=gather.name)
-        (row,) = self.node("Cast", row, to=int(ir.DataType.FLOAT))
-        self._replace(gather.outputs[0], self.node("Mul", row, self.node("Gather", self.constant(scales), ids)[0])[0])
-
-    def _replace(self, old: ir.Value, new: ir.Value) -> None:
-        new.type = old.type
-        if old.is_graph_output():
-            new.shape, new.name, old.name = old.shape, old.name, f"fp32_{old.name}"
-        ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
-
-
 def _groups(layers: Sequence[Linear]) -> list[list[Linear]]:
-    """Groups layers that must be smoothed alike, because they read the same activation or share their weights."""
+    """Groups layers that need the same preparation, because they read the same activation or share their weights."""
     groups: list[list[Linear]] = []
     for layer in layers:
         joined = [group for group in groups if any(o.input is layer.input or o.weight is layer.weight for o in group)]
@@ -242,7 +122,16 @@ def _groups(layers: Sequence[Linear]) -> list[list[Linear]]:
 
 
 def _columns(preparations: Sequence[Preparation]) -> dict[Linear, tuple[npt.NDArray[np.int64], Floats]]:
-    """Returns which columns a layer gives, and what they are divided by, for those that prepare another one's input."""
+    """Returns the output columns, and their divisors, of the layers that prepare the input of a later layer.
+
+    Example: layer B reads three channels through a Gelu, and channel 1 has outliers. B's preparation has the channels
+    [0, 1, 1, 2] and the divisors [1, 2, 2, 1]. Layer A in front of the Gelu is widened: it gives its columns 0, 1, 1
+    and 2, with the divisors [1, 1, 1, 1] because a division must not pass through the Gelu. A `Mul` behind the Gelu
+    divides, and B's row 1 occurs twice. The sum is the same: x1/2 * w1 + x1/2 * w1 = x1 * w1.
+
+    The output of a fused attention is linear in its values, so there the value layer's columns take the divisors and no
+    `Mul` is needed.
+    """
     columns = {}
     for prepared in preparations:
         if prepared.folded is not None:
@@ -252,10 +141,10 @@ def _columns(preparations: Sequence[Preparation]) -> dict[Linear, tuple[npt.NDAr
     return columns
 
 
-def _extremes(observed: ActivationStats, prepared: Preparation, ranges: Ranges) -> tuple[float, float]:
-    """Returns the least and the greatest value of a prepared input."""
-    low = (observed.low[:, prepared.channels] / prepared.divisors).min(axis=1)
-    high = (observed.high[:, prepared.channels] / prepared.divisors).max(axis=1)
+def _extremes(stats: ActivationStats, prepared: Preparation, ranges: Ranges) -> tuple[float, float]:
+    """Returns the range of a prepared input."""
+    low = (stats.low[:, prepared.channels] / prepared.divisors).min(axis=1)
+    high = (stats.high[:, prepared.channels] / prepared.divisors).max(axis=1)
     return (float(low.min()), float(high.max())) if ranges == "widest" else (float(low.mean()), float(high.mean()))
 
 
@@ -264,8 +153,8 @@ def _weights(
     prepared: Preparation,
     columns: tuple[npt.NDArray[np.int64], Floats] | None,
     rounder: GptqRounder | None,
-) -> _Weights:
-    """Quantizes a layer's weights: rows as its own input is prepared, columns as the next layer wants its input."""
+) -> QuantizedWeights:
+    """Quantizes the weights of a layer. Its own preparation selects the rows, and a later layer's the columns."""
     weights, bias = layer.weights[prepared.channels] * prepared.rows[:, None], layer.bias
     if columns is not None:
         taken, divisors = columns
@@ -274,22 +163,22 @@ def _weights(
     scales = np.abs(weights).max(axis=0) / np.float32(127)
     scales[scales == 0] = 1
     if rounder is None:
-        return _Weights(np.rint(weights / scales).astype(np.int8), scales, bias)
+        return QuantizedWeights(np.rint(weights / scales).astype(np.int8), scales, bias)
     integers, correction = rounder(layer, prepared, weights, scales)
-    return _Weights(integers, scales, correction if bias is None else bias + correction)
+    return QuantizedWeights(integers, scales, correction if bias is None else bias + correction)
 
 
 def _mergeable(attention: Attention) -> bool:
-    """Tells whether query, key and value can be one product: same input, same width, and a key padding mask alone."""
+    """Returns whether query, key and value can be one product: same input, same width, only a key padding mask."""
     layers = (attention.query, attention.key, attention.value)
     same = len({layer.input for layer in layers}) == 1 and len({layer.weights.shape for layer in layers}) == 1
     return same and [value is not None for value in attention.node.inputs[3:]] in ([False, True], [False, True, False])
 
 
-def _merged(parts: Sequence[_Weights]) -> _Weights:
-    biases = [np.zeros(part.scales.shape, np.float32) if part.bias is None else part.bias for part in parts]
-    return _Weights(
-        np.concatenate([part.integers for part in parts], axis=1),
-        np.concatenate([part.scales for part in parts]),
+def _merged(weights: Sequence[QuantizedWeights]) -> QuantizedWeights:
+    biases = [np.zeros(each.scales.shape, np.float32) if each.bias is None else each.bias for each in weights]
+    return QuantizedWeights(
+        np.concatenate([each.integers for each in weights], axis=1),
+        np.concatenate([each.scales for each in weights]),
         np.concatenate(biases),
     )

@@ -6,23 +6,21 @@ leave the reductions to the end, which is its default order.
 """
 
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime
 
 from runtime.engine.cpus import available_cpus
 
 from ..errors import ExportError
+from ..graph.variant_files import Inputs
 from .activation_stats import run
 
 
-def largest_activations(
-    model: ir.Model, tensors: Collection[str], batches: Iterable[Mapping[str, npt.NDArray[np.int64]]]
-) -> dict[str, float]:
+def largest_activations(model: ir.Model, tensors: Collection[str], batches: Iterable[Inputs]) -> dict[str, float]:
     """Runs a graph on the CPU and returns the largest magnitude of each tensor.
 
     NaN is not looked for: the reduction may pass over it, and parity with PyTorch does not.

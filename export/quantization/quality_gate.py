@@ -1,4 +1,4 @@
-"""Compares a variant with the fp32 graph on rows, and says whether it may be shipped."""
+"""The quality gate: compares a variant with the fp32 graph and limits what it may lose."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,67 +11,69 @@ from runtime.artifact.manifest import Task
 from runtime.engine.session import Session
 from runtime.scheduling.batching import BATCH_TOKENS, run_batches
 from runtime.text.tokenizer import Tokenizer
+from training.arrays import Floats
 from training.decisions.learning import Decisions, decide
-from training.decisions.metrics import quality
+from training.decisions.metrics import agreement, quality
 from training.decisions.temperature import scores
 
-from ..graph.layers import Floats
 from ..sources.calibration_data import LabelledTexts
 
+Figures = dict[str, Any]
 ABSTAINED = -1
 METRIC: dict[Task, str] = {"single_label": "accuracy", "multi_label": "micro_f1"}
 
 
 @dataclass(frozen=True)
-class Budget:
-    """What a variant may lose against fp32.
+class QualityGate:
+    """Limits on what a variant may lose against fp32.
 
     Attributes:
-        max_metric_drop: Of accuracy (single-label) or micro-F1 (multi-label).
-        min_agreement: Share of rows with the very same decision.
+        max_metric_drop: Drop of accuracy (single-label) or micro-F1 (multi-label), 0 to 1.
+        min_agreement: Share of rows with the same decision, 0 to 1.
     """
 
     max_metric_drop: float = 0.005
     min_agreement: float = 0.99
 
-    def breaches(self, figures: dict[str, Any]) -> list[str]:
-        """Returns what is outside, in words; nothing if the figures of `compare` are inside."""
-        found = []
+    def breaches(self, figures: Figures) -> list[str]:
+        """Describes each limit that the figures of `compare` exceed; returns an empty list if they pass."""
+        breaches = []
         if figures["agreement"] < self.min_agreement:
-            found.append(f"agreement {figures['agreement']:.4f} is below {self.min_agreement}")
+            breaches.append(f"agreement {figures['agreement']:.4f} is below {self.min_agreement}")
         if figures.get("metric_drop", 0.0) > self.max_metric_drop:
-            found.append(f"{figures['metric']} drops by {figures['metric_drop']:.4f}, more than {self.max_metric_drop}")
-        return found
+            breaches.append(
+                f"{figures['metric']} drops by {figures['metric_drop']:.4f}, more than {self.max_metric_drop}"
+            )
+        return breaches
 
 
 def logits_of(session: Session, tokenizer: Tokenizer, rows: LabelledTexts) -> Floats:
-    """Runs rows in batches of similar length: (rows, labels) float32, in their order."""
+    """Returns the logits of texts, (rows, labels) float32, run in batches of similar length."""
     return run_batches(session, tokenizer, rows.texts, BATCH_TOKENS["cpu"])
 
 
 def compare(
-    reference: Floats, found: Floats, rows: LabelledTexts, *, task: Task, labels: tuple[str, ...], decisions: Decisions
-) -> dict[str, Any]:
+    reference: Floats, logits: Floats, rows: LabelledTexts, *, task: Task, labels: tuple[str, ...], decisions: Decisions
+) -> Figures:
     """Compares a variant's logits with fp32's.
 
     Args:
         reference: (rows, labels) float32, of the fp32 graph.
-        found: As `reference`, of the variant.
-        rows: What they are of.
-        task: Of the classifier.
-        labels: Their names.
-        decisions: How it decides.
+        logits: As `reference`, of the variant.
+        rows: The texts, with or without targets.
+        task: The classifier's.
+        labels: The label names.
+        decisions: Thresholds, temperature and abstain level of the artifact.
 
     Returns:
-        Figures ready for JSON: rows, agreement (abstaining is a decision, too), differences of the logits; with targets
-        also the task's metrics of both, the drop of the main one, and each label's F1 and its change.
+        Figures ready for JSON: rows, label agreement (abstaining counts as a label), logit differences. With targets
+        also the metrics of both graphs, the drop of the main one, and the F1 of each label with its change.
     """
-    expected, decided = decide(reference, task, decisions), decide(found, task, decisions)
-    same = _predicted(reference, task, decisions) == _predicted(found, task, decisions)
-    difference = np.abs(found - reference)
-    figures: dict[str, Any] = {
+    expected, decided = decide(reference, task, decisions), decide(logits, task, decisions)
+    difference = np.abs(logits - reference)
+    figures: Figures = {
         "rows": len(reference),
-        "agreement": float(same.mean() if same.ndim == 1 else same.all(axis=1).mean()),
+        "agreement": agreement(_predictions(reference, task, decisions), _predictions(logits, task, decisions)),
         "max_logit_difference": float(difference.max()),
         "mean_logit_difference": float(difference.mean()),
     }
@@ -89,8 +91,8 @@ def compare(
     }
 
 
-def _predicted(logits: Floats, task: Task, decisions: Decisions) -> npt.NDArray[np.int64]:
-    """Decides as the runtime will, which may abstain."""
+def _predictions(logits: Floats, task: Task, decisions: Decisions) -> npt.NDArray[np.int64]:
+    """Decides as the runtime does, which may abstain."""
     decided = decide(logits, task, decisions)
     if decisions.abstain_below is None:
         return decided

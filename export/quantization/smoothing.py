@@ -18,7 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..graph.layers import Attention, Floats, Linear
+from training.arrays import Floats
+
+from ..graph.layers import Attention, Linear
 from .activation_stats import ActivationStats, merge_stats
 
 EXPONENTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

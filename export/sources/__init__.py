@@ -1,1 +1,1 @@
-"""What is exported: a checkpoint, and the texts to calibrate and judge it on."""
+"""Reads a checkpoint or an ONNX export, and the texts to calibrate and evaluate on."""

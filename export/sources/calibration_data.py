@@ -1,7 +1,7 @@
-"""The texts an export goes by: some to calibrate on, some to choose on, and some to judge on that nothing else sees.
+"""Calibration, validation and test texts of an export.
 
-They are found again where training found them, from the checkpoint's `training.json`. Split, cleaning, metrics
-and decisions are all that export takes from `training`, because they must be the very same.
+`training.json` names the data set of training. It is read again, cleaned and split by training's own code, so that a
+text is in the same split as in training.
 """
 
 import io
@@ -18,11 +18,12 @@ from runtime.errors import TextError
 from runtime.text.tokenizer import Encoded, Tokenizer
 from training.arguments import DataArguments
 from training.data.cleaning import dedup_key
+from training.data.dataset import LabelledData
 from training.data.record import RECORD, training_data
 from training.errors import DataError
 
 from ..errors import ExportError
-from .checkpoint import Source
+from .source import Source
 
 SEED = 0
 MAX_BYTES = 1 << 26
@@ -31,11 +32,11 @@ MAX_CHARACTERS = 1_000_000
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """Some texts, and what they should be called.
+    """Tokenized texts with their targets.
 
     Attributes:
-        texts: Token ids, cut at the model's length.
-        targets: As `training.data.labels.encode` gives them; None if unknown.
+        texts: Token ids, truncated at the model's length.
+        targets: Of `training.data.labels.encode`, one row per text; None if unknown.
     """
 
     texts: tuple[Encoded, ...]
@@ -44,13 +45,13 @@ class LabelledTexts:
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """The texts of one export; no row is in two of the three, and no text of a file.
+    """The texts of one export. No row is in two of the three splits, and no text of a calibration file is.
 
     Attributes:
-        calibration: From the training part.
-        validation: The validation part: any choice is made here.
-        test: The test part; None if there is none.
-        source: Where they come from, for the manifest.
+        calibration: Texts of the training split, or of a file.
+        validation: The validation split, on which every choice is made.
+        test: The test split; None if there is none.
+        source: Origin of the calibration texts, for the manifest.
     """
 
     calibration: tuple[Encoded, ...]
@@ -60,38 +61,22 @@ class EvaluationData:
 
 
 def load_splits(source: Source, tokenizer: Tokenizer, file: Path | None, count: int) -> EvaluationData:
-    """Finds the texts.
+    """Reads the texts of an export.
 
     Args:
-        source: Its record says which data set it was trained on, and how that was split.
+        source: Its record names the data set and the split of training.
         tokenizer: The runtime's, of this source.
-        file: Calibration texts, one per line, UTF-8; None for the training part. A text that comes again is taken once,
-            one that is, cleaned, a held-out one not at all. Without a record, those beyond `count` serve to compare.
-        count: How many texts to calibrate on.
+        file: Calibration texts, one per line, UTF-8; None for the training split. A text that occurs twice is used
+            once, and one that is in the validation or test split after cleaning is skipped. Without a record, the texts
+            beyond `count` are the validation texts.
+        count: Number of calibration texts, at most.
 
     Raises:
-        ExportError: There are none, or too few.
+        ExportError: There are no texts, or too few, or they cannot be read.
     """
     if "data_arguments" not in source.record:
-        if file is None:
-            raise ExportError(
-                f"{source.folder} has no record of its training data, and int8 and fp16 need texts: pass "
-                "--calibration FILE with one text per line, or --variants fp32"
-            )
-        texts = _encode_lines(file, tokenizer, _lines(file))
-        if len(texts) < 2:
-            raise ExportError(f"{file}: expected two different texts or more, one per line; found {len(texts)}")
-        count = min(count, len(texts) // 2)
-        return EvaluationData(texts[:count], LabelledTexts(texts[count:], None), None, "file")
-    try:
-        data = training_data(str(source.folder))
-    except DataError as error:
-        raise ExportError(
-            f"cannot read the training data again: {error}. Put it back as {source.folder}/{RECORD} has it, "
-            "or pass --variants fp32"
-        ) from error
-    if data.labels != source.labels:
-        raise ExportError(f"{source.folder}: its labels are not those of its training data; train again")
+        return _from_file_alone(source, tokenizer, file, count)
+    data = _training_data(source)
     if file is None:
         count = min(count, len(data.train.texts))
         texts = _encode(tokenizer, random.Random(SEED).sample(data.train.texts, count))  # noqa: S311 - no secret
@@ -100,17 +85,47 @@ def load_splits(source: Source, tokenizer: Tokenizer, file: Path | None, count: 
         fresh = _fresh(file, key, {*data.validation.keys, *data.test.keys})
         texts = _encode_lines(file, tokenizer, dict(itertools.islice(fresh, count)))
         if not texts:
-            raise ExportError(f"{file}: expected texts to calibrate on, one per line; found none but held-out ones")
+            raise ExportError(
+                f"{file}: expected calibration texts, one per line; found none outside the validation and test splits"
+            )
     return EvaluationData(
-        texts,
-        LabelledTexts(_encode(tokenizer, data.validation.texts), data.validation.targets),
-        LabelledTexts(_encode(tokenizer, data.test.texts), data.test.targets),
-        "training part" if file is None else "file",
+        calibration=texts,
+        validation=LabelledTexts(_encode(tokenizer, data.validation.texts), data.validation.targets),
+        test=LabelledTexts(_encode(tokenizer, data.test.texts), data.test.targets),
+        source="training part" if file is None else "file",
     )
 
 
+def _from_file_alone(source: Source, tokenizer: Tokenizer, file: Path | None, count: int) -> EvaluationData:
+    """Splits the texts of a file into calibration and validation texts, at most half of them for calibration."""
+    if file is None:
+        raise ExportError(
+            f"{source.folder} has no record of its training data, and int8 and fp16 need calibration texts: pass "
+            "--calibration FILE with one text per line, or --variants fp32"
+        )
+    texts = _encode_lines(file, tokenizer, _lines(file))
+    if len(texts) < 2:
+        raise ExportError(f"{file}: expected at least two distinct texts, one per line; found {len(texts)}")
+    count = min(count, len(texts) // 2)
+    return EvaluationData(texts[:count], LabelledTexts(texts[count:], None), None, "file")
+
+
+def _training_data(source: Source) -> LabelledData:
+    """Reads the data set of training again, split the same way."""
+    try:
+        data = training_data(str(source.folder))
+    except DataError as error:
+        raise ExportError(
+            f"cannot read the training data again: {error}. Restore the data that {source.folder}/{RECORD} names, "
+            "or pass --variants fp32"
+        ) from error
+    if data.labels != source.labels:
+        raise ExportError(f"{source.folder}: its labels differ from those of its training data; train again")
+    return data
+
+
 def _lines(file: Path) -> dict[str, int]:
-    """Reads the texts of a file, each once, and the numbers of their lines."""
+    """Returns the distinct texts of a file with the number of their first line."""
     try:
         content = _content(file).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -129,26 +144,28 @@ def _lines(file: Path) -> dict[str, int]:
 
 
 def _content(file: Path) -> bytes:
-    """Reads a file that has an end, and that not far away."""
+    """Reads a regular file of at most `MAX_BYTES`."""
     if file.exists() and not file.is_file():
-        raise ExportError(f"{file} is no regular file; write the texts to one, one text per line")
+        raise ExportError(f"{file} is not a regular file; write the texts to a file, one per line")
     with file.open("rb") as stream:
         content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ExportError(
-            f"{file} has more than {MAX_BYTES >> 20} MiB; calibration takes some hundred texts, pass a sample of them"
+            f"{file} has more than {MAX_BYTES >> 20} MiB; calibration needs a few hundred texts, pass a sample"
         )
     return content
 
 
-def _fresh(file: Path, key: Callable[[str], str], seen: Collection[str]) -> Iterator[tuple[str, int]]:
-    """Leaves out the texts whose key was seen."""
+def _fresh(file: Path, key: Callable[[str], str], held_out: Collection[str]) -> Iterator[tuple[str, int]]:
+    """Yields the lines of a file, and their numbers, whose key is not held out."""
     for line, number in _lines(file).items():
         try:
-            if key(line) not in seen:
+            if key(line) not in held_out:
                 yield line, number
         except DataError as error:
-            raise ExportError(f"{file}: line {number}: training's cleaning fails on it; leave it out") from error
+            raise ExportError(
+                f"{file}: line {number}: the cleaning of training fails on it; remove the line"
+            ) from error
 
 
 def _encode_lines(file: Path, tokenizer: Tokenizer, lines: dict[str, int]) -> tuple[Encoded, ...]:
@@ -162,4 +179,4 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Encoded, ...]:
     try:
         return tuple(tokenizer.encode_many(texts))
     except TextError as error:
-        raise ExportError(f"a text to calibrate or compare on cannot be used: {error.reason}") from error
+        raise ExportError(f"a text of the training data cannot be used: {error.reason}") from error

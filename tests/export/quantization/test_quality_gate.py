@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from export.quantization.int8 import Scheme
-from export.quantization.quality_gate import Budget, compare
+from export.quantization.quality_gate import QualityGate, compare
 from export.quantization.scheme_search import find_scheme, layer_sensitivity
 from export.sources.calibration_data import LabelledTexts
 from training.decisions.learning import Decisions
@@ -60,7 +60,7 @@ def test_without_targets_there_is_agreement_alone() -> None:
     )
     assert figures["agreement"] == 1
     assert "metric" not in figures
-    assert Budget().breaches(figures) == []
+    assert QualityGate().breaches(figures) == []
 
 
 def test_abstaining_is_a_decision() -> None:
@@ -97,7 +97,7 @@ def test_abstaining_goes_by_calibrated_scores() -> None:
 def test_budget(agreement: float, drop: float, breaches: list[str]) -> None:
     """The limits themselves are inside; a gain is no drop."""
     figures = {"agreement": agreement, "metric": "accuracy", "metric_drop": drop}
-    assert Budget(max_metric_drop=0.005, min_agreement=0.99).breaches(figures) == breaches
+    assert QualityGate(max_metric_drop=0.005, min_agreement=0.99).breaches(figures) == breaches
 
 
 class Bench:
@@ -105,16 +105,11 @@ class Bench:
 
     def __init__(self, costs: dict[str, float]) -> None:
         self.costs = costs
-        self.scheme = Scheme()
 
-    def write(self, scheme: Scheme) -> None:
-        """Remembers the scheme as the graph's."""
-        self.scheme = scheme
-
-    def judge(self) -> dict[str, Any]:
+    def judge(self, scheme: Scheme) -> dict[str, Any]:
         """Adds up."""
-        error = sum(cost for name, cost in self.costs.items() if name not in self.scheme.excluded)
-        error *= 1.5 if self.scheme.ranges == "mean" else 1
+        error = sum(cost for name, cost in self.costs.items() if name not in scheme.excluded)
+        error *= 1.5 if scheme.ranges == "mean" else 1
         return {"agreement": 1 - error, "mean_logit_difference": error}
 
 
@@ -124,8 +119,8 @@ SCHEMES = [Scheme(ranges="mean"), Scheme(ranges="widest")]
 def test_search_takes_the_nearer_ranges() -> None:
     """And asks no further if those are inside the budget."""
     bench = Bench({"a": 0.001, "b": 0.002})
-    found = find_scheme(SCHEMES, ["a", "b"], bench.write, bench.judge, bench.judge, Budget(), most_excluded=1)
-    assert found.scheme == bench.scheme == Scheme(ranges="widest")
+    found = find_scheme(SCHEMES, ["a", "b"], bench.judge, bench.judge, QualityGate(), most_excluded=1)
+    assert found.scheme == Scheme(ranges="widest")
     assert found.sensitivity == {}
 
 
@@ -133,46 +128,46 @@ def test_search_prefers_what_is_inside_the_budget() -> None:
     """Ranges that change fewer decisions, though their logits are farther, save a layer from fp32."""
     bench = Bench({"a": 0.001})
 
-    def judge() -> dict[str, Any]:
-        return bench.judge() | {"agreement": 1.0 if bench.scheme.ranges == "mean" else 0.5}
+    def judge(scheme: Scheme) -> dict[str, Any]:
+        return bench.judge(scheme) | {"agreement": 1.0 if scheme.ranges == "mean" else 0.5}
 
-    found = find_scheme(SCHEMES, ["a", "b", "c"], bench.write, judge, judge, Budget(), most_excluded=1)
-    assert found.scheme == bench.scheme == Scheme(ranges="mean")
+    found = find_scheme(SCHEMES, ["a", "b", "c"], judge, judge, QualityGate(), most_excluded=1)
+    assert found.scheme == Scheme(ranges="mean")
 
 
 def test_search_leaves_no_layer_out_for_nothing() -> None:
     """A layer whose being left in fp32 makes things worse, or no better, stays int8."""
     bench = Bench({"a": 0.03, "b": -0.001} | {f"c{index}": 0 for index in range(7)})
     found = find_scheme(
-        SCHEMES, list(bench.costs), bench.write, bench.judge, bench.judge, Budget(min_agreement=1.1), most_excluded=3
+        SCHEMES, list(bench.costs), bench.judge, bench.judge, QualityGate(min_agreement=1.1), most_excluded=3
     )
     assert found.scheme.excluded == {"a"}
 
 
 def test_search_leaves_out_the_worst_layers() -> None:
-    """One after another, until the budget holds; the graph written last is the one that was found."""
+    """One after another, until the budget holds."""
     costs = {"a": 0.001, "b": 0.03, "c": 0.02} | {f"d{index}": 0.0005 for index in range(6)}
     bench = Bench(costs)
-    found = find_scheme(SCHEMES, list(costs), bench.write, bench.judge, bench.judge, Budget(), most_excluded=3)
-    assert found.scheme.excluded == bench.scheme.excluded == {"b", "c"}
+    found = find_scheme(SCHEMES, list(costs), bench.judge, bench.judge, QualityGate(), most_excluded=3)
+    assert found.scheme.excluded == {"b", "c"}
     assert list(found.sensitivity)[:2] == ["b", "c"]
-    assert Budget().breaches(found.figures) == []
+    assert QualityGate().breaches(found.figures) == []
 
 
 def test_search_gives_up_after_as_many_as_allowed() -> None:
     """int8 that is mostly fp32 is not worth its file; what was found is outside the budget and says so."""
     costs = {f"l{index}": 0.02 for index in range(9)}
     bench = Bench(costs)
-    found = find_scheme(SCHEMES, list(costs), bench.write, bench.judge, bench.judge, Budget(), most_excluded=3)
+    found = find_scheme(SCHEMES, list(costs), bench.judge, bench.judge, QualityGate(), most_excluded=3)
     assert len(found.scheme.excluded) == 3
-    assert Budget().breaches(found.figures)
+    assert QualityGate().breaches(found.figures)
 
 
 def test_search_counts_layers_that_were_left_out_before() -> None:
     """Those named on the command line are among the layers that may stay fp32."""
     bench = Bench({f"l{index}": 0.02 for index in range(9)})
     schemes = [Scheme(excluded=frozenset({"l7", "l8"}))]
-    found = find_scheme(schemes, list(bench.costs), bench.write, bench.judge, bench.judge, Budget(), most_excluded=3)
+    found = find_scheme(schemes, list(bench.costs), bench.judge, bench.judge, QualityGate(), most_excluded=3)
     assert found.scheme.excluded == {"l0", "l7", "l8"}
 
 
@@ -180,13 +175,13 @@ def test_search_leaves_out_no_more_than_were_before() -> None:
     """Also where they are more than may be left."""
     bench = Bench({f"l{index}": 0.02 for index in range(9)})
     schemes = [Scheme(excluded=frozenset({"l7", "l8"}))]
-    found = find_scheme(schemes, list(bench.costs), bench.write, bench.judge, bench.judge, Budget(), most_excluded=1)
+    found = find_scheme(schemes, list(bench.costs), bench.judge, bench.judge, QualityGate(), most_excluded=1)
     assert found.scheme.excluded == {"l7", "l8"}
 
 
 def test_blame_is_a_share() -> None:
     """Of the whole error, worst first."""
     bench = Bench({"a": 0.01, "b": 0.03})
-    shares = layer_sensitivity(Scheme(), ["a", "b"], bench.write, bench.judge)
+    shares = layer_sensitivity(Scheme(), ["a", "b"], bench.judge)
     assert shares == {"b": pytest.approx(0.75), "a": pytest.approx(0.25)}
     assert list(shares) == ["b", "a"]

@@ -19,10 +19,11 @@ from export.arguments import parse_args
 from export.artifact import decisions
 from export.errors import ExportError
 from export.graph.layers import linears
-from export.quantization import variants
+from export.quantization import int8_variant, variants
 from export.sources import calibration_data
 from export.sources.calibration_data import load_splits
 from export.sources.checkpoint import open_checkpoint
+from export.sources.source import Source
 from runtime import load
 from runtime.artifact.manifest import Manifest
 from runtime.text.tokenizer import Tokenizer
@@ -103,8 +104,8 @@ def test_withheld_variant(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Outside the budget int8 is not shipped: fp32 is, the exit status tells, and the message names layers."""
-    monkeypatch.setattr(command.Budget, "breaches", lambda *_: ["agreement 0.9000 is below 1.0"])
-    assert main([str(trained), str(tmp_path / "other"), "--min-agreement", "1"]) == command.WITHHELD
+    monkeypatch.setattr(command.QualityGate, "breaches", lambda *_: ["agreement 0.9000 is below 1.0"])
+    assert main([str(trained), str(tmp_path / "other"), "--min-agreement", "1"]) == command.REJECTED
     error = capsys.readouterr().err
     assert "withheld: int8: agreement 0.9000 is below 1.0. Left in fp32, these layers lower the logit error" in error
     assert "bert.encoder.layer" in error
@@ -131,10 +132,10 @@ def test_withheld_by_the_test_part(
 ) -> None:
     """Where the search was content, the remedy is the names of the layers, and that is what the option takes."""
     monkeypatch.setattr(
-        command.Budget, "breaches", lambda _, figures: ["too bad"] if figures["rows"] == TEST_ROWS else []
+        command.QualityGate, "breaches", lambda _, figures: ["too bad"] if figures["rows"] == TEST_ROWS else []
     )
     artifact = str(tmp_path / "artifact")
-    assert main([str(trained), artifact]) == command.WITHHELD
+    assert main([str(trained), artifact]) == command.REJECTED
     (remedy,) = re.findall(r"Export again with (.*)", capsys.readouterr().err)
     names = shlex.split(remedy)[2:]
     assert shlex.split(remedy)[:2] == ["--overwrite", "--fp32-layers"]
@@ -146,8 +147,8 @@ def test_most_layers_in_fp32(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The search stops after as many as the option says."""
-    monkeypatch.setattr(command.Budget, "breaches", lambda *_: ["too bad"])
-    assert main([str(trained), str(tmp_path / "artifact"), "--max-fp32-layers", "2"]) == command.WITHHELD
+    monkeypatch.setattr(command.QualityGate, "breaches", lambda *_: ["too bad"])
+    assert main([str(trained), str(tmp_path / "artifact"), "--max-fp32-layers", "2"]) == command.REJECTED
     error = capsys.readouterr().err
     assert "; 2 layers left in fp32" in error
     assert "--max-fp32-layers 5" in error
@@ -164,7 +165,7 @@ def test_most_layers_in_fp32(
 def test_layers_that_cannot_stay_fp32(names: list[str], message: str) -> None:
     """Those that are unknown, with the names near them; and all of them, which is fp32."""
     with pytest.raises(ExportError, match=re.escape(message)):
-        variants._known_layers(names, ["layer.0.key", "layer.0.value", "pooler.dense"])
+        int8_variant._known_layers(names, ["layer.0.key", "layer.0.value", "pooler.dense"])
 
 
 def test_learned_abstain_level(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,7 +224,7 @@ def test_nothing_left_to_ship(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """int8 alone was asked for and is withheld: nothing is written."""
-    monkeypatch.setattr(command.Budget, "breaches", lambda *_: ["too bad"])
+    monkeypatch.setattr(command.QualityGate, "breaches", lambda *_: ["too bad"])
     assert main([str(trained), str(tmp_path / "artifact"), "--variants", "int8"]) == 1
     assert "nothing is left to ship; ask for fp32, too. int8: too bad" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -240,7 +241,7 @@ def test_int8_alone(trained: Path, tmp_path: Path) -> None:
 def test_no_text_is_used_twice(trained: Path) -> None:
     """Calibration takes training rows, choices validation rows, and the figures test rows."""
     source = open_checkpoint(str(trained))
-    tokenizer = command._tokenizer(source)
+    tokenizer = source.runtime_tokenizer()
     found = load_splits(source, tokenizer, None, 64)
     data = training_data(str(trained))
 
@@ -255,13 +256,13 @@ def test_no_text_is_used_twice(trained: Path) -> None:
 
 
 @pytest.fixture
-def unrecorded(checkpoint: Path) -> tuple[command.Source, Tokenizer]:
+def unrecorded(checkpoint: Path) -> tuple[Source, Tokenizer]:
     """A checkpoint that does not say what it was trained on."""
     source = open_checkpoint(str(checkpoint))
-    return source, command._tokenizer(source)
+    return source, source.runtime_tokenizer()
 
 
-def test_calibration_file(unrecorded: tuple[command.Source, Tokenizer], tmp_path: Path) -> None:
+def test_calibration_file(unrecorded: tuple[Source, Tokenizer], tmp_path: Path) -> None:
     """One text per line; half at most calibrate, so that some are left to compare on."""
     file = tmp_path / "texts.txt"
     file.write_text("\n".join(f"parcel number {index} is late" for index in range(10)) + "\n\n")
@@ -351,7 +352,7 @@ def test_enough_texts(shipped: Path) -> None:
 def test_calibration_file_beside_a_record(trained: Path, tmp_path: Path) -> None:
     """Held-out texts are not calibrated on, whatever the file holds."""
     source = open_checkpoint(str(trained))
-    tokenizer = command._tokenizer(source)
+    tokenizer = source.runtime_tokenizer()
     data, file = training_data(str(trained)), tmp_path / "texts.txt"
     shouted = [f"DOCTOR: {text.upper()}" for text in data.test.texts]
     rows = [*data.test.texts, *shouted, *data.validation.texts, "of our own", *data.train.texts]
@@ -465,7 +466,7 @@ def test_seeded_sample(monkeypatch: pytest.MonkeyPatch, trained: Path) -> None:
     """Two exports calibrate on the same rows, so they give the same artifact; another seed takes others."""
     source = open_checkpoint(str(trained))
     take: Callable[[], list[list[int]]] = lambda: [  # noqa: E731
-        text.ids.tolist() for text in load_splits(source, command._tokenizer(source), None, 32).calibration
+        text.ids.tolist() for text in load_splits(source, source.runtime_tokenizer(), None, 32).calibration
     ]
     first = take()
     assert take() == first
