@@ -1,5 +1,8 @@
 """The transformers pipeline: what most services start with."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from transformers import Pipeline, pipeline
 
@@ -14,7 +17,8 @@ def load(job: LoadRequest) -> Scorer:
 
 def scorer(classify: Pipeline) -> Scorer:
     """Returns a function from texts to all scores of a text-classification pipeline."""
-    labels = [classify.model.config.id2label[index] for index in range(classify.model.config.num_labels)]
+    names: Mapping[Any, str] = classify.model.config.id2label or {}
+    labels = [names[index] for index in range(len(names))]
 
     def scores(texts: list[str]) -> list[list[float]]:
         found = classify(texts, batch_size=len(texts), top_k=None, truncation=True)

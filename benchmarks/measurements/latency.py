@@ -134,8 +134,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         same = "" if agreement is None else f"{agreement:.1%}"
         lines.append(f"| {name} | {' | '.join(cells)} | {same} | {result['load_s']:.1f} |")
     for name, ratios in report["litmus_times_faster"].items():
-        cells = "; ".join(f"{workload} {ratio:.2f}" for workload, ratio in ratios.items())
-        lines.append(f"\nHow many times faster `{LITMUS}` is than {name}: {cells}.")
+        speedups = "; ".join(f"{workload} {ratio:.2f}" for workload, ratio in ratios.items())
+        lines.append(f"\nHow many times faster `{LITMUS}` is than {name}: {speedups}.")
     extra = report["overhead"]
     lines.append(
         f"\n`predict` adds {extra['overhead_us']:.0f} us to tokenizer, NumPy and session alone, the same objects: "

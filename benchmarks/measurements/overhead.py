@@ -68,7 +68,7 @@ def bare(classifier: Classifier) -> Callable[[str], npt.NDArray[np.float32]]:
         inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
         if "token_type_ids" in names:
             inputs["token_type_ids"] = np.array([encoding.type_ids], np.int64)
-        (found,) = session.run(["logits"], inputs)
-        return found
+        outputs: list[npt.NDArray[np.float32]] = session.run(["logits"], inputs)
+        return outputs[0]
 
     return logits

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
 from runtime import Classifier, load
 from training.data.dataset import LabelledData
@@ -31,7 +31,9 @@ def measure(model: str, checkpoint: str) -> dict[str, Any]:
     decisions = Decisions.from_record(read_record(checkpoint))
     expected = _torch_logits(checkpoint, data)
     expected_decided = decide(expected, data.task, decisions)
-    results = {"pytorch-fp32": {"figures": quality(expected_decided, data.test.targets, data.task)}}
+    results: dict[str, dict[str, Any]] = {
+        "pytorch-fp32": {"figures": quality(expected_decided, data.test.targets, data.task)}
+    }
     for name, variant in _variants(load(model, provider="cpu")).items():
         found = _artifact_logits(model, variant, data)
         decided = decide(found, data.task, decisions)
@@ -83,7 +85,9 @@ def _variants(classifier: Classifier) -> dict[str, str]:
 
 def _torch_logits(checkpoint: str, data: LabelledData) -> npt.NDArray[np.float32]:
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint, dtype="float32")
-    return predict_logits(model, AutoTokenizer.from_pretrained(checkpoint), data.test.texts)
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    assert isinstance(tokenizer, PreTrainedTokenizerFast)  # `python -m training` saves no other
+    return predict_logits(model, tokenizer, data.test.texts)
 
 
 def _artifact_logits(model: str, variant: str, data: LabelledData) -> npt.NDArray[np.float32]:
