@@ -27,7 +27,7 @@ def summary(latency: Mapping[str, Any], quality_report: Mapping[str, Any]) -> st
     metrics = list(quality_report["results"]["litmus"]["figures"])
     lines = [
         "",
-        "| | " + " | ".join(metrics) + " | ms per text | times faster | size MB |",
+        "| | " + " | ".join(metrics) + " | ms per text | speedup | size MB |",
         "|---" * (len(metrics) + 4) + "|",
     ]
     for name, result in quality_report["results"].items():
@@ -39,15 +39,13 @@ def summary(latency: Mapping[str, Any], quality_report: Mapping[str, Any]) -> st
         )
         figures = " | ".join(f"{result['figures'][metric]:.4f}" for metric in metrics)
         speed = next(iter(latency["results"][name]["workloads"].values()))  # the first are real texts
-        lines.append(
-            f"| {title} | {figures} | {speed['median_ms']:.2f} | {speed['times_faster']:.2f} | {size_mb:.1f} |"
-        )
-    same = quality_report["results"]["litmus"]["same_decision"]
+        lines.append(f"| {title} | {figures} | {speed['median_ms']:.2f} | {speed['speedup']:.2f} | {size_mb:.1f} |")
+    same = quality_report["results"]["litmus"]["label_agreement"]
     data = training_data(checkpoint)
     if data.sha256 == load_data(DataArguments(dataset="wisconsin")).sha256:
         lines.append(_ceiling(data, metrics))
     return "\n".join(lines) + (
-        f"\n\n{settings['rows']} held-out rows; {same:.2%} of the decisions are PyTorch's; "
+        f"\n\n{settings['rows']} held-out rows; {same:.2%} label agreement with PyTorch; "
         f"batch 1, {latency['machine']['threads']} threads.\n"
         f"artifact: {model}\n"
         f"next:     .venv/bin/python -m runtime.predict --model {model} 'your text'\n"

@@ -1,5 +1,5 @@
-"""Errors of the benchmarks. Like the runtime's, their messages never contain the texts."""
+"""Errors of the benchmarks. Their messages never contain the texts."""
 
 
 class BenchmarkError(Exception):
-    """Something cannot be measured here."""
+    """Something cannot be measured on this machine."""

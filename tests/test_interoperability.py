@@ -13,7 +13,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 import pytest
 
-from benchmarks.harness.catalog import CONTENDERS, interpreter
+from benchmarks.harness.catalog import CONTENDERS
+from benchmarks.harness.environments import interpreter
 from export.__main__ import main as export
 from export.graph.layers import linears
 from export.graph.parity import Inputs, batches, pad, torch_logits

@@ -1,14 +1,18 @@
-"""Litmus itself: the artifact in the lean runtime."""
+"""Litmus: the artifact in the lean runtime."""
 
-from benchmarks.harness.protocol import LoadRequest, Scorer
+from benchmarks.harness.protocol import LoadRequest, Scorer, scores_from
 from runtime import load as load_artifact
 
 
-def load(job: LoadRequest) -> Scorer:
-    """Loads the variant that `job.option` names, or the one that is meant for the CPU."""
-    classifier = load_artifact(job.model, provider="cpu", variant=job.option or None, threads=job.threads)
+def load(request: LoadRequest) -> Scorer:
+    """Loads the variant that `request.option` names, or by default the artifact's variant for the CPU."""
+    variant = request.option or None
+    classifier = load_artifact(request.model, provider="cpu", variant=variant, threads=request.threads)
+    multi_label = classifier.manifest.task == "multi_label"
 
     def scores(texts: list[str]) -> list[list[float]]:
-        return [list(prediction.scores.values()) for prediction in classifier.predict_many(texts)]
+        predictions = classifier.predict_many(texts, with_logits=True)
+        # From the logits, because the other contenders do not apply the artifact's temperature.
+        return scores_from([list(prediction.logits or ()) for prediction in predictions], multi_label=multi_label)
 
     return scores

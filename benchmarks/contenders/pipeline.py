@@ -1,4 +1,7 @@
-"""The transformers pipeline: what most services start with."""
+"""The transformers pipeline, which many services start with."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from transformers import Pipeline, pipeline
@@ -6,19 +9,20 @@ from transformers import Pipeline, pipeline
 from benchmarks.harness.protocol import LoadRequest, Scorer
 
 
-def load(job: LoadRequest) -> Scorer:
+def load(request: LoadRequest) -> Scorer:
     """Loads the checkpoint into a text-classification pipeline."""
-    torch.set_num_threads(job.threads)
-    return scorer(pipeline("text-classification", model=job.checkpoint, device="cpu"))
+    torch.set_num_threads(request.threads)
+    return scorer(pipeline("text-classification", model=request.checkpoint, device="cpu"))
 
 
 def scorer(classify: Pipeline) -> Scorer:
-    """Returns a function from texts to all scores of a text-classification pipeline."""
-    labels = [classify.model.config.id2label[index] for index in range(classify.model.config.num_labels)]
+    """Returns a function that gives the scores of all labels from a text-classification pipeline."""
+    names: Mapping[Any, str] = classify.model.config.id2label or {}
+    labels = [names[index] for index in range(len(names))]
 
     def scores(texts: list[str]) -> list[list[float]]:
-        found = classify(texts, batch_size=len(texts), top_k=None, truncation=True)
-        rows = [{item["label"]: item["score"] for item in row} for row in found]
+        results = classify(texts, batch_size=len(texts), top_k=None, truncation=True)
+        rows = [{item["label"]: item["score"] for item in row} for row in results]
         return [[row[label] for label in labels] for row in rows]
 
     return scores

@@ -1,4 +1,4 @@
-"""PyTorch eager: the checkpoint as transformers loads it, padded to the longest of the batch."""
+"""PyTorch eager mode: the checkpoint as transformers loads it, each batch padded to its longest text."""
 
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -6,12 +6,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from benchmarks.harness.protocol import LoadRequest, Scorer, scores_from
 
 
-def load(job: LoadRequest) -> Scorer:
-    """Loads the checkpoint in the precision that `job.option` names: `float32` or `bfloat16`."""
-    torch.set_num_threads(job.threads)
-    tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)
-    dtype = getattr(torch, job.option)
-    model = AutoModelForSequenceClassification.from_pretrained(job.checkpoint, dtype=dtype).eval()
+def load(request: LoadRequest) -> Scorer:
+    """Loads the checkpoint in the precision that `request.option` names: `float32` or `bfloat16`."""
+    torch.set_num_threads(request.threads)
+    tokenizer = AutoTokenizer.from_pretrained(request.checkpoint)
+    dtype = getattr(torch, request.option)
+    model = AutoModelForSequenceClassification.from_pretrained(request.checkpoint, dtype=dtype).eval()
     multi_label = model.config.problem_type == "multi_label_classification"
 
     def scores(texts: list[str]) -> list[list[float]]:

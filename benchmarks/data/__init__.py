@@ -1,1 +1,1 @@
-"""The texts that are measured on."""
+"""The texts that the benchmarks run on."""

@@ -1,4 +1,4 @@
-"""Texts of exactly so many tokens. Imports the runtime alone: processes that measure it know nothing else."""
+"""Texts of an exact number of tokens. Imports only the runtime, so that processes can measure the runtime alone."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,12 +10,12 @@ WORD = "the"
 
 @dataclass(frozen=True)
 class SizedTexts:
-    """Makes texts of one word.
+    """Builds texts by repeating one word.
 
     Attributes:
         special: Special tokens of every text.
         per_word: Tokens of each word.
-        longest: Tokens that the model reads.
+        longest: Tokens that the model reads at most.
     """
 
     special: int
@@ -24,9 +24,9 @@ class SizedTexts:
 
     @classmethod
     def of(cls, classifier: Classifier) -> Self:
-        """Finds out how a classifier counts."""
+        """Counts the tokens of a classifier's special tokens and of the word."""
         one, two = (classifier.predict(" ".join([WORD] * words)).n_tokens for words in (1, 2))
-        per_word = max(1, two - one)  # both are cut to one length if the model reads no second word
+        per_word = max(1, two - one)  # equal if the model is too short for a second word
         return cls(one - per_word, per_word, classifier.manifest.max_length)
 
     @property
@@ -35,5 +35,5 @@ class SizedTexts:
         return self.special + self.per_word
 
     def text(self, tokens: int) -> str:
-        """Returns a text of so many tokens, special ones included, or as many as the model reads."""
+        """Returns a text of this many tokens, special tokens included, or of as many as the model reads."""
         return " ".join([WORD] * ((min(tokens, self.longest) - self.special) // self.per_word))

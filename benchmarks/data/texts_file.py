@@ -1,4 +1,4 @@
-"""Real texts of a file, and whether an artifact and a data set belong together."""
+"""Real texts from a file, and a check that an artifact and a data set have the same labels."""
 
 import random
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ SEED = 7
 
 @dataclass(frozen=True)
 class TextsFile:
-    """A CSV, TSV or JSON Lines file with a column of texts; delimiter and encoding are those of `read_table`."""
+    """A CSV, TSV or JSON Lines file with a column of texts; delimiter and encoding as for `read_table`."""
 
     path: str
     column: str
@@ -23,14 +23,17 @@ class TextsFile:
 
     @property
     def name(self) -> str:
-        """The file and its folder: many data sets have a `test.csv`."""
+        """The file and its folder, because many data sets have a `test.csv`."""
         return "/".join(Path(self.path).resolve().parts[-2:])
 
     def sample(self, count: int) -> list[str]:
-        """Draws texts without replacement, the same ones each time: a file is often sorted by class.
+        """Draws texts at random, because files are often sorted by class. The draw is the same every time.
+
+        Args:
+            count: How many texts to draw, without replacement; all of them if the file has fewer.
 
         Returns:
-            As many as asked for, or all there are; rows that hold no text are left out.
+            The texts. Rows without text are never drawn.
 
         Raises:
             DataError: The file or the column cannot be used.
@@ -43,10 +46,10 @@ class TextsFile:
 
 
 def check_labels(classifier: Classifier, data: LabelledData, model: str) -> None:
-    """Makes sure that an artifact and a data set speak of the same labels in the same order.
+    """Checks that an artifact and a data set have the same labels in the same order.
 
     Raises:
-        ArtifactError: They do not, so their figures would mean nothing.
+        ArtifactError: The labels differ, so figures of this artifact on this data would mean nothing.
     """
     if classifier.labels != data.labels:
         raise ArtifactError(f"{model} has other labels than the checkpoint's data set; export this checkpoint again")

@@ -1,1 +1,1 @@
-"""How contenders are run: own processes, interleaved rounds."""
+"""Runs contenders: one process each, interleaved rounds."""

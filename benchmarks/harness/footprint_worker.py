@@ -1,6 +1,6 @@
-"""What `footprint` runs in fresh processes: the runtime alone, measured from inside. Imports nothing else, Linux only.
+"""What `footprint` runs in fresh processes: the runtime, measured from inside. Imports nothing else. Linux only.
 
-Everything is for the variant that the CPU gets, with the runtime's own settings.
+Every function uses the artifact's variant for the CPU and the runtime's default settings.
 """
 
 import os
@@ -23,13 +23,13 @@ IDLE_S = 1.0
 
 
 def first_prediction(model: str) -> dict[str, Any]:
-    """Goes from nothing to the first label, which it prints.
+    """Loads an artifact, classifies one text and prints its label.
 
     Args:
         model: Artifact folder.
 
     Returns:
-        Seconds since the process started, in steps of a clock tick (10 ms); and memory.
+        Seconds since the process started, in steps of a clock tick (10 ms), and memory in MB.
     """
     print(load(model, provider="cpu").predict(FIRST_TEXT).label, flush=True)
     return {"inside_s": since_start_s(), **memory_mb()}
@@ -40,10 +40,10 @@ def memory_growth(model: str, calls: int) -> dict[str, Any]:
 
     Args:
         model: Artifact folder.
-        calls: How many, after the first hundred.
+        calls: Calls after the first hundred.
 
     Returns:
-        Memory after the first hundred and after all; the variant, and how many tokens the texts had.
+        Memory after the first hundred calls and after all, the variant, and the range of the texts' lengths in tokens.
     """
     classifier = load(model, provider="cpu")
     sized = SizedTexts.of(classifier)
@@ -63,11 +63,11 @@ def memory_growth(model: str, calls: int) -> dict[str, Any]:
 
 
 def idle_cpu_s(model: str, profile: Profile) -> float:
-    """Returns the CPU seconds that the process burns in the second after a call, all its threads together.
+    """Returns the CPU time in seconds that all threads of the process use in the second after a call.
 
     Args:
         model: Artifact folder.
-        profile: As for `load`.
+        profile: Profile to load the artifact with.
     """
     classifier = load(model, provider="cpu", profile=profile)
     text = SizedTexts.of(classifier).text(IDLE_TOKENS)
@@ -79,7 +79,7 @@ def idle_cpu_s(model: str, profile: Profile) -> float:
 
 
 def memory_mb() -> dict[str, float]:
-    """Returns what is resident now and was at most, in MB of a million bytes; mapped files count."""
+    """Returns the resident memory and its peak so far, in MB (a million bytes). Mapped files count."""
     lines = Path("/proc/self/status").read_text("utf-8").splitlines()
     fields = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
     return {key: int(fields[name][0]) * 1024 / 1e6 for key, name in (("resident_mb", "VmRSS"), ("peak_mb", "VmHWM"))}

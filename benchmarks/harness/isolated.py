@@ -1,4 +1,4 @@
-"""Calls a function in a fresh Python process, which imports the function's module and nothing else of ours."""
+"""Calls a function in a fresh Python process that imports only that function's module."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import BenchmarkError
-from .catalog import ROOT
+from .environments import ROOT
 
 CODE = """
 import importlib, json, sys
@@ -18,22 +18,24 @@ print(json.dumps(getattr(importlib.import_module(module), name)(**json.loads(arg
 
 
 def run_in_subprocess(function: Callable[..., Any], **arguments: Any) -> tuple[Any, float]:
-    """Calls a function of a module in a process of its own.
+    """Calls a function of a module in a new process.
 
     Args:
-        function: Gives what JSON can hold. It may print lines before.
-        **arguments: For the function, ready for JSON; paths absolute, for the process runs in another folder.
+        function: Returns a value that JSON can hold. It may print lines before it returns.
+        **arguments: Its arguments, ready for JSON. Paths must be absolute, as the process runs in another folder.
 
     Returns:
-        What it gave, and the seconds from the start of the process to its end.
+        The function's result, and the seconds from the start of the process to its end.
 
     Raises:
         BenchmarkError: The process failed.
     """
-    line = [sys.executable, "-c", CODE, function.__module__, function.__name__, json.dumps(arguments)]
+    command = [sys.executable, "-c", CODE, function.__module__, function.__name__, json.dumps(arguments)]
     start = time.perf_counter()
-    done = subprocess.run(line, stdout=subprocess.PIPE, encoding="utf-8", cwd=ROOT, check=False)
+    done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", cwd=ROOT, check=False)
     elapsed_s = time.perf_counter() - start
     if done.returncode:
-        raise BenchmarkError(f"{function.__name__}: its process failed ({done.returncode}); its own message is above")
+        raise BenchmarkError(
+            f"{function.__name__}: its process failed (exit status {done.returncode}); see its message above"
+        )
     return json.loads(done.stdout.splitlines()[-1]), elapsed_s

@@ -1,25 +1,26 @@
-"""What a reader must know of the machine to believe a figure."""
+"""The machine and the versions that a figure belongs to."""
 
 import os
 import platform
 from importlib import metadata
 from typing import Any
 
-import cpuinfo
-
-from runtime.environment import FLAGS
+from runtime.environment import environment_info
 
 PACKAGES = ("litmus-onnx", "numpy", "onnxruntime", "tokenizers", "torch", "transformers")
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """Returns CPU, flags that matter for inference, load, threads and versions."""
-    info = cpuinfo.get_cpu_info()
-    flags = set(info.get("flags", ()))
+    """Returns the CPU, its flags that matter for inference, the load, the threads and the versions; ready for JSON.
+
+    Args:
+        threads: Threads that each contender was given.
+    """
+    info = environment_info()
     return {
-        "cpu": info.get("brand_raw", platform.processor()),
-        "cpu_flags": [flag for flag in FLAGS if flag in flags],
-        "cpus": os.cpu_count(),
+        "cpu": info["processor"],
+        "cpu_flags": info["processor_flags"],
+        "cpus": info["cpus"],
         "threads": threads,
         "load_average": os.getloadavg(),
         "platform": platform.platform(),

@@ -1,4 +1,4 @@
-"""What a contender is told, and what it gives back. Imports nothing but the standard library: every peer reads it."""
+"""What a contender is asked to load, and what it returns. Needs only the standard library, as every peer imports it."""
 
 import math
 from collections.abc import Callable
@@ -14,10 +14,10 @@ class LoadRequest:
     Attributes:
         model: Artifact folder.
         checkpoint: Checkpoint folder.
-        threads: Threads every contender gets.
-        option: Which flavour of the contender, for example a precision.
-        calibration: Texts of the training part, for contenders that calibrate a quantization.
-        work_dir: Empty folder for whatever the contender has to prepare.
+        threads: Threads that every contender may use.
+        option: Flavour of the contender, for example a precision.
+        calibration: Texts of the training split, for contenders that calibrate a quantization.
+        work_dir: Empty folder for the contender's own files.
     """
 
     model: str
@@ -29,7 +29,7 @@ class LoadRequest:
 
 
 def scores_from(logits: list[list[float]], *, multi_label: bool) -> list[list[float]]:
-    """Turns rows of logits into scores: sigmoid for multi-label, else softmax."""
+    """Turns rows of logits into scores: sigmoid for multi-label, otherwise softmax."""
     if multi_label:
         return [[(1 + math.tanh(logit / 2)) / 2 for logit in row] for row in logits]
     powers = [[math.exp(logit - max(row)) for logit in row] for row in logits]

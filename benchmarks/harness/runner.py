@@ -1,4 +1,4 @@
-"""Runs contenders side by side: one process each, equal threads, rounds interleaved, so that noise hits all alike."""
+"""Runs contenders side by side: one process each, equal threads, interleaved rounds, so that noise hits all alike."""
 
 import contextlib
 import json
@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from .catalog import CONTENDERS, ROOT, ContenderSpec, interpreter
+from .catalog import CONTENDERS, ContenderSpec
+from .environments import ROOT, interpreter
 from .protocol import LoadRequest
 
 Batch = list[str]
@@ -18,22 +19,22 @@ WARM_UP_BATCHES = 3
 
 
 class ContenderError(Exception):
-    """A contender could not be set up, or died."""
+    """A contender could not be set up, or its process ended."""
 
 
 class Contender:
     """A contender's process."""
 
-    def __init__(self, name: str, entry: ContenderSpec, threads: int) -> None:
+    def __init__(self, name: str, spec: ContenderSpec, threads: int) -> None:
         """Starts the process; `load` makes it ready."""
         self.name = name
-        self._module = entry.module
+        self._module = spec.module
         try:
-            python = interpreter(entry)
+            python = interpreter(spec)
         except (subprocess.CalledProcessError, OSError) as error:
-            raise ContenderError(f"{name}: its environment cannot be made") from error
+            raise ContenderError(f"{name}: its environment could not be installed; see pip's message above") from error
         self._process = subprocess.Popen(
-            [python, "-m", "benchmarks.harness.worker", entry.module],
+            [python, "-m", "benchmarks.harness.worker", spec.module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -41,13 +42,13 @@ class Contender:
             env=os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
         )
 
-    def load(self, job: LoadRequest) -> tuple[float, dict[str, str]]:
-        """Loads the model; returns the seconds it took, preparation included, and the versions at work."""
-        answer = self._ask({"load": asdict(job)})
-        return answer["load_s"], answer["versions"]
+    def load(self, request: LoadRequest) -> tuple[float, dict[str, str]]:
+        """Loads the model; returns the seconds it took, conversion included, and the versions of its packages."""
+        reply = self._ask({"load": asdict(request)})
+        return reply["load_s"], reply["versions"]
 
     def time(self, batches: Sequence[Batch]) -> list[float]:
-        """Returns each batch's latency in milliseconds, text to scores."""
+        """Returns each batch's latency in milliseconds, from text to scores."""
         latencies: list[float] = self._ask({"time": batches})["latencies_ms"]
         return latencies
 
@@ -61,7 +62,7 @@ class Contender:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._process.communicate(timeout=10)  # closes its stdin, which ends it
+            self._process.communicate(timeout=10)  # closes stdin, which ends the process
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()
@@ -72,13 +73,13 @@ class Contender:
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
-            answer = self._process.stdout.readline()
+            line = self._process.stdout.readline()
         except BrokenPipeError:
-            answer = ""
-        if not answer:
-            raise ContenderError(f"{self.name} ({self._module}) died; its own message is above")
-        parsed: dict[str, Any] = json.loads(answer)
-        return parsed
+            line = ""
+        if not line:
+            raise ContenderError(f"{self.name} ({self._module}): its process ended; see its message above")
+        reply: dict[str, Any] = json.loads(line)
+        return reply
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,10 @@ class Measured:
     """One contender's results.
 
     Attributes:
-        load_s: Seconds until it was ready, preparation included.
-        versions: Of the packages in its environment.
+        load_s: Seconds until the contender was ready, conversion included.
+        versions: Versions of the packages in its environment.
         latencies_ms: Every latency, by workload.
-        scores: Scores of the texts of the first workload.
+        scores: Scores of the first workload's texts.
     """
 
     load_s: float
@@ -111,13 +112,13 @@ def run_interleaved(
     """Measures contenders on workloads.
 
     Args:
-        names: From the catalog.
-        workloads: Batches of texts by name; the first one's texts are also scored, for the agreement.
-        rounds: How often every contender goes through every workload, taking turns.
+        names: Contenders of the catalog.
+        workloads: Batches of texts by name. The first workload's texts are also scored, to compare the contenders.
+        rounds: How often every contender runs every workload, taking turns.
         model: Artifact folder.
         checkpoint: Checkpoint folder.
-        threads: For each contender.
-        calibration: Texts for contenders that calibrate.
+        threads: Threads of each contender.
+        calibration: Texts for contenders that calibrate a quantization.
 
     Returns:
         Results by contender, and the reason for each contender that has none.
@@ -142,8 +143,8 @@ def run_interleaved(
             work_dir = stack.enter_context(tempfile.TemporaryDirectory())
             with attempt(name):
                 contender = stack.enter_context(Contender(name, CONTENDERS[name], threads))
-                job = LoadRequest(model, checkpoint, threads, CONTENDERS[name].option, list(calibration), work_dir)
-                load_s, versions = contender.load(job)
+                request = LoadRequest(model, checkpoint, threads, CONTENDERS[name].option, list(calibration), work_dir)
+                load_s, versions = contender.load(request)
                 for batches in workloads.values():
                     contender.time(batches[:WARM_UP_BATCHES])
                 measured[name] = Measured(load_s, versions, {key: [] for key in workloads}, contender.score(first))
@@ -158,11 +159,11 @@ def run_interleaved(
 
 
 def rotated(names: list[str], turn: int) -> Iterator[str]:
-    """Lets another contender begin each round."""
+    """Yields the names, starting with a different one each round."""
     shift = turn % len(names) if names else 0
     yield from names[shift:] + names[:shift]
 
 
 def log_progress(line: str) -> None:
-    """Tells on stderr what goes on."""
+    """Reports progress on stderr."""
     print(line, file=sys.stderr, flush=True)

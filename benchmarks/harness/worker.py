@@ -1,10 +1,13 @@
-"""One contender in one process: reads requests as JSON lines on stdin, answers on stdout.
+"""One contender in one process: reads requests as JSON lines on stdin and replies on stdout.
 
-Runs in the contender's own interpreter, so it imports the standard library and `job` alone. Texts come through the
-pipe and go nowhere else. Whatever libraries print goes to stderr.
+It runs in the contender's own environment, so it imports only the standard library and `protocol`. Texts arrive through
+the pipe and are stored nowhere. Whatever the contender's libraries print goes to stderr.
 
-Requests: `{"load": {...}}` -> `{"load_s": s, "versions": {...}}`; `{"time": [[text, ...], ...]}` ->
-`{"latencies_ms": [...]}`, one per batch; `{"score": [[text, ...], ...]}` -> `{"scores": [[...], ...]}`, a row per text.
+Requests and their replies:
+
+    {"load": {...}}                  {"load_s": seconds, "versions": {...}}
+    {"time": [[text, ...], ...]}     {"latencies_ms": [...]}, one per batch
+    {"score": [[text, ...], ...]}    {"scores": [[...], ...]}, a row per text
 """
 
 import importlib
@@ -21,8 +24,8 @@ PACKAGES = ("torch", "transformers", "tokenizers", "onnxruntime", "optimum", "op
 
 
 def main(module: str) -> None:
-    """Serves requests until stdin ends."""
-    answers = os.fdopen(os.dup(1), "w")
+    """Replies to requests until stdin ends."""
+    replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     scorer: Scorer | None = None
     for line in sys.stdin:
@@ -30,19 +33,19 @@ def main(module: str) -> None:
         if "load" in request:
             start = time.perf_counter()
             scorer = importlib.import_module(module).load(LoadRequest(**request["load"]))
-            answer: dict[str, Any] = {"load_s": time.perf_counter() - start, "versions": _versions()}
+            reply: dict[str, Any] = {"load_s": time.perf_counter() - start, "versions": _versions()}
         elif scorer is None:
-            raise RuntimeError("load first")
+            raise RuntimeError("the first request must be `load`")
         elif "time" in request:
-            answer = {"latencies_ms": [_latency_ms(scorer, batch) for batch in request["time"]]}
+            reply = {"latencies_ms": [_latency_ms(scorer, batch) for batch in request["time"]]}
         else:
-            answer = {"scores": [row for batch in request["score"] for row in scorer(batch)]}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+            reply = {"scores": [row for batch in request["score"] for row in scorer(batch)]}
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
 
 
 def _versions() -> dict[str, str]:
-    """Returns the versions of what may be at work in this process."""
+    """Returns the versions of the packages that may affect the contender's speed."""
     installed = {distribution.name: distribution.version for distribution in metadata.distributions()}
     return {name: installed[name] for name in PACKAGES if name in installed}
 

@@ -1,1 +1,1 @@
-"""One file per measurement: each returns a report and renders it as Markdown."""
+"""One file per measurement. Each returns a report and renders it as Markdown."""

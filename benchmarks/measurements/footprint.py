@@ -1,10 +1,11 @@
-"""`python -m benchmarks footprint --model ARTIFACT [--calls 10000] [--repeats 9]`: start, memory and idle CPU.
+"""`python -m benchmarks footprint`: start-up time, memory and idle CPU time of the runtime.
 
-Every figure is from fresh processes that have the runtime alone, with its own settings; never PyTorch. Linux only.
+Every figure comes from fresh processes that import only the runtime and use its default settings. Linux only.
 
     python -m benchmarks footprint --model build/artifact --output build/footprint.json
 """
 
+import functools
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,33 +24,33 @@ PROFILES: tuple[Profile, ...] = get_args(Profile)
 
 
 def measure(model: str, *, calls: int, repeats: int) -> dict[str, Any]:
-    """Measures the runtime as a service or an edge box would run it.
+    """Measures the runtime as a service or an edge device would run it.
 
     Args:
         model: Artifact folder.
-        calls: Of texts of random lengths, after the first hundred, to see whether memory grows.
-        repeats: Processes for each figure of time.
+        calls: Calls after the first hundred, on texts of random lengths, to see whether memory grows.
+        repeats: Processes for each time.
 
     Returns:
-        The report, ready for JSON: seconds to the first label, memory, CPU seconds burnt after a call.
+        The report, ready for JSON: seconds to the first label, memory in MB, CPU time in the second after a call.
 
     Raises:
-        BenchmarkError: This is not Linux, or a process failed.
+        BenchmarkError: The platform is not Linux, or a process failed.
         ArtifactError: The artifact is damaged.
     """
     if sys.platform != "linux":
-        raise BenchmarkError("footprint reads /proc, which Linux alone has; run it there")
+        raise BenchmarkError(f"footprint needs /proc, which {sys.platform} does not have; run it on Linux")
     open_artifact(model)
-    where = str(Path(model).resolve())
-    isolated.run_in_subprocess(
-        footprint_worker.first_prediction, model=where
-    )  # compiles the modules and brings the files into memory
-    starts = [isolated.run_in_subprocess(footprint_worker.first_prediction, model=where) for _ in range(repeats)]
+    model_path = str(Path(model).resolve())  # the processes run in another folder
+    start = functools.partial(isolated.run_in_subprocess, footprint_worker.first_prediction, model=model_path)
+    start()  # compiles the modules and reads the files into the page cache
+    starts = [start() for _ in range(repeats)]
     idle: dict[str, list[float]] = {profile: [] for profile in PROFILES}
     for _ in range(repeats):
-        for profile, burnt in idle.items():
-            burnt.append(isolated.run_in_subprocess(footprint_worker.idle_cpu_s, model=where, profile=profile)[0])
-    growth, _ = isolated.run_in_subprocess(footprint_worker.memory_growth, model=where, calls=calls)
+        for profile, times in idle.items():
+            idle_cpu_s, _ = isolated.run_in_subprocess(footprint_worker.idle_cpu_s, model=model_path, profile=profile)
+            times.append(idle_cpu_s)
+    growth, _ = isolated.run_in_subprocess(footprint_worker.memory_growth, model=model_path, calls=calls)
     first, last = growth["first"], growth["last"]
     return {
         "kind": "footprint",
@@ -58,8 +59,8 @@ def measure(model: str, *, calls: int, repeats: int) -> dict[str, Any]:
         "variant": growth["variant"],
         "start": {
             "outside_s": _summary([elapsed_s for _, elapsed_s in starts]),
-            "inside_s": _summary([answer["inside_s"] for answer, _ in starts]),
-            "peak_mb": statistics.median(answer["peak_mb"] for answer, _ in starts),
+            "inside_s": _summary([result["inside_s"] for result, _ in starts]),
+            "peak_mb": statistics.median(result["peak_mb"] for result, _ in starts),
         },
         "memory": {
             "tokens": growth["tokens"],
@@ -68,7 +69,7 @@ def measure(model: str, *, calls: int, repeats: int) -> dict[str, Any]:
             "growth_mb": last["resident_mb"] - first["resident_mb"],
             "peak_mb": last["peak_mb"],
         },
-        "idle_cpu_s": {profile: _summary(burnt) for profile, burnt in idle.items()},
+        "idle_cpu_s": {profile: _summary(times) for profile, times in idle.items()},
     }
 
 
@@ -78,26 +79,26 @@ def markdown(report: Mapping[str, Any]) -> str:
     shortest, longest = memory["tokens"]
     first = settings["first_calls"]
     rows = [
-        ("start of the process to its end, one label printed", _seconds(start["outside_s"])),
-        ("start of the process to the first label, from inside", _seconds(start["inside_s"])),
+        ("process start to process end, one label printed", _seconds(start["outside_s"])),
+        ("process start to first label, measured in the process", _seconds(start["inside_s"])),
         ("peak memory up to the first label", f"{start['peak_mb']:.1f} MB"),
         (f"memory after {first} calls of {shortest} to {longest} tokens", f"{memory['after_first_calls_mb']:.1f} MB"),
-        (f"growth in {settings['calls']} more calls", f"{memory['growth_mb']:+.1f} MB"),
+        (f"memory growth in {settings['calls']} more calls", f"{memory['growth_mb']:+.1f} MB"),
         ("peak memory of these calls", f"{memory['peak_mb']:.1f} MB"),
         *(
-            (f"CPU burnt in the second after a call, profile {profile}", _seconds(burnt))
-            for profile, burnt in report["idle_cpu_s"].items()
+            (f"CPU time in the second after a call, profile {profile}", _seconds(times))
+            for profile, times in report["idle_cpu_s"].items()
         ),
     ]
     lines = [
-        f"Footprint of the runtime alone, {report['variant']}, in fresh processes; times are median (least) of "
-        f"{settings['repeats']}, files in the page cache.",
+        f"Footprint of the runtime in fresh processes, {report['variant']} variant; times are the median (minimum) of "
+        f"{settings['repeats']} processes, with the files in the page cache.",
         f"{info['cpu']}, {', '.join(info['cpu_flags'])}; {info['threads']} threads; "
         f"onnxruntime {info['versions']['onnxruntime']}.",
         "",
         "| | |",
         "|---|---|",
-        *(f"| {what} | {figure} |" for what, figure in rows),
+        *(f"| {name} | {figure} |" for name, figure in rows),
     ]
     return "\n".join(lines) + "\n"
 

@@ -1,6 +1,6 @@
-"""What `predict` costs over the bare minimum: the same tokenizer and session, without anything of ours around them.
+"""The overhead of `predict` over its own tokenizer and session called directly.
 
-`latency` calls it in a fresh process. Imports the runtime and NumPy alone.
+`latency` runs this in a fresh process. It imports only the runtime and NumPy.
 """
 
 import random
@@ -23,15 +23,15 @@ SEED = 7
 
 
 def measure(model: str, threads: int, calls: int = CALLS) -> dict[str, Any]:
-    """Times both for one text, call by call in random order.
+    """Times both ways on one text, call by call in random order.
 
     Args:
         model: Artifact folder.
-        threads: For the session.
-        calls: Of each.
+        threads: Threads of the session.
+        calls: Calls of each way.
 
     Returns:
-        Tokens of the text, how many calls, and medians in microseconds.
+        Tokens of the text, number of calls, and medians in microseconds.
     """
     classifier = load(model, provider="cpu", threads=threads)
     text = SizedTexts.of(classifier).text(TOKENS)
@@ -57,9 +57,9 @@ def measure(model: str, threads: int, calls: int = CALLS) -> dict[str, Any]:
 
 
 def bare(classifier: Classifier) -> Callable[[str], npt.NDArray[np.float32]]:
-    """Returns what one would write by hand: text to logits, nothing checked, nothing decided."""
-    tokenizer = classifier._tokenizer._fast  # noqa: SLF001 - the same objects, or the difference says nothing
-    session = classifier._session._session  # noqa: SLF001 - the same
+    """Returns a function from text to logits as one would write it by hand, without checks or decisions."""
+    tokenizer = classifier._tokenizer._fast  # noqa: SLF001 - both ways must use the same objects to be comparable
+    session = classifier._session._session  # noqa: SLF001 - as above
     names = [node.name for node in session.get_inputs()]
 
     def logits(text: str) -> npt.NDArray[np.float32]:
@@ -68,7 +68,7 @@ def bare(classifier: Classifier) -> Callable[[str], npt.NDArray[np.float32]]:
         inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
         if "token_type_ids" in names:
             inputs["token_type_ids"] = np.array([encoding.type_ids], np.int64)
-        (found,) = session.run(["logits"], inputs)
-        return found
+        outputs: list[npt.NDArray[np.float32]] = session.run(["logits"], inputs)
+        return outputs[0]
 
     return logits

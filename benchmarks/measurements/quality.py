@@ -1,11 +1,11 @@
-"""`python -m benchmarks quality`: does the artifact decide as well as its checkpoint, on rows that nothing has seen?"""
+"""`python -m benchmarks quality`: quality of the artifact and of its checkpoint in PyTorch, on the test split."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
 from runtime import Classifier, load
 from training.data.dataset import LabelledData
@@ -15,30 +15,37 @@ from training.decisions.metrics import agreement, quality
 from training.model.inference import TEXTS_PER_BATCH, predict_logits
 
 from ..data.texts_file import check_labels
+from ..harness.catalog import BASELINE, LITMUS, LITMUS_FP32
 
 
 def measure(model: str, checkpoint: str) -> dict[str, Any]:
-    """Runs PyTorch and the artifact on the test part and compares both with the truth and with each other.
+    """Runs PyTorch and the artifact on the test split and compares them with the true labels and with each other.
+
+    Args:
+        model: Artifact folder.
+        checkpoint: The checkpoint it was exported from, made by `python -m training`.
 
     Returns:
-        The report, ready for JSON: figures of both, share of texts with the same decision, largest logit difference.
+        The report, ready for JSON: metrics of both, label agreement with PyTorch, largest logit difference.
 
     Raises:
-        DataError: The checkpoint's data set cannot be read again.
+        DataError: The checkpoint's data set cannot be read.
         ArtifactError: The artifact has other labels than the checkpoint's data set.
     """
     data = training_data(checkpoint)
     decisions = Decisions.from_record(read_record(checkpoint))
     expected = _torch_logits(checkpoint, data)
     expected_decided = decide(expected, data.task, decisions)
-    results = {"pytorch-fp32": {"figures": quality(expected_decided, data.test.targets, data.task)}}
+    results: dict[str, dict[str, Any]] = {
+        BASELINE: {"figures": quality(expected_decided, data.test.targets, data.task)}
+    }
     for name, variant in _variants(load(model, provider="cpu")).items():
         found = _artifact_logits(model, variant, data)
         decided = decide(found, data.task, decisions)
         results[name] = {
             "variant": variant,
             "figures": quality(decided, data.test.targets, data.task),
-            "same_decision": agreement(decided, expected_decided),
+            "label_agreement": agreement(decided, expected_decided),
             "max_logit_difference": float(np.abs(found - expected).max()),
         }
     return {
@@ -56,17 +63,17 @@ def measure(model: str, checkpoint: str) -> dict[str, Any]:
 def markdown(report: Mapping[str, Any]) -> str:
     """Returns the report as a Markdown table."""
     results = report["results"]
-    metrics = list(results["pytorch-fp32"]["figures"])
+    metrics = list(results[BASELINE]["figures"])
     lines = [
-        f"Quality on {report['settings']['rows']} held-out rows, and the share of decisions that are PyTorch's.",
+        f"Quality on the {report['settings']['rows']} rows of the test split, and label agreement with PyTorch.",
         "",
-        "| | variant | " + " | ".join(metrics) + " | same decision | largest logit difference |",
+        "| contender | variant | " + " | ".join(metrics) + " | label agreement | largest logit difference |",
         "|---" * (len(metrics) + 4) + "|",
     ]
     for name, row in results.items():
         cells = [name, row.get("variant", ""), *(f"{row['figures'][metric]:.4f}" for metric in metrics)]
-        if "same_decision" in row:
-            cells += [f"{row['same_decision']:.2%}", f"{row['max_logit_difference']:.1e}"]
+        if "label_agreement" in row:
+            cells += [f"{row['label_agreement']:.2%}", f"{row['max_logit_difference']:.1e}"]
         else:
             cells += ["", ""]
         lines.append(f"| {' | '.join(cells)} |")
@@ -74,15 +81,17 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 
 def _variants(classifier: Classifier) -> dict[str, str]:
-    """Names what to compare: the variant that is meant for the CPU, and fp32 if it is another one and there."""
+    """Returns the variants to compare, by contender: the variant for the CPU, and also fp32 if the artifact has it."""
     names = [variant.name for variant in classifier.manifest.variants]
-    others = {"litmus-fp32": "fp32"} if classifier.variant != "fp32" and "fp32" in names else {}
-    return {"litmus": classifier.variant} | others
+    others = {LITMUS_FP32: "fp32"} if classifier.variant != "fp32" and "fp32" in names else {}
+    return {LITMUS: classifier.variant} | others
 
 
 def _torch_logits(checkpoint: str, data: LabelledData) -> npt.NDArray[np.float32]:
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint, dtype="float32")
-    return predict_logits(model, AutoTokenizer.from_pretrained(checkpoint), data.test.texts)
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    assert isinstance(tokenizer, PreTrainedTokenizerFast)  # `python -m training` saves no other
+    return predict_logits(model, tokenizer, data.test.texts)
 
 
 def _artifact_logits(model: str, variant: str, data: LabelledData) -> npt.NDArray[np.float32]:

@@ -1,11 +1,12 @@
-"""`python -m benchmarks throughput --model ARTIFACT --checkpoint CHECKPOINT [--texts N] [--rounds N] [--threads N]`.
+"""`python -m benchmarks throughput`: texts per second.
 
-How many of the checkpoint's held-out texts per second, ragged as they are, in the order of the file:
+It runs the checkpoint's test split, with its real lengths and in the order of the file, in four ways:
 
-- `padded`: what most services do, batches of 32 in the given order, each padded to its longest text. The very session
-  of the loaded classifier runs them, and it may stop at the logits, where the others go on to predictions.
-- `litmus`: `predict_many`. `litmus-stream`: `predict_iter`.
-- `pipeline`: the transformers pipeline with batch_size=32, PyTorch fp32, in its own process.
+- `padded`: batches of 32 in the given order, each padded to its longest text, as most services do. It uses the loaded
+  classifier's own session and stops at the logits, whereas the other ways go on to predictions.
+- `litmus`: `predict_many`.
+- `litmus-stream`: `predict_iter`.
+- `pipeline`: the transformers pipeline with `batch_size=32`, in PyTorch fp32, in its own process.
 
     python -m benchmarks throughput --model build/artifact --checkpoint build/checkpoint --output build/throughput.json
 """
@@ -27,31 +28,31 @@ from runtime.engine.cpus import available_cpus
 from training.data.record import training_data
 
 from ..data.texts_file import check_labels
-from ..harness.catalog import CONTENDERS
+from ..harness.catalog import CONTENDERS, LITMUS, PIPELINE
 from ..harness.machine import machine
 from ..harness.protocol import LoadRequest
-from ..harness.runner import Contender, ContenderError, log_progress, rotated
+from ..harness.runner import Batch, Contender, ContenderError, log_progress, rotated
 
 BATCH = 32
 PADDED = "padded"
-PIPELINE = "pipeline"
+STREAM = "litmus-stream"
 
 
 def measure(model: str, checkpoint: str, *, rounds: int, texts: int | None, threads: int | None) -> dict[str, Any]:
-    """Measures all of them, rounds interleaved.
+    """Measures the four ways in interleaved rounds.
 
     Args:
         model: Artifact folder.
         checkpoint: The checkpoint it was exported from, made by `python -m training`.
-        rounds: How often each goes through the texts, taking turns.
-        texts: How many texts of the test part; None for all of them, and there are never more.
-        threads: For each; None for all CPUs of this process.
+        rounds: How often each way runs all texts, taking turns.
+        texts: How many texts of the test split to run; None, or more than there are, for all.
+        threads: Threads of each way; None for all CPUs of this process.
 
     Returns:
-        The report, ready for JSON: machine, settings, speed and logits of each, failures.
+        The report, ready for JSON: machine, settings, speed and logits of each way, failures.
 
     Raises:
-        DataError: The checkpoint's data set cannot be read again.
+        DataError: The checkpoint's data set cannot be read.
         ArtifactError: The artifact cannot be loaded, or has other labels than the data set.
     """
     threads = threads or available_cpus()
@@ -59,40 +60,19 @@ def measure(model: str, checkpoint: str, *, rounds: int, texts: int | None, thre
     classifier = load(model, provider="cpu", threads=threads)
     check_labels(classifier, data, model)
     rows = list(data.test.texts[:texts])
-    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-    ours: dict[str, Callable[[], Any]] = {
-        PADDED: lambda: [classifier.logits(batch) for batch in batches],
-        "litmus": lambda: classifier.predict_many(rows),
-        "litmus-stream": lambda: list(classifier.predict_iter(rows)),
-    }
     predictions = classifier.predict_many(rows, with_logits=True)
-    expected = np.concatenate(ours[PADDED]())
-    differences = {
-        "litmus": float(np.abs(_logits(predictions) - expected).max()),
-        "litmus-stream": float(np.abs(_logits(classifier.predict_iter(rows, with_logits=True)) - expected).max()),
-    }
-    with tempfile.TemporaryDirectory() as work_dir, Contender(PIPELINE, CONTENDERS[PIPELINE], threads) as pipeline:
-        log_progress(f"loading {PIPELINE} ...")
-        with contextlib.suppress(ContenderError):  # its first turn tells
-            pipeline.load(LoadRequest(model, str(Path(checkpoint).resolve()), threads, "", [], work_dir))
-        passes = {name: functools.partial(_seconds, work) for name, work in ours.items()}
-        seconds, failures = _take_turns(passes | {PIPELINE: lambda: sum(pipeline.time(batches)) / 1000}, rounds)
     tokens = [prediction.n_tokens for prediction in predictions]
-    medians = {name: statistics.median(taken) for name, taken in seconds.items()}
-    results: dict[str, dict[str, Any]] = {
-        name: {
-            "median_s": median,
-            "runs": len(seconds[name]),
-            "texts_per_s": len(rows) / median,
-            "tokens_per_s": sum(tokens) / median,
-            "times_faster": medians[PADDED] / median,
-        }
-        for name, median in medians.items()
-    }
-    for name, difference in differences.items():
+    seconds, failures = _measure_seconds(classifier, rows, model, str(Path(checkpoint).resolve()), threads, rounds)
+    results = _speeds(seconds, len(rows), sum(tokens))
+    expected = np.concatenate([classifier.logits(batch) for batch in _batches(rows)])
+    streamed = classifier.predict_iter(rows, with_logits=True)
+    for name, found in ((LITMUS, _logits(predictions)), (STREAM, _logits(streamed))):
+        difference = float(np.abs(found - expected).max())
         results[name] |= {"same_logits": difference == 0, "max_logit_difference": difference}
         if difference and _promises_same_logits(classifier):
-            failures[name] = f"{name}: int8 with fixed scales, yet other logits than {PADDED}, by {difference:.1e}"
+            failures[name] = (
+                f"{name}: static int8 must give the logits of `{PADDED}`, but they differ by up to {difference:.1e}"
+            )
     return {
         "kind": "throughput",
         "machine": machine(threads),
@@ -117,36 +97,54 @@ def markdown(report: Mapping[str, Any]) -> str:
     """Returns the report as a Markdown table."""
     info, settings = report["machine"], report["settings"]
     asked, texts = settings["texts_asked"], settings["texts"]
-    short = "" if asked is None or asked <= texts else f" ({asked} were asked for, there are no more)"
+    fewer = "" if asked is None or asked <= texts else f" ({asked} were requested)"
     lines = [
-        f"Throughput on {texts} held-out texts{short} of {settings['tokens']} tokens in the order of the file, "
-        f"{report['variant']}; how many times faster than `{PADDED}`: batches of {settings['batch']}, "
-        f"of which {settings['padding']:.0%} is padding.",
+        f"Throughput on {texts} texts of the test split{fewer}, {settings['tokens']} tokens, in the order of the file, "
+        f"{report['variant']} variant. The speedup is over `{PADDED}`: batches of {settings['batch']} padded to their "
+        f"longest text, which makes {settings['padding']:.0%} of their tokens padding.",
         f"{info['cpu']}, {', '.join(info['cpu_flags'])}; {info['threads']} threads; "
         f"onnxruntime {info['versions']['onnxruntime']}, torch {info['versions']['torch']}; "
         f"medians of {settings['rounds']} interleaved rounds.",
         "",
-        f"| contender | texts per s | tokens per s | times faster | logits, beside {PADDED} |",
+        f"| contender | texts per s | tokens per s | speedup | logits, compared with {PADDED} |",
         "|---|---|---|---|---|",
     ]
     for name, result in report["results"].items():
         difference = result.get("max_logit_difference")
-        logits = "" if difference is None else "the same bits" if result["same_logits"] else f"up to {difference:.1e}"
+        logits = "" if difference is None else "bit-identical" if result["same_logits"] else f"up to {difference:.1e}"
         lines.append(
             f"| {name} | {result['texts_per_s']:.1f} | {result['tokens_per_s']:.0f} | "
-            f"**{result['times_faster']:.2f}x** | {logits} |"
+            f"**{result['speedup']:.2f}x** | {logits} |"
         )
     lines += [f"\n{reason}" for reason in report["failures"].values()]
     return "\n".join(lines) + "\n"
 
 
+def _measure_seconds(
+    classifier: Classifier, texts: list[str], model: str, checkpoint: str, threads: int, rounds: int
+) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """Times the four ways; returns seconds by name, and the reason for each way that has none."""
+    batches = _batches(texts)
+    ours: dict[str, Callable[[], Any]] = {
+        PADDED: lambda: [classifier.logits(batch) for batch in batches],
+        LITMUS: lambda: classifier.predict_many(texts),
+        STREAM: lambda: list(classifier.predict_iter(texts)),
+    }
+    passes = {name: functools.partial(_seconds, work) for name, work in ours.items()}
+    with tempfile.TemporaryDirectory() as work_dir, Contender(PIPELINE, CONTENDERS[PIPELINE], threads) as pipeline:
+        log_progress(f"loading {PIPELINE} ...")
+        with contextlib.suppress(ContenderError):  # its first turn reports the failure
+            pipeline.load(LoadRequest(model, checkpoint, threads, "", [], work_dir))
+        return _take_turns(passes | {PIPELINE: lambda: sum(pipeline.time(batches)) / 1000}, rounds)
+
+
 def _take_turns(
     passes: Mapping[str, Callable[[], float]], rounds: int
 ) -> tuple[dict[str, list[float]], dict[str, str]]:
-    """Runs every pass in every round, after one that only warms up.
+    """Runs every pass once to warm up, then once in every round.
 
     Returns:
-        Seconds by name, and the reason for each that has none.
+        Seconds by name, and the reason for each pass that has none.
     """
     seconds: dict[str, list[float]] = {name: [] for name in passes}
     failures: dict[str, str] = {}
@@ -164,24 +162,42 @@ def _take_turns(
     return seconds, failures
 
 
+def _speeds(seconds: Mapping[str, Sequence[float]], texts: int, tokens: int) -> dict[str, dict[str, Any]]:
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    return {
+        name: {
+            "median_s": median,
+            "runs": len(seconds[name]),
+            "texts_per_s": texts / median,
+            "tokens_per_s": tokens / median,
+            "speedup": medians[PADDED] / median,
+        }
+        for name, median in medians.items()
+    }
+
+
 def _seconds(work: Callable[[], Any]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
+def _batches(texts: Sequence[str]) -> list[Batch]:
+    return [list(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+
+
 def _logits(predictions: Iterable[Prediction]) -> npt.NDArray[np.float32]:
-    """Returns them as they were before they became Python's floats, which hold every float32."""
+    """Returns (texts, labels) float32. The predictions hold Python floats, which represent every float32 exactly."""
     return np.array([prediction.logits for prediction in predictions], np.float32)
 
 
 def _promises_same_logits(classifier: Classifier) -> bool:
-    """Tells whether a text's logits may not depend on the others in its batch: int8 with fixed scales."""
+    """Returns whether a text's logits must not depend on the rest of its batch, as with static int8."""
     quantization = next(item.quantization for item in classifier.manifest.variants if item.name == classifier.variant)
     return (quantization or {}).get("method") == "static"
 
 
 def _padding(tokens: Sequence[int]) -> float:
-    """Returns which share of the tokens of the padded batches is padding."""
+    """Returns the fraction of padding among the tokens of the padded batches."""
     batches = [tokens[start : start + BATCH] for start in range(0, len(tokens), BATCH)]
     return 1 - sum(tokens) / sum(len(batch) * max(batch) for batch in batches)

@@ -1,10 +1,11 @@
-"""`python -m benchmarks training --checkpoint CHECKPOINT [--rows 128] [--rounds 3]`: how fast training itself is.
+"""`python -m benchmarks training`: speed of training.
 
-The same rows, encoder and batch size, one epoch, each way in a process of its own, rounds interleaved:
+It trains one epoch on the same rows with the same encoder and batch size in three ways, each in its own process, in
+interleaved rounds:
 
-- `notebook`: what the notebooks did, transformers' Trainer with its defaults: fp32, every text padded to 512 tokens.
-- `padded`: the same with bf16 where it is on by default, and padded to the checkpoint's `max_length`.
-- `litmus`: what `python -m training` does.
+- `notebook`: transformers' Trainer with its defaults, as notebooks use it: fp32, every text padded to 512 tokens.
+- `padded`: as `notebook`, but padded to the checkpoint's `max_length`, and in bf16 where Litmus uses it by default.
+- `litmus`: `python -m training`.
 
     python -m benchmarks training --checkpoint build/checkpoint --output build/training.json
 """
@@ -45,28 +46,28 @@ SEED = 0
 
 
 def measure(checkpoint: str, *, rows: int, rounds: int) -> dict[str, Any]:
-    """Measures all ways.
+    """Measures the three ways.
 
     Args:
-        checkpoint: Says which data, encoder and batch size.
-        rows: Of the training part, drawn at random, or all there are.
-        rounds: How often each trains, taking turns.
+        checkpoint: Checkpoint folder; its record names the data, the encoder and the batch size.
+        rows: How many rows of the training split to train on, drawn at random; all of them if there are fewer.
+        rounds: How often each way trains, taking turns.
 
     Returns:
-        The report, ready for JSON: rows per second of each.
+        The report, ready for JSON: rows per second of each way.
 
     Raises:
-        DataError: The checkpoint's data set cannot be read again.
+        DataError: The checkpoint's data set cannot be read.
         BenchmarkError: A process failed.
     """
     data, record = training_data(checkpoint), read_record(checkpoint)
-    where = str(Path(checkpoint).resolve())
+    checkpoint_path = str(Path(checkpoint).resolve())  # the processes run in another folder
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     for turn in range(rounds):
         for way in rotated(WAYS, turn):
-            answer, _ = isolated.run_in_subprocess(epoch, checkpoint=where, way=way, rows=rows)
-            seconds[way].append(answer)
-            log_progress(f"round {turn + 1} of {rounds}: {way} {answer:.1f} s")
+            elapsed_s, _ = isolated.run_in_subprocess(epoch, checkpoint=checkpoint_path, way=way, rows=rows)
+            seconds[way].append(elapsed_s)
+            log_progress(f"round {turn + 1} of {rounds}: {way} {elapsed_s:.1f} s")
     count = min(rows, len(data.train.texts))
     speeds = {way: [count / taken for taken in times] for way, times in seconds.items()}
     base = statistics.median(speeds["notebook"])
@@ -82,17 +83,17 @@ def measure(checkpoint: str, *, rows: int, rounds: int) -> dict[str, Any]:
         },
         "results": {
             way: {
-                "rows_per_second": statistics.median(found),
-                "spread": [min(found), max(found)],
-                "times_faster": statistics.median(found) / base,
+                "rows_per_second": statistics.median(rates),
+                "spread": [min(rates), max(rates)],
+                "speedup": statistics.median(rates) / base,
             }
-            for way, found in speeds.items()
+            for way, rates in speeds.items()
         },
     }
 
 
 def epoch(checkpoint: str, way: str, rows: int) -> float:
-    """Trains one epoch after a step to warm up; returns its seconds."""
+    """Trains one step to warm up, then one epoch; returns the seconds of the epoch."""
     data, record = training_data(checkpoint), read_record(checkpoint)
     encoder = EncoderArguments(**record["encoder_arguments"] | {"teacher": None, "student_layers": None})
     batch = record["training_arguments"].get("per_device_train_batch_size", 8)
@@ -137,7 +138,7 @@ def _padded(
     *,
     notebook: bool,
 ) -> Trainer:
-    """Trains as the notebooks did, or else their way with shorter texts and bf16."""
+    """Returns the Trainer of `notebook` or of `padded`."""
     model = AutoModelForSequenceClassification.from_pretrained(
         resolve(encoder.model_name_or_path),
         revision=encoder.revision,
@@ -167,16 +168,16 @@ def markdown(report: Mapping[str, Any]) -> str:
     """Returns the report as a Markdown table."""
     info, settings = report["machine"], report["settings"]
     lines = [
-        f"Training, one epoch of {settings['rows']} rows, median of {settings['rounds']} interleaved rounds; "
-        f"`notebook` pads to {settings['notebook_length']} tokens, `padded` to {settings['max_length']}.",
+        f"One epoch of training on {settings['rows']} rows; medians of {settings['rounds']} interleaved rounds; "
+        f"`notebook` pads every text to {settings['notebook_length']} tokens, `padded` to {settings['max_length']}.",
         f"{info['cpu']}, {', '.join(info['cpu_flags'])}; {info['threads']} threads; torch {info['versions']['torch']}.",
         "",
-        "| | rows per second | least to most | times the notebook |",
+        "| | rows per second | range | speedup over `notebook` |",
         "|---|---|---|---|",
     ]
     for way, result in report["results"].items():
         least, most = result["spread"]
         lines.append(
-            f"| {way} | {result['rows_per_second']:.1f} | {least:.1f} to {most:.1f} | {result['times_faster']:.1f} |"
+            f"| {way} | {result['rows_per_second']:.1f} | {least:.1f} to {most:.1f} | **{result['speedup']:.1f}x** |"
         )
     return "\n".join(lines) + "\n"

@@ -1,1 +1,1 @@
-"""Peers whose packages conflict with ours; each gets its own environment from its requirements.txt."""
+"""Contenders whose packages conflict with those of Litmus. Each has an environment made from its requirements.txt."""

@@ -1,1 +1,1 @@
-"""Tests of `benchmarks`: small random models, real processes; figures fit together, none is asserted to be fast."""
+"""Tests of `benchmarks` with small random models in real processes. No test asserts that anything is fast."""

@@ -1,4 +1,4 @@
-"""Checkpoints that know their data set, and their artifacts: trained once, never changed."""
+"""Checkpoints trained on a data set, and their artifacts. Each is made once per session and never changed."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from ..models import bert, write_checkpoint
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A checkpoint trained for one epoch on the embedded data set with a small encoder, and its artifact."""
+    """A small encoder's checkpoint, trained for one epoch on the embedded data set, and its artifact."""
     return _train(tmp_path_factory.mktemp("wisconsin"), "--dataset", "wisconsin")
 
 
 @pytest.fixture(scope="session")
 def ragged(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """The same on texts of 2 to 31 words in no order, 24 of them held out, with a cleaning step."""
+    """As `trained`, with a cleaning step, on texts of 2 to 31 words in no order, 24 of them in the test split."""
     folder = tmp_path_factory.mktemp("ragged")
     rows = [f"{'glad' if n % 2 else 'sad'} {'late ' * (1 + n * 7 % 30)},{n % 2}\n" for n in range(120)]
     (folder / "rows.csv").write_text("text,label\n" + "".join(rows))

@@ -1,4 +1,4 @@
-"""`latency`, `quality`, `demo` and the contest: real processes, honest tables."""
+"""`latency`, `quality` and `demo` in real processes, and how they handle contenders and inputs that fail."""
 
 import json
 import os
@@ -12,7 +12,8 @@ import pytest
 import transformers
 
 from benchmarks.__main__ import main
-from benchmarks.harness.catalog import CONTENDERS, PEERS, ROOT
+from benchmarks.harness.catalog import CONTENDERS
+from benchmarks.harness.environments import PEERS, ROOT
 from benchmarks.harness.protocol import scores_from
 from benchmarks.harness.runner import Contender, Measured, run_interleaved
 from benchmarks.measurements.latency import _fixed_lengths
@@ -22,7 +23,7 @@ from ..models import MAX_LENGTH
 
 
 def test_latency(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every contender of our own environment runs in a process of its own, decides alike, and is in the table."""
+    """Every contender of Litmus's own environment is measured, agrees with PyTorch and is in the table."""
     checkpoint, artifact = trained
     names = [name for name, entry in CONTENDERS.items() if entry.peer is None]
     output = tmp_path / "reports/latency.json"
@@ -44,21 +45,24 @@ def test_latency(trained: tuple[str, str], tmp_path: Path, capsys: pytest.Captur
     baseline = report["results"]["pytorch-fp32"]
     for workload, figures in report["results"]["litmus"]["workloads"].items():
         ratio = baseline["workloads"][workload]["median_ms"] / figures["median_ms"]
-        assert figures["times_faster"] == pytest.approx(ratio)
+        assert figures["speedup"] == pytest.approx(ratio)
     assert report["results"]["litmus-fp32"]["max_score_difference"] < 1e-4
     assert report["results"]["litmus"]["max_score_difference"] < 0.1
-    assert report["results"]["litmus"]["same_label"] == 1
-    rival, litmus = (report["results"][name]["workloads"]["real texts"] for name in ("pipeline", "litmus"))
-    ratio = report["litmus_times_faster"]["pipeline"]["real texts"]
-    assert ratio == pytest.approx(rival["median_ms"] / litmus["median_ms"])
-    assert list(report["litmus_times_faster"]) == ["pipeline"]
-    assert f"How many times faster `litmus` is than pipeline: real texts {ratio:.2f}; 32 tokens " in table
+    assert report["results"]["litmus"]["label_agreement"] == 1
+    other, litmus = (report["results"][name]["workloads"]["real texts"] for name in ("pipeline", "litmus"))
+    ratio = report["litmus_speedup"]["pipeline"]["real texts"]
+    assert ratio == pytest.approx(other["median_ms"] / litmus["median_ms"])
+    assert list(report["litmus_speedup"]) == ["pipeline"]
+    assert f"Speedup of `litmus` over pipeline: real texts {ratio:.2f}; 32 tokens " in table
     assert report["overhead"]["calls"] >= 1000
-    assert f"`predict` adds {report['overhead']['overhead_us']:.0f} us to tokenizer, NumPy and session alone" in table
+    assert (
+        f"`predict` adds {report['overhead']['overhead_us']:.0f} us to its tokenizer and session called directly"
+        in table
+    )
 
 
 def test_quality(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The artifact decides as PyTorch does, and PyTorch's figures are those training wrote down."""
+    """The artifact agrees with PyTorch, and PyTorch's metrics equal those that training recorded."""
     checkpoint, artifact = trained
     output = tmp_path / "quality.json"
     assert main(["quality", "--model", artifact, "--checkpoint", checkpoint, "--output", str(output)]) == 0
@@ -68,16 +72,16 @@ def test_quality(trained: tuple[str, str], tmp_path: Path, capsys: pytest.Captur
     results = report["results"]
     assert results["pytorch-fp32"]["figures"]["accuracy"] == pytest.approx(recorded["accuracy"])
     assert results["litmus-fp32"]["figures"] == results["pytorch-fp32"]["figures"]
-    assert results["litmus-fp32"]["same_decision"] == 1
+    assert results["litmus-fp32"]["label_agreement"] == 1
     assert results["litmus-fp32"]["max_logit_difference"] < 1e-4
     assert results["litmus"]["variant"] == "int8"
-    assert results["litmus"]["same_decision"] > 0.9
+    assert results["litmus"]["label_agreement"] > 0.9
     assert 1e-4 < results["litmus"]["max_logit_difference"] < 0.5
     assert re.search(r"^\| litmus \| int8 \|", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_demo_summary(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The table that `make demo` ends with: both contenders, the ceiling, the artifact, what to type next."""
+    """The demo's table has both contenders, the reference model, the artifact and the command to try next."""
     checkpoint, artifact = trained
     where = ["--model", artifact, "--checkpoint", checkpoint]
     reports = [tmp_path / "latency.json", tmp_path / "quality.json"]
@@ -96,7 +100,7 @@ def test_demo_summary(trained: tuple[str, str], tmp_path: Path, capsys: pytest.C
 
 
 def test_latency_on_a_file(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its texts take the place of the held-out ones, and table and report say which file."""
+    """The texts of a file replace those of the test split, and table and report name the file."""
     checkpoint, artifact = trained
     path, output = tmp_path / "other" / "texts.jsonl", tmp_path / "latency.json"
     path.parent.mkdir()
@@ -107,13 +111,13 @@ def test_latency_on_a_file(trained: tuple[str, str], tmp_path: Path, capsys: pyt
     report = json.loads(output.read_text())
     assert report["settings"] | {"texts": 2, "texts_file": str(path)} == report["settings"]
     assert report["results"]["litmus"]["workloads"]["real texts of other/texts.jsonl"]["runs"] == 2 * 2
-    assert report["litmus_times_faster"] == {}
+    assert report["litmus_speedup"] == {}
     assert "| real texts of other/texts.jsonl |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("option", "value"), [("--texts_file", "texts.csv"), ("--text_column", "text")])
 def test_a_file_needs_its_column(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong call."""
+    """One of the two options without the other is a usage error."""
     with pytest.raises(SystemExit, match="2"):
         main(["latency", "--model", "x", "--checkpoint", "x", option, value])
     assert "pass both --texts_file and --text_column, or neither" in capsys.readouterr().err
@@ -121,15 +125,17 @@ def test_a_file_needs_its_column(option: str, value: str, capsys: pytest.Capture
 
 @pytest.mark.registry
 def test_optimums_pipeline(trained: tuple[str, str]) -> None:
-    """It gives the scores that Optimum's model gives without it."""
-    measured, failures = contest(trained, ["optimum-int8", "optimum-int8-pipeline"], rounds=1)
+    """Optimum's pipeline gives the same scores as Optimum's model called directly."""
+    measured, failures = measure_short_text(trained, ["optimum-int8", "optimum-int8-pipeline"], rounds=1)
     assert failures == {}
     plain, pipeline = (np.array(result.scores) for result in measured.values())
     np.testing.assert_allclose(pipeline, plain, atol=1e-6)
 
 
-def contest(trained: tuple[str, str], names: list[str], *, rounds: int) -> tuple[dict[str, Measured], dict[str, str]]:
-    """Runs contenders on one short text."""
+def measure_short_text(
+    trained: tuple[str, str], names: list[str], *, rounds: int
+) -> tuple[dict[str, Measured], dict[str, str]]:
+    """Measures contenders on one short text."""
     checkpoint, artifact = trained
     return run_interleaved(
         names,
@@ -145,16 +151,16 @@ def contest(trained: tuple[str, str], names: list[str], *, rounds: int) -> tuple
 def test_a_contender_that_fails_does_not_stop_the_others(
     trained: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The report names it; the rest is measured."""
+    """A contender that cannot be loaded is reported, and the others are measured."""
     entry = CONTENDERS["litmus"].__class__("benchmarks.contenders.absent")
     monkeypatch.setitem(CONTENDERS, "absent", entry)
-    measured, failures = contest(trained, ["absent", "litmus"], rounds=1)
+    measured, failures = measure_short_text(trained, ["absent", "litmus"], rounds=1)
     assert list(measured) == ["litmus"]
-    assert "absent (benchmarks.contenders.absent) died" in failures["absent"]
+    assert "absent (benchmarks.contenders.absent): its process ended" in failures["absent"]
 
 
-def test_a_contender_that_dies_midway(trained: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is reported and left out; what the others did is kept."""
+def test_a_contender_whose_process_ends_midway(trained: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A contender whose process ends is reported and left out, and the others keep their figures."""
     original = Contender.time
     calls = []
 
@@ -165,20 +171,20 @@ def test_a_contender_that_dies_midway(trained: tuple[str, str], monkeypatch: pyt
         return original(contender, batches)
 
     monkeypatch.setattr(Contender, "time", die_late)
-    measured, failures = contest(trained, ["pipeline", "litmus"], rounds=3)
+    measured, failures = measure_short_text(trained, ["pipeline", "litmus"], rounds=3)
     assert {name: len(result.latencies_ms["real texts"]) for name, result in measured.items()} == {"litmus": 3}
-    assert "pipeline (benchmarks.contenders.pipeline) died" in failures["pipeline"]
+    assert "pipeline (benchmarks.contenders.pipeline): its process ended" in failures["pipeline"]
 
 
 def test_other_labels(trained: tuple[str, str], artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Figures of an artifact on another checkpoint's data would mean nothing."""
+    """An artifact with other labels than the checkpoint's data set is rejected."""
     for command in ("quality", "latency", "throughput"):
         assert main([command, "--model", str(artifact), "--checkpoint", trained[0]]) == 1
         assert "has other labels than the checkpoint's data set" in capsys.readouterr().err
 
 
 def test_fixed_lengths_are_exact(trained: tuple[str, str]) -> None:
-    """A workload called "32 tokens" has 32, and none is longer than the model reads."""
+    """Every text of a workload "32 tokens" has 32 tokens, and none is longer than the model reads."""
     classifier = load(trained[1], provider="cpu")
     for name, batches in _fixed_lengths(classifier).items():
         for batch in batches:
@@ -190,7 +196,7 @@ def test_fixed_lengths_are_exact(trained: tuple[str, str]) -> None:
 
 
 def test_changed_data_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Figures on other rows than training's test part would be worthless."""
+    """A data set that has changed since the training is rejected, as its test split may differ."""
     record = {"data_arguments": {"dataset": "wisconsin"}, "data": {"sha256": "0", "files": []}}
     (tmp_path / "training.json").write_text(json.dumps(record))
     assert main(["quality", "--model", str(tmp_path), "--checkpoint", str(tmp_path)]) == 1
@@ -198,8 +204,8 @@ def test_changed_data_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("content", [None, "{}", "no json", '{"kind": "quality"}'])
-def test_summary_of_what_is_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None) -> None:
-    """Missing, not JSON, or the other kind: one line."""
+def test_summary_of_an_unusable_report(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None) -> None:
+    """A report that is missing, not JSON or of another kind is an error of one line."""
     path = tmp_path / "report.json"
     if content is not None:
         path.write_text(content)
@@ -216,7 +222,7 @@ def test_summary_of_what_is_no_report(tmp_path: Path, capsys: pytest.CaptureFixt
     ],
 )
 def test_numbers_below_one(command: str, options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong call."""
+    """A number below one is a usage error."""
     where = ["--model", "x"] if command == "footprint" else ["--model", "x", "--checkpoint", "x"]
     for option in options:
         with pytest.raises(SystemExit, match="2"):
@@ -228,26 +234,26 @@ def test_numbers_below_one(command: str, options: list[str], capsys: pytest.Capt
     "content", ["[]", "{}", "no json", '{"data_arguments": {"unknown": 1}, "data": {"sha256": ""}}']
 )
 def test_damaged_record(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str) -> None:
-    """One line, exit status 1."""
+    """A damaged record is an error of one line and exit status 1."""
     (tmp_path / "training.json").write_text(content)
     assert main(["quality", "--model", "x", "--checkpoint", str(tmp_path)]) == 1
     assert "is not a record" in capsys.readouterr().err
 
 
 def test_missing_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line, exit status 1."""
+    """A missing record is an error of one line and exit status 1."""
     assert main(["latency", "--model", "x", "--checkpoint", str(tmp_path)]) == 1
     assert "has no training.json" in capsys.readouterr().err
 
 
 def test_scores_from_logits() -> None:
-    """Peers' logits become scores the same way: large logits do not overflow."""
+    """Logits become scores by softmax or sigmoid, and large logits do not overflow."""
     assert scores_from([[1000.0, 1000.0]], multi_label=False) == [[0.5, 0.5]]
     assert scores_from([[0.0, -800.0]], multi_label=True)[0] == pytest.approx([0.5, 0])
 
 
-def test_worker_needs_the_standard_library_alone() -> None:
-    """Peers run it in their own environment, which has nothing of ours."""
+def test_worker_needs_only_the_standard_library() -> None:
+    """The worker imports only the standard library, because peers run it in their own environment."""
     code = (
         "import sys, benchmarks.harness.worker\n"
         "print(sorted({n.partition('.')[0] for n in sys.modules} - set(sys.stdlib_module_names) - {'__main__'}))"
@@ -259,7 +265,7 @@ def test_worker_needs_the_standard_library_alone() -> None:
 
 @pytest.mark.parametrize("name", [name for name, entry in CONTENDERS.items() if entry.peer])
 def test_peers_are_pinned(name: str) -> None:
-    """A peer's figure means little if its version is not known."""
+    """Every peer pins its versions, so that its figures can be reproduced."""
     lines = (PEERS / str(CONTENDERS[name].peer) / "requirements.txt").read_text().splitlines()
     pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
     assert {"torch", "transformers"} <= set(pinned)

@@ -1,13 +1,13 @@
-"""`make bench`: the pytest-benchmark suite runs, each function once; how fast is not asked here."""
+"""The pytest-benchmark suite of `make bench` runs, each benchmark once and untimed."""
 
 import subprocess
 import sys
 
-from benchmarks.harness.catalog import ROOT
+from benchmarks.harness.environments import ROOT
 
 
 def test_every_benchmark_runs() -> None:
-    """They use training's and export's own functions, which change."""
+    """Every benchmark of the suite passes with the current functions of training and export."""
     line = [sys.executable, "-m", "pytest", "benchmarks", "--benchmark-disable", "-p", "no:cacheprovider", "-q"]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

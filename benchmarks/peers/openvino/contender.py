@@ -1,4 +1,4 @@
-"""OpenVINO with NNCF's calibrated int8, tuned for latency."""
+"""OpenVINO with int8 weights and activations from NNCF post-training quantization, tuned for latency."""
 
 import nncf
 import numpy as np
@@ -8,12 +8,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from benchmarks.harness.protocol import LoadRequest, Scorer, scores_from
 
 
-def load(job: LoadRequest) -> Scorer:
-    """Converts the checkpoint, quantizes it with the calibration texts, and compiles it for the CPU."""
-    tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)
-    model = AutoModelForSequenceClassification.from_pretrained(job.checkpoint).eval()
+def load(request: LoadRequest) -> Scorer:
+    """Converts the checkpoint, quantizes it on the calibration texts and compiles it for the CPU."""
+    tokenizer = AutoTokenizer.from_pretrained(request.checkpoint)
+    model = AutoModelForSequenceClassification.from_pretrained(request.checkpoint).eval()
     multi_label = model.config.problem_type == "multi_label_classification"
-    example = dict(tokenizer(job.calibration[:2], padding=True, truncation=True, return_tensors="pt"))
+    example = dict(tokenizer(request.calibration[:2], padding=True, truncation=True, return_tensors="pt"))
     converted = openvino.convert_model(model, example_input=example)
     converted.reshape({port: [-1, -1] for port in converted.inputs})
     names = [port.get_any_name() for port in converted.inputs]
@@ -22,11 +22,11 @@ def load(job: LoadRequest) -> Scorer:
         arrays = tokenizer(texts, padding=True, truncation=True, return_tensors="np")
         return {name: arrays[name] for name in names}
 
-    dataset = nncf.Dataset(job.calibration, lambda text: inputs([text]))
+    dataset = nncf.Dataset(request.calibration, lambda text: inputs([text]))
     quantized = nncf.quantize(
-        converted, dataset, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(job.calibration)
+        converted, dataset, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(request.calibration)
     )
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": job.threads, "NUM_STREAMS": 1}
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": request.threads, "NUM_STREAMS": 1}
     compiled = openvino.Core().compile_model(quantized, "CPU", settings)
 
     def scores(texts: list[str]) -> list[list[float]]:

@@ -1,4 +1,4 @@
-"""Optimum's ONNX Runtime backend: its own export, in fp32 or with its default dynamic int8."""
+"""Optimum's ONNX Runtime backend: its own export, in fp32 or in its default dynamic int8."""
 
 import onnxruntime
 from optimum.onnxruntime import ORTModelForSequenceClassification, ORTQuantizer
@@ -8,10 +8,10 @@ from transformers import AutoTokenizer
 from benchmarks.harness.protocol import LoadRequest, Scorer, scores_from
 
 
-def load(job: LoadRequest) -> Scorer:
-    """Exports the checkpoint and loads it in the precision that `job.option` names."""
-    tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)
-    model = load_model(job)
+def load(request: LoadRequest) -> Scorer:
+    """Exports the checkpoint and loads it in the precision that `request.option` names."""
+    tokenizer = AutoTokenizer.from_pretrained(request.checkpoint)
+    model = load_model(request)
     multi_label = model.config.problem_type == "multi_label_classification"
 
     def scores(texts: list[str]) -> list[list[float]]:
@@ -22,15 +22,15 @@ def load(job: LoadRequest) -> Scorer:
     return scores
 
 
-def load_model(job: LoadRequest) -> ORTModelForSequenceClassification:
-    """Exports the checkpoint and loads it in the precision that `job.option` names: `fp32` or `int8`."""
+def load_model(request: LoadRequest) -> ORTModelForSequenceClassification:
+    """Exports the checkpoint and loads it in the precision that `request.option` names: `fp32` or `int8`."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = job.threads
-    model = ORTModelForSequenceClassification.from_pretrained(job.checkpoint, export=True, session_options=options)
-    if job.option != "int8":
+    options.intra_op_num_threads = request.threads
+    model = ORTModelForSequenceClassification.from_pretrained(request.checkpoint, export=True, session_options=options)
+    if request.option != "int8":
         return model
     quantization = AutoQuantizationConfig.avx512_vnni(is_static=False, per_channel=False)
-    ORTQuantizer.from_pretrained(model).quantize(save_dir=job.work_dir, quantization_config=quantization)
+    ORTQuantizer.from_pretrained(model).quantize(save_dir=request.work_dir, quantization_config=quantization)
     return ORTModelForSequenceClassification.from_pretrained(
-        job.work_dir, file_name="model_quantized.onnx", session_options=options
+        request.work_dir, file_name="model_quantized.onnx", session_options=options
     )

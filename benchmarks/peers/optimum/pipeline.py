@@ -1,4 +1,4 @@
-"""Optimum's pipeline: transformers' own around Optimum's model, what its users call."""
+"""Optimum's pipeline: the transformers pipeline around Optimum's model."""
 
 from optimum.onnxruntime import pipeline
 from transformers import AutoTokenizer
@@ -8,7 +8,7 @@ from benchmarks.harness.protocol import LoadRequest, Scorer
 from benchmarks.peers.optimum.contender import load_model
 
 
-def load(job: LoadRequest) -> Scorer:
-    """Exports the checkpoint, in the precision that `job.option` names, into a text-classification pipeline."""
-    tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)
-    return scorer(pipeline("text-classification", model=load_model(job), tokenizer=tokenizer, device="cpu"))
+def load(request: LoadRequest) -> Scorer:
+    """Exports the checkpoint in the precision that `request.option` names, and loads it into a pipeline."""
+    tokenizer = AutoTokenizer.from_pretrained(request.checkpoint)
+    return scorer(pipeline("text-classification", model=load_model(request), tokenizer=tokenizer, device="cpu"))

@@ -1,4 +1,4 @@
-"""`footprint`: fresh processes of the runtime alone, and figures that see what they are for."""
+"""`footprint` measures fresh processes of the runtime, and its figures show growth and idle work."""
 
 import json
 import mmap
@@ -14,19 +14,19 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.errors import BenchmarkError
 from benchmarks.harness import footprint_worker, isolated
-from benchmarks.harness.catalog import ROOT
+from benchmarks.harness.environments import ROOT
 from runtime import Classifier, Prediction, load
 
 from ...models import MAX_LENGTH
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which Linux alone has")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, which only Linux has")
 TICK_S = 0.02
 PREDICT = Classifier.predict
 
 
 @linux
 def test_footprint(int8_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every figure is there, and they fit together."""
+    """The report has every figure, and the figures are consistent."""
     output = tmp_path / "footprint.json"
     numbers = ["--calls", "50", "--repeats", "2"]
     assert main(["footprint", "--model", str(int8_artifact), "--output", str(output), *numbers]) == 0
@@ -43,14 +43,14 @@ def test_footprint(int8_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert memory["growth_mb"] == pytest.approx(memory["after_calls_mb"] - memory["after_first_calls_mb"])
     assert memory["tokens"] == [3, MAX_LENGTH]
     assert (
-        "| growth in 50 more calls | +" in (table := capsys.readouterr().out)
-        or "| growth in 50 more calls | -" in table
+        "| memory growth in 50 more calls | +" in (table := capsys.readouterr().out)
+        or "| memory growth in 50 more calls | -" in table
     )
-    assert f"| CPU burnt in the second after a call, profile shared | {idle['shared']['median']:.3f} (" in table
+    assert f"| CPU time in the second after a call, profile shared | {idle['shared']['median']:.3f} (" in table
 
 
 def test_processes_import_the_runtime_alone() -> None:
-    """What they measure is what a service has."""
+    """The measured processes import the runtime and none of the training stack, as a service does."""
     code = (
         "import sys, benchmarks.harness.footprint_worker, benchmarks.measurements.overhead\n"
         "print(*{name.partition('.')[0] for name in sys.modules})"
@@ -63,7 +63,7 @@ def test_processes_import_the_runtime_alone() -> None:
 
 @linux
 def test_time_since_start_is_of_the_whole_life() -> None:
-    """Whatever a process does before it imports anything counts."""
+    """The time since start includes what a process does before its first import."""
     code = (
         "import time; time.sleep(0.3)\n"
         "from benchmarks.harness.footprint_worker import since_start_s; print(since_start_s())"
@@ -78,7 +78,7 @@ def test_time_since_start_is_of_the_whole_life() -> None:
 def test_start_ends_with_the_label(
     artifact: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The clock is read when the label has been printed."""
+    """The clock is read after the label has been printed."""
     monkeypatch.setattr(footprint_worker, "since_start_s", lambda: capsys.readouterr().out)
     expected = load(artifact, provider="cpu").predict(footprint_worker.FIRST_TEXT).label
     assert footprint_worker.first_prediction(str(artifact))["inside_s"] == f"{expected}\n"
@@ -86,7 +86,7 @@ def test_start_ends_with_the_label(
 
 @linux
 def test_growth_is_noticed(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A runtime that keeps 200 kB per call grows by 20 MB in a hundred."""
+    """A runtime that keeps 200 kB per call is reported to grow by about 20 MB in a hundred calls."""
     kept: list[mmap.mmap] = []
 
     def leak(classifier: Classifier, text: str) -> Prediction:
@@ -101,7 +101,7 @@ def test_growth_is_noticed(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @linux
 def test_lengths_are_random_and_the_same_again(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From one word to as many tokens as the model reads, none truncated."""
+    """The lengths cover one word to the maximum, are the same in every run, and no text is truncated."""
     seen: list[Prediction] = []
 
     def spy(classifier: Classifier, text: str) -> Prediction:
@@ -119,17 +119,17 @@ def test_lengths_are_random_and_the_same_again(artifact: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("profile", ["latency", "shared"])
-def test_cpu_burnt_after_a_call_is_noticed(artifact: Path, monkeypatch: pytest.MonkeyPatch, profile: Any) -> None:
-    """A thread that computes for 0.2 s after each call shows, asleep it does not; the profile is the one asked for."""
+def test_cpu_time_after_a_call_is_noticed(artifact: Path, monkeypatch: pytest.MonkeyPatch, profile: Any) -> None:
+    """A thread that computes for 0.2 s after each call is measured, and the requested profile is used."""
 
-    def burn() -> None:
+    def compute() -> None:
         end = time.thread_time() + 0.2
         while time.thread_time() < end:
             pass
 
     def predict(classifier: Classifier, text: str) -> Prediction:
         profiles.add(classifier.info()["load_options"]["profile"])
-        thread = threading.Thread(target=burn)
+        thread = threading.Thread(target=compute)
         thread.start()
         threads.append(thread)
         return PREDICT(classifier, text)
@@ -138,23 +138,23 @@ def test_cpu_burnt_after_a_call_is_noticed(artifact: Path, monkeypatch: pytest.M
     threads: list[threading.Thread] = []
     monkeypatch.setattr(footprint_worker, "IDLE_CALLS", 1)
     monkeypatch.setattr(Classifier, "predict", predict)
-    burnt_s = footprint_worker.idle_cpu_s(str(artifact), profile)
+    cpu_s = footprint_worker.idle_cpu_s(str(artifact), profile)
     for thread in threads:
         thread.join()
-    assert 0.1 < burnt_s < 1
+    assert 0.1 < cpu_s < 1
     assert profiles == {profile}
 
 
 def test_a_process_that_fails(capfd: pytest.CaptureFixture[str]) -> None:
-    """Its own message is shown, ours says which it was."""
-    with pytest.raises(BenchmarkError, match=r"start: its process failed \(1\)"):
+    """A failed process shows its own message, and the error names the function and the exit status."""
+    with pytest.raises(BenchmarkError, match=r"first_prediction: its process failed \(exit status 1\)"):
         isolated.run_in_subprocess(footprint_worker.first_prediction, model="/absent")
     assert "no artifact at /absent" in capfd.readouterr().err
 
 
 @linux
 def test_no_artifact(capsys: pytest.CaptureFixture[str]) -> None:
-    """One line, exit status 1."""
+    """A missing artifact is an error of one line and exit status 1."""
     assert main(["footprint", "--model", "absent"]) == 1
     assert capsys.readouterr().err.startswith("error: no artifact at absent")
 
@@ -162,7 +162,7 @@ def test_no_artifact(capsys: pytest.CaptureFixture[str]) -> None:
 def test_elsewhere_than_on_linux(
     artifact: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says so."""
+    """On a platform without /proc the error names the platform and Linux."""
     monkeypatch.setattr(sys, "platform", "darwin")
     assert main(["footprint", "--model", str(artifact)]) == 1
-    assert capsys.readouterr().err == "error: footprint reads /proc, which Linux alone has; run it there\n"
+    assert capsys.readouterr().err == "error: footprint needs /proc, which darwin does not have; run it on Linux\n"

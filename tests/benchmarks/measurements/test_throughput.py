@@ -1,4 +1,4 @@
-"""`throughput`: the same texts, the same session, and what both ways give."""
+"""`throughput` runs the same texts through the same session and compares the logits."""
 
 import json
 import re
@@ -19,7 +19,7 @@ NAMES = ["padded", "litmus", "litmus-stream", "pipeline"]
 
 
 def throughput(trained: tuple[str, str], output: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
-    """Runs the command; returns its exit status and its report."""
+    """Runs the command and returns its exit status and report."""
     checkpoint, artifact = trained
     where = ["--model", artifact, "--checkpoint", checkpoint, "--output", str(output)]
     status = main(["throughput", *where, "--rounds", "2", "--threads", "1", *arguments])
@@ -27,14 +27,14 @@ def throughput(trained: tuple[str, str], output: Path, *arguments: str) -> tuple
 
 
 def test_throughput(ragged: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All go through the same held-out texts, each once, and int8 gives the very same logits in all batches."""
+    """All ways run the same texts of the test split, and int8 logits are bit-identical in all batches."""
     status, report = throughput(ragged, tmp_path / "report.json", "--texts", "1000")
     table = capsys.readouterr().out
     assert status == 0
     texts = training_data(ragged[0]).test.texts
     tokens = sum(load(ragged[1], provider="cpu").predict(text).n_tokens for text in texts)
     assert report["settings"] | {"texts": 24, "texts_asked": 1000, "tokens": tokens} == report["settings"]
-    assert "Throughput on 24 held-out texts (1000 were asked for, there are no more)" in table
+    assert "Throughput on 24 texts of the test split (1000 were requested), " in table
     assert 0.2 < report["settings"]["padding"] < 0.8
     assert report["variant"] == "int8"
     results = report["results"]
@@ -44,18 +44,18 @@ def test_throughput(ragged: tuple[str, str], tmp_path: Path, capsys: pytest.Capt
         assert result["runs"] == 2
         assert result["texts_per_s"] == pytest.approx(24 / result["median_s"])
         assert result["tokens_per_s"] == pytest.approx(tokens / result["median_s"])
-        assert result["times_faster"] == pytest.approx(results["padded"]["median_s"] / result["median_s"])
+        assert result["speedup"] == pytest.approx(results["padded"]["median_s"] / result["median_s"])
     for name in ("litmus", "litmus-stream"):
         assert results[name]["same_logits"]
         assert results[name]["max_logit_difference"] == 0
     assert report["failures"] == {}
-    assert table.count("| the same bits |") == 2
+    assert table.count("| bit-identical |") == 2
 
 
 def test_other_logits_are_noticed(
     ragged: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Speed that changes what int8 answers is a failure; and fewer texts may be asked for."""
+    """Static int8 logits that differ from those of the padded batches make the benchmark fail."""
     original = Classifier.logits
 
     def logits(classifier: Classifier, texts: list[str]) -> npt.NDArray[np.float32]:
@@ -68,14 +68,15 @@ def test_other_logits_are_noticed(
     for name in ("litmus", "litmus-stream"):
         assert not report["results"][name]["same_logits"]
         assert report["results"][name]["max_logit_difference"] == pytest.approx(0.25, abs=1e-5)
-        assert f"{name}: int8 with fixed scales, yet other logits than padded, by 2.5e-01" in report["failures"][name]
+        assert report["failures"][name].startswith(f"{name}: static int8 must give the logits of `padded`")
+        assert report["failures"][name].endswith("differ by up to 2.5e-01")
     table = capsys.readouterr().out
     assert table.count("| up to 2.5e-01 |") == 2
-    assert "Throughput on 5 held-out texts of" in table
+    assert "Throughput on 5 texts of the test split, " in table
 
 
 def test_a_pipeline_that_dies(ragged: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is reported and left out; the others are measured."""
+    """A pipeline whose process ends is reported, and the other ways are measured."""
     original = Contender.time
 
     def die(contender: Contender, batches: list[list[str]]) -> list[float]:
@@ -86,11 +87,11 @@ def test_a_pipeline_that_dies(ragged: tuple[str, str], tmp_path: Path, monkeypat
     status, report = throughput(ragged, tmp_path / "report.json", "--texts", "5")
     assert status == 1
     assert list(report["results"]) == NAMES[:-1]
-    assert "pipeline (benchmarks.contenders.pipeline) died" in report["failures"]["pipeline"]
+    assert "pipeline (benchmarks.contenders.pipeline): its process ended" in report["failures"]["pipeline"]
 
 
-def test_only_fixed_scales_promise_the_same_logits(trained: tuple[str, str]) -> None:
-    """fp32 sums in another order in another batch, which is no failure."""
+def test_only_static_int8_promises_the_same_logits(trained: tuple[str, str]) -> None:
+    """Static int8 logits must not depend on the batch; fp32 logits may, as fp32 sums in a different order."""
     promises = {
         name: _promises_same_logits(load(trained[1], provider="cpu", variant=name)) for name in ("int8", "fp32")
     }
@@ -98,5 +99,5 @@ def test_only_fixed_scales_promise_the_same_logits(trained: tuple[str, str]) -> 
 
 
 def test_padding_is_of_batches_of_32_in_the_given_order() -> None:
-    """31 short texts beside a long one, and a batch of its own that has none."""
+    """31 short texts padded to a long one count as padding, and a batch of one text has none."""
     assert _padding([1] * 31 + [11] + [5]) == pytest.approx(1 - (31 + 11 + 5) / (32 * 11 + 5))
