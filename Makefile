@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
+PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 REPORT := The nuclei are very large: radius 20.6, perimeter 137, area 1320. Concavity marked, concave points high.
 
 .PHONY: setup demo test bench lint wheel clean
@@ -31,7 +32,7 @@ demo: setup
 	@$(BIN)/python -m benchmarks demo --quality $(DEMO)/quality.json --latency $(DEMO)/latency.json
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 bench: setup
 	$(BIN)/python -m pytest benchmarks

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import (
     AlbertConfig,
@@ -92,10 +93,14 @@ def write_checkpoint(
 
 
 def write_minilm(folder: Path) -> Path:
-    """Writes the packaged encoder with a random head that tells texts apart, three labels."""
-    torch.manual_seed(7)
-    model = AutoModelForSequenceClassification.from_pretrained(resolve("packaged:minilm"), num_labels=3)
-    torch.nn.init.normal_(model.classifier.weight)
+    """Writes the packaged encoder with a random head that tells texts apart, two labels; the same on every machine."""
+    labels = ("benign", "malignant")
+    names = {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
+    model = AutoModelForSequenceClassification.from_pretrained(resolve("packaged:minilm"), **names)
+    head = np.random.RandomState(7).standard_normal(tuple(model.classifier.weight.shape))
+    with torch.no_grad():
+        model.classifier.weight.copy_(torch.from_numpy(head))
+        model.classifier.bias.zero_()
     model.save_pretrained(folder)
     load_tokenizer(EncoderArguments(max_length=MAX_LENGTH)).save_pretrained(folder)
     return folder

@@ -2,7 +2,7 @@
 
 import json
 import os
-import shlex
+import resource
 import shutil
 import signal
 import subprocess
@@ -44,7 +44,7 @@ def epochs(folder: Path) -> int:
 def test_killed_and_resumed(encoder: Path, easy: Path, tmp_path: Path) -> None:
     """Killed at 60 % without a word and gone on with: the same figures and the same weights as without."""
     log, output = tmp_path / "log", tmp_path / "killed"
-    assert start(log, "training", *command(encoder, easy, tmp_path / "whole", *OPTIONS)).wait(300) == 0
+    assert train(encoder, easy, tmp_path / "whole", *OPTIONS) == 0
     process = start(log, "training", *command(encoder, easy, output, *OPTIONS))
     deadline = time.monotonic() + 300
     while epochs(output) < 6 and process.poll() is None and time.monotonic() < deadline:
@@ -54,8 +54,7 @@ def test_killed_and_resumed(encoder: Path, easy: Path, tmp_path: Path) -> None:
     assert 6 <= epochs(output) < 10
     assert not (output / "training.json").exists()
     (output / "checkpoint-9999").mkdir()  # as if it had died while it wrote that one
-    again = command(encoder, easy, output, *OPTIONS, "--resume_from_checkpoint", "latest")
-    assert start(log, "training", *again).wait(300) == 0
+    assert train(encoder, easy, output, *OPTIONS, "--resume_from_checkpoint", "latest") == 0
     whole, resumed = (json.loads((tmp_path / name / "training.json").read_text()) for name in ("whole", "killed"))
     assert resumed["metrics"] == whole["metrics"]
     assert resumed["decisions"] == whole["decisions"]
@@ -75,9 +74,9 @@ def claiming(folder: Path, encoder: Path, easy: Path) -> subprocess.Popen[bytes]
 
 def stopped(folder: Path, encoder: Path, easy: Path) -> Path:
     """A folder as a killed training leaves it, with a claim and no state yet."""
-    process = claiming(folder, encoder, easy)
-    process.kill()
-    process.wait()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("training.__main__.fine_tune", lambda *_: sys.exit("killed"))
+        train(encoder, easy, folder, "--label_columns", "label")
     return folder
 
 
@@ -120,16 +119,19 @@ def test_state_of_another_folder(encoder: Path, easy: Path, tmp_path: Path, caps
 
 
 @pytest.mark.parametrize("states", [True, False])
-def test_full_disk(encoder: Path, easy: Path, tmp_path: Path, states: bool) -> None:
+def test_full_disk(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], states: bool) -> None:
     """One line, and the same command goes on when there is room; here for files above 50 KB."""
     none = ["--save_strategy", "no", "--eval_strategy", "no", "--load_best_model_at_end", "false"]
     options = ["--label_columns", "label", "--num_train_epochs", "1", *([] if states else none)]
-    line = command(encoder, easy, tmp_path / "out", *options)
-    full = ["bash", "-c", f"ulimit -f 50; {shlex.join([sys.executable, '-m', 'training', *line])}"]
-    process = subprocess.run(full, check=False, capture_output=True, text=True)
-    assert process.returncode == 1
-    assert "Traceback" not in process.stderr
-    assert process.stderr.splitlines()[-1].startswith("error: ")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50 << 10, before[1]))
+    try:
+        assert train(encoder, easy, tmp_path / "out", *options) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert error.splitlines()[-1].startswith("error: ")
     assert train(encoder, easy, tmp_path / "out", *options, "--resume_from_checkpoint", "latest") == 0
 
 

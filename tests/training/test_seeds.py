@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from ..shared import SharedFolders
 from .runs import train
 from .test_output_dir import launch, start  # noqa: F401 - launch is a fixture
 
@@ -21,11 +22,13 @@ def record(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def three(encoder: Path, easy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def three(encoder: Path, easy: Path, shared: SharedFolders) -> Path:
     """A training with three seeds."""
-    folder = tmp_path_factory.mktemp("three") / "out"
-    assert train(encoder, easy, folder, *OPTIONS, "--seeds", "3") == 0
-    return folder
+
+    def fill(folder: Path) -> None:
+        assert train(encoder, easy, folder, *OPTIONS, "--seeds", "3") == 0
+
+    return shared.make("seeds", fill)
 
 
 def test_first_model_is_kept(encoder: Path, easy: Path, three: Path, tmp_path: Path) -> None:

@@ -27,16 +27,20 @@ from runtime import load
 from runtime.artifact.manifest import Manifest
 
 from ...models import FP32, families, write_checkpoint, write_texts
+from ...shared import SharedFolders
 
 LAYERS = 14  # of two encoder layers with six each, and a head of two
 FILES_BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json")
 
 
 @pytest.fixture(scope="module")
-def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def foreign(shared: SharedFolders) -> Path:
     """A BERT's folder as Optimum lays it out; never changed."""
-    folder = tmp_path_factory.mktemp("foreign")
-    return export_elsewhere(new_checkpoint(folder, "bert", biases=0.2), folder / "export")
+
+    def fill(folder: Path) -> None:
+        export_elsewhere(new_checkpoint(folder, "bert", biases=0.2), folder / "export")
+
+    return shared.make("foreign", fill) / "export"
 
 
 @pytest.fixture
@@ -154,10 +158,10 @@ def assert_all_layers(model: ir.Model) -> None:
     assert "Gemm" not in operators
 
 
-def test_all_variants(foreign: Path) -> None:
+def test_all_variants(copy: Path) -> None:
     """An adopted export is quantized and halved as our own is; int8 decides as fp32."""
-    texts = write_texts(foreign.parent / "texts.txt")
-    artifact = adopted(foreign, "--variants", "fp32", "fp16", "int8", "--calibration", str(texts))
+    texts = write_texts(copy.parent / "texts.txt")
+    artifact = adopted(copy, "--variants", "fp32", "fp16", "int8", "--calibration", str(texts))
     variants = {variant.name: variant for variant in manifest(artifact).variants}
     assert {name: variant.operators for name, variant in variants.items()} == {
         "fp32": "standard",

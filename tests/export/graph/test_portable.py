@@ -17,18 +17,21 @@ from runtime import load
 from runtime.artifact.manifest import Manifest, Precision
 
 from ...models import families, write_checkpoint, write_texts
+from ...shared import SharedFolders
 
 BOTH: tuple[Precision, ...] = ("fp32", "int8")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(shared: SharedFolders) -> Path:
     """Has a random BERT's checkpoint, some texts, and the portable artifact of both."""
-    folder = tmp_path_factory.mktemp("portable")
-    write_checkpoint(folder / "checkpoint", families()["bert"], biases=0.2)
-    write_texts(folder / "texts.txt")
-    assert main([*arguments(folder, "artifact"), "--portable"]) == 0
-    return folder
+
+    def fill(folder: Path) -> None:
+        write_checkpoint(folder / "checkpoint", families()["bert"], biases=0.2)
+        write_texts(folder / "texts.txt")
+        assert main([*arguments(folder, "artifact"), "--portable"]) == 0
+
+    return shared.make("portable", fill)
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +74,12 @@ def test_int8_is_int8(folder: Path) -> None:
     assert "Gemm" not in operators
 
 
-def test_manifest_says_so(folder: Path) -> None:
+def test_manifest_says_so(folder: Path, tmp_path: Path) -> None:
     """And says the contrary of an artifact that is not portable."""
     found = manifest(folder / "artifact").variants
     assert {variant.name: variant.operators for variant in found} == dict.fromkeys(BOTH, "standard")
-    assert main(arguments(folder, "usual")) == 0
-    usual = manifest(folder / "usual").variants
+    assert main(arguments(folder, str(tmp_path / "usual"))) == 0
+    usual = manifest(tmp_path / "usual").variants
     assert {variant.name: variant.operators for variant in usual} == dict.fromkeys(BOTH, "onnxruntime")
 
 

@@ -33,6 +33,7 @@ from training.data.record import training_data
 from training.errors import DataError
 
 from ...models import bert, write_checkpoint
+from ...shared import SharedFolders
 
 # The last one gives up on sixty; training, which tries it, does not guess what the back reference needs.
 CLEANING = ("--cleaning", r"drop:(?i)\bdoctor:", r"drop:(zq)\1(a+)+b$")
@@ -40,14 +41,16 @@ TEST_ROWS = 114
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(shared: SharedFolders) -> Path:
     """A checkpoint trained for two epochs on the embedded data set with a small encoder."""
-    folder = tmp_path_factory.mktemp("trained")
-    encoder = write_checkpoint(folder / "encoder", bert("single_label"))
-    data = ["--dataset", "wisconsin", "--model_name_or_path", str(encoder), "--max_length", "48", *CLEANING]
-    options = ["--num_train_epochs", "2", "--disable_tqdm", "true", "--learning_rate", "1e-2"]
-    assert train([*data, *options, "--output_dir", str(folder / "checkpoint")]) == 0
-    return folder / "checkpoint"
+
+    def fill(folder: Path) -> None:
+        encoder = write_checkpoint(folder / "encoder", bert("single_label"))
+        data = ["--dataset", "wisconsin", "--model_name_or_path", str(encoder), "--max_length", "48", *CLEANING]
+        options = ["--num_train_epochs", "2", "--disable_tqdm", "true", "--learning_rate", "1e-2"]
+        assert train([*data, *options, "--output_dir", str(folder / "checkpoint")]) == 0
+
+    return shared.make("variants_trained", fill) / "checkpoint"
 
 
 def manifest(artifact: Path) -> Manifest:
@@ -56,12 +59,14 @@ def manifest(artifact: Path) -> Manifest:
 
 
 @pytest.fixture(scope="module")
-def shipped(trained: Path) -> Path:
+def shipped(trained: Path, shared: SharedFolders) -> Path:
     """Its artifact with every variant, whatever they cost."""
-    folder = trained.parent / "artifact"
-    everything = ["--variants", "fp32", "int8", "fp16", "--min-agreement", "0", "--max-metric-drop", "1"]
-    assert main([str(trained), str(folder), *everything]) == 0
-    return folder
+
+    def fill(folder: Path) -> None:
+        everything = ["--variants", "fp32", "int8", "fp16", "--min-agreement", "0", "--max-metric-drop", "1"]
+        assert main([str(trained), str(folder / "artifact"), *everything]) == 0
+
+    return shared.make("variants_shipped", fill) / "artifact"
 
 
 def test_every_variant_is_shipped(shipped: Path) -> None:

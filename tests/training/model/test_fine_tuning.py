@@ -1,11 +1,8 @@
 """Training end to end on small random encoders: what the checkpoint folder holds and what the figures mean."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,24 +28,27 @@ from training.model.fine_tuning import _metric
 from training.model.inference import predict_logits
 
 from ...models import bert, families, write_checkpoint
-from ..runs import CLEANING, WORDS, command, easy_rows, train, write_rows
+from ...shared import SharedFolders
+from ..runs import CLEANING, WORDS, easy_rows, train, write_rows
 
 LABELS = ("benign", "malignant")
 
 
 @pytest.fixture(scope="module")
-def single(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def single(encoder: Path, shared: SharedFolders) -> Path:
     """A checkpoint trained on three easy labels, with cleaning steps."""
-    folder = tmp_path_factory.mktemp("trained")
-    rows = [
-        {"text": f"Doctor:  {text} {'so it is ' * (index % 5)}{index}", "label": label}
-        for index in range(40)
-        for label, text in WORDS.items()
-    ]
-    data = write_rows(folder / "train.csv", rows)
-    cleaning = ("--label_columns", "label", "--cleaning", "nfkc", r"drop:(?i)\bdoctor:", "squeeze_spaces")
-    assert train(encoder, data, folder / "checkpoint", *cleaning) == 0
-    return folder / "checkpoint"
+
+    def fill(folder: Path) -> None:
+        rows = [
+            {"text": f"Doctor:  {text} {'so it is ' * (index % 5)}{index}", "label": label}
+            for index in range(40)
+            for label, text in WORDS.items()
+        ]
+        data = write_rows(folder / "train.csv", rows)
+        cleaning = ("--label_columns", "label", "--cleaning", "nfkc", r"drop:(?i)\bdoctor:", "squeeze_spaces")
+        assert train(encoder, data, folder / "checkpoint", *cleaning) == 0
+
+    return shared.make("fine_tuned", fill) / "checkpoint"
 
 
 def test_checkpoint_is_plain_hugging_face(single: Path) -> None:
@@ -155,16 +155,16 @@ def test_foreign_code_that_is_trusted(tmp_path: Path) -> None:
     assert load_model(arguments, LABELS, "single_label").new_head
 
 
-def test_revision_of_a_hub_id(encoder: Path, easy: Path, tmp_path: Path) -> None:
+def test_revision_of_a_hub_id(encoder: Path, easy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The named one is taken from the hub's cache, and the record has its commit."""
     repository = tmp_path / "hub/models--some--encoder"
     (repository / "refs").mkdir(parents=True)
     for name, commit in (("main", "a" * 40), ("v1", "b" * 40)):
         (repository / "refs" / name).write_text(commit)
         shutil.copytree(encoder, repository / "snapshots" / commit)
-    environment = os.environ | {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
-    arguments = command(Path("some/encoder"), easy, tmp_path / "out", "--label_columns", "label", "--revision", "v1")
-    subprocess.run([sys.executable, "-m", "training", *arguments], env=environment, check=True, capture_output=True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    options = ["--label_columns", "label", "--revision", "v1", "--num_train_epochs", "1"]
+    assert train(Path("some/encoder"), easy, tmp_path / "out", *options) == 0
     record = json.loads((tmp_path / "out/training.json").read_text())
     assert record["base_model"] == {"name": "some/encoder", "revision": "b" * 40}
 

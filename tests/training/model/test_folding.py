@@ -24,25 +24,28 @@ from training.model.inference import predict_logits
 from training.model.linear_probe import last_layer
 
 from ...models import FP32, families, write_checkpoint
+from ...shared import SharedFolders
 from ..runs import command, train, write_rows
 
 TEXTS = ("the train was late again", "everything went well today, so it did", "too much noise", "late", "?")
 
 
 @pytest.fixture(scope="module", params=["single_label", "multi_label"])
-def checkpoint(request: pytest.FixtureRequest, encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(request: pytest.FixtureRequest, encoder: Path, shared: SharedFolders) -> Path:
     """A checkpoint of each task, of rows that are hard to tell, so that it is too sure of itself."""
-    folder = tmp_path_factory.mktemp(request.param)
-    rows = []
-    for i in range(120):
-        text = f"{'late' * (i % 2)} {'loud' * (i % 3 == 0)} day {i}"
-        if request.param == "single_label":
-            rows.append({"text": text, "a": "xyz"[(i + (i % 5 == 0)) % 3]})
-        else:
-            rows.append({"text": text, "a": i % 2, "b": int(i % 5 < 2)})
-    data = write_rows(folder / "train.csv", rows)
-    assert train(encoder, data, folder / "checkpoint", "--label_columns", *list(rows[0])[1:]) == 0
-    return folder / "checkpoint"
+
+    def fill(folder: Path) -> None:
+        rows = []
+        for i in range(120):
+            text = f"{'late' * (i % 2)} {'loud' * (i % 3 == 0)} day {i}"
+            if request.param == "single_label":
+                rows.append({"text": text, "a": "xyz"[(i + (i % 5 == 0)) % 3]})
+            else:
+                rows.append({"text": text, "a": i % 2, "b": int(i % 5 < 2)})
+        data = write_rows(folder / "train.csv", rows)
+        assert train(encoder, data, folder / "checkpoint", "--label_columns", *list(rows[0])[1:]) == 0
+
+    return shared.make(f"folding_{request.param}", fill) / "checkpoint"
 
 
 def record_of(checkpoint: Path) -> dict[str, Any]:
