@@ -4,10 +4,11 @@ import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import transformers
+from transformers.utils import logging as hf_logging
 
 from .arguments import Arguments, check_task, parse_args
 from .data.dataset import LabelledData, load_data
@@ -16,25 +17,25 @@ from .decisions.learning import Decisions, decide, learn
 from .errors import TrainingError
 from .evaluation.baselines import judge_baselines
 from .evaluation.comparison import Metrics, compare
-from .evaluation.figures import Evaluation, cut_warnings, data_warnings, evaluate
+from .evaluation.figures import Evaluation, data_warnings, evaluate, truncation_warnings
 from .model.fine_tuning import FineTuned, fine_tune
 from .output.checkpoint import remove_trainer_checkpoints, run_settings, save_model, save_record
 from .output.model_card import write_model_card
 from .output.report import verdict, write_report
 from .output_dir import lock_output_dir
-from .phases import duration, phase
+from .phases import CLEAR, duration, phase
 from .seeds import train_other_seeds
 
 logger = logging.getLogger("training")
 
 
 def run(arguments: Arguments) -> None:
-    """Reads the data, fine-tunes, learns to decide, judges, and writes checkpoint and reports.
+    """Reads the data, fine-tunes, learns the decision parameters, evaluates, and writes checkpoint and report.
 
-    Of several processes (torchrun, accelerate) all train, and the first alone judges and writes.
+    With several processes (torchrun, accelerate) all of them train; only the first one evaluates and writes.
 
     Raises:
-        TrainingError: One line on what is wrong and what to do.
+        TrainingError: The data, an argument, the encoder or the output folder cannot be used, or the training failed.
     """
     started = time.monotonic()
     with phase("reading the data"):
@@ -47,23 +48,23 @@ def run(arguments: Arguments) -> None:
         return
     with lock_output_dir(arguments.training, run_settings(data, arguments)) as folder:
         if (folder / RECORD).is_file():
-            logger.info("all was done but for removing the states")
+            logger.info("training was already complete; removing leftover trainer checkpoints")
         else:
-            sizes = ", ".join(f"{len(part.texts)} {name}" for name, part in data.parts.items())
+            sizes = ", ".join(f"{len(split.texts)} {name}" for name, split in data.splits.items())
             logger.info("%s, %d labels, rows: %s", data.task, len(data.labels), sizes)
             for warning in data_warnings(data):
                 logger.warning("%s", warning)
             other_seeds = train_other_seeds(data, arguments)
             tuned = fine_tune(data, arguments)
-            assert tuned is not None, "the first process judges"
-            _judge_and_save(folder, data, tuned, other_seeds, arguments)
+            assert tuned is not None, "the first process evaluates"
+            _evaluate_and_save(folder, data, tuned, other_seeds, arguments)
         remove_trainer_checkpoints(folder)
     logger.info("total: %s", duration(time.monotonic() - started))
     logger.info("checkpoint: %s", folder)
     logger.info("report:     %s", folder / "report.html")
 
 
-def _judge_and_save(
+def _evaluate_and_save(
     folder: Path, data: LabelledData, tuned: FineTuned, other_seeds: Mapping[int, Metrics], arguments: Arguments
 ) -> None:
     decisions = learn(
@@ -74,7 +75,7 @@ def _judge_and_save(
     )
     saved = save_model(folder, tuned, data.validation, decisions)
     evaluation = evaluate(data, tuned, decisions, show_text=arguments.method.show_text)
-    for warning in cut_warnings(data, tuned):
+    for warning in truncation_warnings(data, tuned):
         logger.warning("%s", warning)
     baselines = {}
     if arguments.method.baselines:
@@ -93,40 +94,47 @@ def _judge_and_save(
 
 
 def _facts(tuned: FineTuned, evaluation: Evaluation, decisions: Decisions, arguments: Arguments) -> dict[str, str]:
-    """Says in words what was used."""
+    """Returns the rows of the report's table on the training setup."""
     test, training = evaluation.metrics["test"], arguments.training
     abstain = {}
     if (precision := arguments.method.target_precision) is not None:
         level = decisions.abstain_below
-        reached = "not reached on the validation part" if level is None else f"scores from {level:.3f} on"
-        abstain[f"labels that are right {100 * precision:g} % of the time"] = reached
+        reached = "not reached on the validation split" if level is None else f"abstains below a score of {level:.3f}"
+        abstain[f"target precision {100 * precision:g} %"] = reached
     model = tuned.model
     return {
         "encoder": arguments.encoder.origin,
         "parameters": f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f} million",
         "layers": str(getattr(model.config, "num_hidden_layers", "unknown")),
-        "epochs, learning rate, rows per step": (
+        "epochs, learning rate, batch size": (
             f"{tuned.epochs:g}, {training.learning_rate:g}, "
             f"{training.train_batch_size * training.gradient_accumulation_steps * training.world_size}"
         ),
         "seed": str(training.seed),
-        "training": f"{tuned.train_seconds / 60:.1f} minutes, {os.cpu_count()} CPUs, {training.device}",
-        "temperature": f"{decisions.temperature:.3f}: calibration error {test['ece_uncalibrated']:.4f} before, "
+        "training": f"{tuned.train_seconds / 60:.1f} minutes on {training.device}, {os.cpu_count()} CPUs",
+        "temperature": f"{decisions.temperature:.3f}: calibration error (ECE) {test['ece_uncalibrated']:.4f} before, "
         f"{test['ece']:.4f} after",
         **abstain,
     }
 
 
+def _set_up_logging() -> None:
+    """Sends our lines to stderr, without the warnings, tables and progress bars of the libraries."""
+    on_terminal = sys.stderr.isatty()
+    line = f"{CLEAR if on_terminal else ''}%(message)s"  # erases a progress bar
+    logging.basicConfig(level=logging.ERROR, format=line, stream=sys.stderr)
+    logger.setLevel(logging.INFO)
+    logging.getLogger("huggingface_hub").propagate = False  # it has a handler of its own
+    hf_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers does not annotate it
+    hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nor this
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status: 0, or 1 for a failed job (argparse exits with 2)."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("huggingface_hub").propagate = False  # it prints for itself
-    if not sys.stderr.isatty():
-        transformers.utils.logging.disable_progress_bar()
+    """Runs the command line; returns the exit status: 0, 1 for a failed job, 130 if interrupted (argparse: 2)."""
+    _set_up_logging()
     try:
         arguments = parse_args(sys.argv[1:] if argv is None else argv)
-        if arguments.training.process_index:  # all would log the same
+        if arguments.training.process_index:  # all processes would log the same lines
             logging.getLogger("training").setLevel(logging.WARNING)
         run(arguments)
     except TrainingError as error:
@@ -141,4 +149,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    if not sys.warnoptions:  # python -W default shows them
+        warnings.simplefilter("ignore")
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Errors of the training command. Like the runtime's, their messages never contain the texts."""
+"""Errors of the training command. Like the runtime's, their messages never contain input texts."""
 
 
 class TrainingError(Exception):
@@ -6,14 +6,14 @@ class TrainingError(Exception):
 
 
 class DataError(TrainingError, ValueError):
-    """The labelled file cannot be used as it is."""
+    """The labelled file, or an option on how to read it, cannot be used."""
 
 
 class EncoderError(TrainingError, ValueError):
-    """The base model cannot be loaded, or may not be."""
+    """The encoder or the teacher cannot be loaded, or would run code that is not trusted."""
 
 
 def reason(error: BaseException) -> str:
-    """Tells an error of transformers, or of what it calls, on one line; many say nothing without their name."""
+    """Formats an error of transformers, or of a library it calls, on one line; with its type if the text needs it."""
     text = " ".join(str(error).split())
     return text if text and isinstance(error, ValueError | ImportError) else f"{type(error).__name__}: {text}"

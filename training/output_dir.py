@@ -1,7 +1,7 @@
-"""The output folder: claimed by one run at a time, gone on with after a kill, and never written over.
+"""The output folder: locked by one run at a time, resumed after an interruption, never overwritten.
 
-`run.json` says from the start what runs there, so that only the same training goes on. Beside it are the Trainer's
-states, `checkpoint-*`; a state that was being written when the process died is passed over.
+`run.json` holds the run's settings from the start, so that only the same training resumes there. Beside it are the
+Trainer's checkpoints, `checkpoint-*`. A checkpoint that was being written when the process died is skipped.
 """
 
 import contextlib
@@ -22,23 +22,23 @@ STATE = ("model.safetensors", "optimizer.pt", "scheduler.pt", TRAINER_STATE_NAME
 
 
 @contextlib.contextmanager
-def lock_output_dir(training: FineTuningArguments, what: Mapping[str, Any]) -> Iterator[Path]:
-    """Holds the output folder for this run.
+def lock_output_dir(training: FineTuningArguments, settings: Mapping[str, Any]) -> Iterator[Path]:
+    """Locks the output folder for this run.
 
     Args:
-        training: Names the folder, and says whether to go on there.
-        what: What decides the training's outcome; ready for JSON.
+        training: Has the folder and `resume_from_checkpoint`.
+        settings: All settings that affect the result, ready for JSON.
 
     Raises:
-        TrainingError: The folder cannot be written to, is in use by another run, holds something else, or a run with
-            other settings; nothing is deleted or overwritten.
+        TrainingError: The folder cannot be written to, is locked by another run, or holds other files or a run with
+            other settings. Nothing is deleted or overwritten.
     """
     folder = Path(training.output_dir)
     if folder.exists() and not folder.is_dir():
         raise TrainingError(f"--output_dir {folder} is a file; choose a new folder")
     resume = training.resume_from_checkpoint
     if folder.is_dir() and any(folder.iterdir()) and (resume is None or not (folder / RUN).is_file()):
-        again = f", or pass --resume_from_checkpoint {LATEST} to go on" if (folder / RUN).is_file() else ""
+        again = f", or pass --resume_from_checkpoint {LATEST} to resume" if (folder / RUN).is_file() else ""
         raise TrainingError(f"--output_dir {folder} is not empty; choose a new folder, or remove this one{again}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,26 +52,28 @@ def lock_output_dir(training: FineTuningArguments, what: Mapping[str, Any]) -> I
         try:
             fcntl.flock(run, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise TrainingError(f"another training is running in --output_dir {folder}; choose another") from error
+            raise TrainingError(
+                f"another training is running in --output_dir {folder}; choose another folder"
+            ) from error
         run.seek(0)
-        _check_same(folder, run.read(), what)
+        _check_same(folder, run.read(), settings)
         run.seek(0)
         run.truncate()
-        run.write(json.dumps(what, indent=2, ensure_ascii=False) + "\n")
+        run.write(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
         run.flush()
         try:
             yield folder
         except Exception:
-            if {path.name for path in folder.iterdir()} == {RUN}:  # nothing was written: any command may start anew
+            if {path.name for path in folder.iterdir()} == {RUN}:  # nothing was written, so any command may start here
                 (folder / RUN).unlink(missing_ok=True)
             raise
 
 
 def last_state(training: FineTuningArguments) -> str | None:
-    """Returns the Trainer's state to go on from; None to start anew.
+    """Returns the trainer checkpoint to resume from, or None to start over.
 
     Raises:
-        TrainingError: The state that was asked for is not complete.
+        TrainingError: The checkpoint that `resume_from_checkpoint` names is not complete.
     """
     resume = training.resume_from_checkpoint
     if resume is None:
@@ -85,7 +87,7 @@ def last_state(training: FineTuningArguments) -> str | None:
 
 
 def _step(state: Path) -> int | None:
-    """Returns the step of a state, or None if it is not complete: being written, or being removed."""
+    """Returns the step of a trainer checkpoint, or None if it is incomplete: partly written, or partly removed."""
     if not all((state / name).is_file() for name in STATE):
         return None
     try:
@@ -94,17 +96,20 @@ def _step(state: Path) -> int | None:
         return None
 
 
-def _check_same(folder: Path, content: str, what: Mapping[str, Any]) -> None:
-    """Refuses to go on with a training that has other settings, and names them."""
+def _check_same(folder: Path, content: str, settings: Mapping[str, Any]) -> None:
+    """Rejects resuming a training with other settings, and names them."""
     if not content.strip():
         return
     try:
         before = json.loads(content)
-        names = sorted(name for name in {*before, *what} if before.get(name) != json.loads(json.dumps(what)).get(name))
+        now = json.loads(json.dumps(settings))
+        names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     except (ValueError, TypeError) as error:
-        raise TrainingError(f"{folder / RUN} is not one of training's; choose another --output_dir") from error
+        raise TrainingError(
+            f"{folder / RUN} was not written by `python -m training`; choose another --output_dir"
+        ) from error
     if names:
         raise TrainingError(
             f"--output_dir {folder} holds a training with other settings: {', '.join(names)}; "
-            "go on with the same ones, or choose another folder"
+            "resume with the same settings, or choose another folder"
         )

@@ -1,8 +1,8 @@
-"""`--seeds N`: the same training with N seeds, for the spread of its figures; the first seed's model is kept.
+"""`--seeds N`: trains with N seeds to measure the spread of the metrics; the model of the first seed is kept.
 
-The first, not the best: a model picked on the test split would be flattered by it. The others train before it, each in
-a folder of its own under `seeds/`, and leave nothing but their metrics; so everything after them is as with one seed,
-and a resumed run trains only what is missing.
+Keeping the best one instead would select it on the test split, and its figures would be too good. The other seeds train
+before the first, each in its own folder under `seeds/`, and only their metrics are kept. The rest of the run is the
+same as with one seed, and a resumed run trains only the seeds that are missing.
 """
 
 import contextlib
@@ -31,17 +31,17 @@ logger = logging.getLogger(__name__)
 def train_other_seeds(data: LabelledData, arguments: Arguments) -> dict[int, Metrics]:
     """Trains with every seed but the first.
 
-    Of several processes all have to call it: which seeds are done is looked up before any of them trains.
+    With several processes all of them must call this: each looks up which seeds are done before any of them trains.
 
     Args:
         data: The data set, split.
         arguments: The command line.
 
     Returns:
-        By seed the metrics of every split; in all processes but the first those that were there before.
+        The metrics of every split by seed; in all processes but the first, those of seeds that were done before.
 
     Raises:
-        TrainingError: As for `fine_tune`.
+        TrainingError: A training fails, as described for `fine_tune`.
     """
     folder, first = Path(arguments.training.output_dir) / SEEDS, arguments.training.seed
     paths = {seed: folder / f"{seed}.json" for seed in range(first + 1, first + arguments.method.seeds)}
@@ -50,7 +50,7 @@ def train_other_seeds(data: LabelledData, arguments: Arguments) -> dict[int, Met
     }
     for seed, path in paths.items():
         if seed in found:
-            logger.info("seed %d: trained before", seed)
+            logger.info("seed %d: already trained", seed)
             continue
         with phase(f"seed {seed}"), _unused_removed(folder / str(seed), folder):
             metrics = _train(data, _with_seed(arguments, seed, folder))
@@ -65,7 +65,7 @@ def train_other_seeds(data: LabelledData, arguments: Arguments) -> dict[int, Met
 
 
 def _with_seed(arguments: Arguments, seed: int, folder: Path) -> Arguments:
-    """Returns the arguments of another seed's training; trackers such as TensorBoard log the first seed's alone."""
+    """Returns the arguments for another seed; trackers such as TensorBoard log only the first seed."""
     training = copy.copy(arguments.training)
     training.seed, training.output_dir, training.report_to = seed, str(folder / str(seed)), []
     return arguments._replace(training=training)
@@ -73,7 +73,7 @@ def _with_seed(arguments: Arguments, seed: int, folder: Path) -> Arguments:
 
 @contextlib.contextmanager
 def _unused_removed(*folders: Path) -> Iterator[None]:
-    """Removes the folders if an error left them empty, so that the corrected command finds its folder as it was."""
+    """Removes the folders if an error left them empty, so that the corrected command can use the output folder."""
     try:
         yield
     except Exception:
@@ -84,9 +84,9 @@ def _unused_removed(*folders: Path) -> Iterator[None]:
 
 
 def _train(data: LabelledData, arguments: Arguments) -> dict[str, dict[str, float]] | None:
-    """Returns the metrics of a training; None in all processes but the first."""
+    """Trains with one seed; returns the metrics, or None in all processes but the first."""
     tuned = fine_tune(data, arguments)
-    PartialState().wait_for_everyone()  # others may still be reading the best state, which is removed next
+    PartialState().wait_for_everyone()  # others may still read the best checkpoint, which is removed next
     if tuned is None:
         return None
     decisions = learn(

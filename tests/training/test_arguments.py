@@ -221,7 +221,7 @@ def test_precision_that_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str, expected: tuple[bool, bool, bool], where: str
 ) -> None:
     """It wins over what is chosen where nobody asks; so does the device."""
-    monkeypatch.setattr("training.arguments._cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("training.arguments.groups._cpu_has_bf16", lambda: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     words = options.split()
     if where == "recipe":
@@ -243,7 +243,8 @@ def test_help_has_our_options_first(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_args(["--help"])
     page = capsys.readouterr().out
-    titles = ["data:", "encoder:", "method and report:", "training:", "of transformers' TrainingArguments:"]
+    titles = ["data:", "encoder:", "method and report:", "training:"]
+    titles.append("other options of transformers' TrainingArguments:")
     places = [page.index(f"\n{title}\n") for title in titles]
     assert places == sorted(places)
     for option in ("--output_dir", "--learning_rate", "--bf16", "--use_cpu", "--no_load_best_model_at_end"):

@@ -1,10 +1,10 @@
-"""Tries a regular expression on texts that are hard for it, in a process of its own: it may fail loudly, or never end.
+"""Tests a regular expression for catastrophic backtracking, in a subprocess, since it may crash or never finish.
 
-The engine backtracks: `([a-z]+ ?)+:` splits a run of letters in every possible way before it gives up, so that time
-doubles with every letter, until the engine stops with an error. Which texts are hard depends on the expression: for
-each of its repeats one that goes on repeating what it matches, and then lacks what has to follow.
+The engine backtracks: `([a-z]+ ?)+:` tries every way to split a run of letters before it gives up, so the time doubles
+with every letter until the engine stops with an error. The texts to test on depend on the expression: for each of its
+repeats, a text that repeats what the repeat matches many times, and then lacks what has to follow.
 
-Run as a script, this file imports nothing but the standard library and tokenizers.
+As a script, this file imports only the standard library and tokenizers.
 """
 
 import re
@@ -18,11 +18,11 @@ from tokenizers import Regex
 from tokenizers.normalizers import Lowercase, Replace
 from tokenizers.normalizers import Sequence as NormalizerSequence
 
-CHARACTERS, LEAST_REPEATS = 40, 4  # of the repeated stretch in a short text
-FACTOR = 4  # how much longer it is in a long one
-MAX_GROWTH = 32  # from the time of the short text to that of the long one: 16 if it is quadratic, 64 if it is cubic
+CHARACTERS, LEAST_REPEATS = 40, 4  # length of the repeated stretch in a short text, and how often it repeats at least
+FACTOR = 4  # how many times longer the stretch is in a long text
+MAX_GROWTH = 32  # largest ratio of times, long text to short text: quadratic patterns have 16, cubic ones 64
 TRIES = 5
-TIME_LIMIT_S = 30  # nothing that passes takes longer than a second
+TIME_LIMIT_S = 30  # a pattern that passes takes less than a second
 FINE, SLOW, EMPTY = 0, 3, 4  # exit statuses of the script
 EMPTY_PROBE = "b1 \u00e9\u0411. a"  # patterns such as a* match nothing somewhere in it
 UNITS = (*"aA1 \n-.,:_([<\u60a3", "a ", "A ", "1 ", "Ab ", "a, ", "a-")
@@ -39,12 +39,12 @@ NAMED = {"t": "9", "n": "a", "v": "b", "f": "c", "r": "d"}
 
 
 class Sample(NamedTuple):
-    """What a pattern looks like.
+    """A text that resembles the matches of a pattern.
 
     Attributes:
-        text: Much like one that it matches, with every alternative and every repeat once.
-        loops: Where the repeated stretches of it start and end.
-        stops: Characters that one of its sets refuses.
+        text: The text, with every alternative and every repeat once.
+        loops: Start and end of the repeated stretches in it.
+        stops: Characters that one of the pattern's sets excludes.
     """
 
     text: str
@@ -53,11 +53,11 @@ class Sample(NamedTuple):
 
 
 def hard_texts(pattern: str, factor: int) -> Iterator[str]:
-    """Yields texts that make a pattern backtrack: what comes before a repeat, its match over and over, then a failure.
+    """Yields texts that make a pattern backtrack: a prefix, the match of a repeat many times, then a mismatch.
 
     Args:
         pattern: A regular expression in Oniguruma's syntax.
-        factor: How many times longer than a short text's the repeated stretch is.
+        factor: How many times longer the repeated stretch is than in a short text.
     """
     sample = sample_of(pattern)
     pumps = {(sample.text[:start], sample.text[start:end], sample.text[end:]) for start, end in sample.loops}
@@ -68,11 +68,16 @@ def hard_texts(pattern: str, factor: int) -> Iterator[str]:
             stretch = unit * (factor * max(LEAST_REPEATS, CHARACTERS // len(unit)))
             for stop in (*STOPS, *sample.stops):
                 yield f"{before}{stretch}{stop}{after}!"
-            yield f"{before}{stretch}\n"  # what has to follow never comes
+            yield f"{before}{stretch}\n"  # what has to follow is missing
 
 
 def trial(pattern: str) -> int:
-    """Tries a pattern here: `FINE`, `SLOW` (it fails, or its time grows faster than quadratically) or `EMPTY`."""
+    """Tests a pattern in this process.
+
+    Returns:
+        `FINE`, `SLOW` (the engine gives up, or its time grows faster than quadratically) or `EMPTY` (it matches the
+        empty text).
+    """
     clean = NormalizerSequence([Replace(Regex(pattern), " "), Lowercase()])
     try:
         for text in (EMPTY_PROBE, sample_of(pattern).text):
@@ -80,13 +85,13 @@ def trial(pattern: str) -> int:
         for short, long in zip(hard_texts(pattern, 1), hard_texts(pattern, FACTOR), strict=True):
             if all(_cpu_s(clean, long) > MAX_GROWTH * _cpu_s(clean, short) for _ in range(TRIES)):
                 return SLOW
-    except BaseException as error:  # a Rust panic is no Exception
+    except BaseException as error:  # a Rust panic is not an Exception
         return SLOW if "limit" in str(error) else EMPTY
     return FINE
 
 
 def try_pattern(pattern: str) -> int:
-    """Tries a pattern in a process of its own, whose stderr nobody sees; returns what `trial` does."""
+    """Runs `trial` in a subprocess, without its stderr, and returns the result."""
     line = [sys.executable, "-P", __file__]
     try:
         done = subprocess.run(line, input=pattern.encode(), capture_output=True, timeout=TIME_LIMIT_S, check=False)
@@ -96,7 +101,7 @@ def try_pattern(pattern: str) -> int:
 
 
 def sample_of(pattern: str) -> Sample:
-    """Reads a pattern, roughly."""
+    """Derives a sample from a pattern, by a rough parse."""
     sample, opened, start = Sample("", [], []), [0], 0
     text = ""
     for token in TOKEN.finditer(pattern):
@@ -117,7 +122,7 @@ def sample_of(pattern: str) -> Sample:
 
 
 def _candidates(atom: str) -> str:
-    """Returns characters that an atom might match: the usual ones first, then those that stand in it."""
+    """Returns characters that an atom might match: the usual ones first, then those written in it."""
     if len(atom) == 1:
         return atom
     codes = (code or short or NAMED[letter] for code, short, letter in CODE.findall(atom))
@@ -126,15 +131,15 @@ def _candidates(atom: str) -> str:
 
 
 def _matches(atom: str, character: str) -> bool:
-    """Asks the engine."""
+    """Returns whether the engine matches a character with an atom."""
     try:
         return Replace(Regex(atom), "").normalize_str(character) == ""
-    except BaseException:  # an anchor, which matches no character
+    except BaseException:  # an anchor matches no character
         return False
 
 
 def _cpu_s(clean: NormalizerSequence, text: str) -> float:
-    """Times the CPU, which other processes do not change."""
+    """Measures CPU time, which does not depend on other processes."""
     started = time.process_time()
     clean.normalize_str(text)
     return time.process_time() - started

@@ -1,7 +1,7 @@
-"""Text cleaning that travels inside tokenizer.json, in front of the encoder's own normalizer.
+"""Text cleaning that is saved in tokenizer.json, in front of the encoder's own normalizer.
 
-So the same text gives the same token ids in training, in the runtime and in any other reader of tokenizer.json, and
-no service needs a copy of a cleaning function.
+The same text therefore gives the same token ids in training, in the runtime and in any other reader of tokenizer.json,
+and no service needs a copy of a cleaning function.
 """
 
 import functools
@@ -20,37 +20,38 @@ from .backtracking import EMPTY, FINE, SLOW, try_pattern
 
 DROP = "drop:"
 REFUSALS = {
-    SLOW: "takes too long on some texts, for it can match the same characters in many ways; put no repeat inside a "
-    r"repeated group, none beside one that may match the same, and bound it, for example drop:[^:\n]{1,40}:",
+    SLOW: "takes too long on some texts, because it can match the same characters in many ways; put no repeat inside a "
+    r"repeated group or beside a repeat that can match the same characters, and bound it, for example "
+    r"drop:[^:\n]{1,40}:",
     EMPTY: "also matches the empty text; make it match something",
 }
 
 
 def normalizer(steps: Sequence[str]) -> Normalizer:
-    """Returns what cleans a text.
+    """Builds the normalizer that cleans texts.
 
     Args:
         steps: In order: `nfkc` (Unicode compatibility form), `squeeze_spaces` (each run of white space becomes one
-            space, none at the ends) or `drop:REGEX` (each match becomes a space; Oniguruma syntax, `(?i)` for any
-            case).
+            space, and both ends are stripped) or `drop:REGEX` (each match becomes a space; Oniguruma syntax, `(?i)` for
+            any case).
 
     Raises:
-        DataError: A step is unknown, or its regular expression is wrong, matches the empty text, or takes too long on
-            texts that are hard for it.
+        DataError: A step is unknown, or its regular expression is invalid, matches the empty text, or backtracks for
+            too long on some texts.
     """
-    return NormalizerSequence([part for step in steps for part in _normalizers(step)])
+    return NormalizerSequence([item for step in steps for item in _normalizers(step)])
 
 
 def dedup_key(steps: Sequence[str]) -> Callable[[str], str]:
-    """Returns what makes texts the same that a model can hardly tell apart: cleaned, in lower case, single spaces.
+    """Returns a function that normalizes a text for duplicate detection: cleaned, in lower case, with single spaces.
 
-    Of a text that is all cleaned away it leaves the empty one. It raises DataError if a step fails on the text.
+    The function returns an empty string if cleaning removes the whole text, and raises DataError if a step fails on it.
 
     Args:
         steps: As for `normalizer`.
 
     Raises:
-        DataError: As for `normalizer`.
+        DataError: A step is not usable, as described for `normalizer`.
     """
     clean = NormalizerSequence([normalizer(steps), Lowercase()])
 
@@ -66,15 +67,15 @@ def dedup_key(steps: Sequence[str]) -> Callable[[str], str]:
 
 
 def cleaned(texts: Sequence[str], steps: Sequence[str], name: str) -> list[str]:
-    """Returns texts as `dedup_key` gives them.
+    """Returns the `dedup_key` of each text.
 
     Args:
-        texts: As they stand in the file.
+        texts: The texts of a file.
         steps: As for `normalizer`.
-        name: The file's, for messages.
+        name: Name of the file, for messages.
 
     Raises:
-        DataError: As for `normalizer`; or a step fails on a text, or leaves nothing of it.
+        DataError: A step is not usable, fails on a text, or removes a whole text.
     """
     key, found = dedup_key(steps), []
     with silenced_panics():
@@ -84,31 +85,29 @@ def cleaned(texts: Sequence[str], steps: Sequence[str], name: str) -> list[str]:
             except DataError as error:
                 raise DataError(f"{name}: row {row}: {error}") from error
             if not found[-1]:
-                raise DataError(
-                    f"{name}: row {row}: --cleaning leaves nothing of its text; remove the row, or the step"
-                )
+                raise DataError(f"{name}: row {row}: --cleaning removes the whole text; drop the row or the step")
     return found
 
 
 def add_cleaning(tokenizer: Tokenizer, steps: Sequence[str]) -> None:
-    """Puts cleaning steps in front of a tokenizer's normalizer, in place, unless they are there already.
+    """Adds cleaning steps in front of a tokenizer's normalizer, in place, unless they are there already.
 
     Args:
-        tokenizer: Changed.
+        tokenizer: Is changed.
         steps: As for `normalizer`.
 
     Raises:
-        DataError: As for `normalizer`.
+        DataError: A step is not usable, as described for `normalizer`.
     """
     cleaning, own = normalizer(steps), tokenizer.normalizer
-    parts = _parts(cleaning)
-    if parts and (own is None or _parts(own)[: len(parts)] != parts):
+    added = _items(cleaning)
+    if added and (own is None or _items(own)[: len(added)] != added):
         tokenizer.normalizer = NormalizerSequence([cleaning, *([] if own is None else [own])])
 
 
-def _parts(cleaning: Normalizer) -> list[dict[str, Any]]:
-    """Spells a normalizer's parts as tokenizer.json does."""
-    content: dict[str, Any] = json.loads(cleaning.__getstate__())  # type: ignore[attr-defined]
+def _items(cleaning: Normalizer) -> list[dict[str, Any]]:
+    """Returns the items of a normalizer as they are written in tokenizer.json."""
+    content: dict[str, Any] = json.loads(cleaning.__getstate__())
     return list(content["normalizers"]) if content["type"] == "Sequence" else [content]
 
 
@@ -121,15 +120,15 @@ def _normalizers(step: str) -> list[Normalizer]:
         try:
             normalizer = Replace(Regex(step.removeprefix(DROP)), " ")
         except Exception as error:  # tokenizers raises bare Exception
-            raise DataError(f"cleaning step {step!r}: not a regular expression: {error}") from error
+            raise DataError(f"cleaning step {step!r}: expected a regular expression: {error}") from error
         tried = _tried(step.removeprefix(DROP))
         if tried != FINE:
-            raise DataError(f"cleaning step {step!r} {REFUSALS.get(tried, 'cannot be tried; simplify it')}")
+            raise DataError(f"cleaning step {step!r} {REFUSALS.get(tried, 'cannot be tested; simplify it')}")
         return [normalizer]
     raise DataError(f"unknown cleaning step {step!r}: expected nfkc, squeeze_spaces or {DROP}REGEX")
 
 
 @functools.cache
 def _tried(pattern: str) -> int:
-    """Tries a pattern once in a process."""
+    """Tests a pattern, once per process."""
     return try_pattern(pattern)

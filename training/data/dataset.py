@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.model_selection import train_test_split
 
+from runtime.artifact.manifest import Task
+
 from ..arguments import MAX_SEED, DataArguments
+from ..arrays import Integers, Targets
 from ..errors import DataError
 from . import wisconsin
 from .cleaning import cleaned
-from .labels import Targets, Task, encode, known_labels, label_sets, named
+from .labels import encode, known_labels, label_sets, named
 from .table import Table, read_table
 
 DATASETS = ("wisconsin",)
@@ -39,7 +41,7 @@ class Split:
 
     texts: tuple[str, ...]
     targets: Targets
-    rows: npt.NDArray[np.int64]
+    rows: Integers
     keys: tuple[str, ...]
 
 
@@ -68,7 +70,7 @@ class LabelledData:
     removed: Mapping[str, int]
 
     @property
-    def parts(self) -> dict[str, Split]:
+    def splits(self) -> dict[str, Split]:
         """The parts by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
@@ -186,17 +188,18 @@ def _split(
     """Cuts the test part, then the validation part, off the training part, unless they came as files."""
     rows = len(parts["train"].texts)
     whole = parts["train"]
-    train = np.arange(rows)
+    kept = np.arange(rows)
     for name, share in (("test", arguments.test_size), ("validation", arguments.validation_size)):
         if name in parts:
             continue
         if not 0 < share < 1:
             raise DataError(f"--{name}_size: expected a share between 0 and 1, found {share}")
-        train, cut = _cut(train, whole.targets, task, math.ceil(share * rows), arguments.split_seed, name)
+        kept, cut = _cut(kept, whole.targets, task, math.ceil(share * rows), arguments.split_seed, name)
         parts[name] = _rows(whole, cut)
-    parts["train"] = _rows(whole, train)
+    parts["train"] = _rows(whole, kept)
     removed = _remove_duplicates(parts)
-    return LabelledData(task, labels, *fingerprints, **parts, removed=removed)
+    train, validation, test = (parts[name] for name in ("train", "validation", "test"))
+    return LabelledData(task, labels, *fingerprints, train, validation, test, removed)
 
 
 def _remove_duplicates(parts: dict[str, Split]) -> dict[str, int]:
@@ -224,9 +227,7 @@ def _remove_duplicates(parts: dict[str, Split]) -> dict[str, int]:
     return removed
 
 
-def _cut(
-    rows: npt.NDArray[np.int64], targets: Targets, task: Task, size: int, seed: int, name: str
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _cut(rows: Integers, targets: Targets, task: Task, size: int, seed: int, name: str) -> tuple[Integers, Integers]:
     """Splits row numbers in two. A label with a single row cannot be in both, so it stays in the first."""
     if not 0 <= seed <= MAX_SEED:
         raise DataError(f"--split_seed: expected 0 to {MAX_SEED}, found {seed}")
@@ -250,6 +251,6 @@ def _cut(
     return np.concatenate([kept, np.array(single, np.int64)]), cut
 
 
-def _rows(whole: Split, rows: npt.NDArray[np.int64]) -> Split:
+def _rows(whole: Split, rows: Integers) -> Split:
     texts, keys = (tuple(found[row] for row in rows) for found in (whole.texts, whole.keys))
     return Split(texts, whole.targets[rows], whole.rows[rows], keys)

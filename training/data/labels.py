@@ -6,19 +6,18 @@ a JSON list (multi-label); several columns of 0/1 or TRUE/FALSE, each named afte
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from runtime.artifact.labels import is_label_name
+from runtime.artifact.manifest import Task
 
+from ..arrays import Targets
 from ..errors import DataError
 from .names import look, spelt
 from .table import Table
 
-Task = Literal["single_label", "multi_label"]
-Targets = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 FLAGS = {"0": False, "1": True, "false": False, "true": True}
 MAX_GROUPS = 10
 

@@ -145,11 +145,13 @@ def _delimited(
     if len(delimiter) != 1 or delimiter in '\r\n\0"':
         raise DataError(f"--delimiter: expected one character, for example ';' or '\\t', found {delimiter!r}")
     limit = csv.field_size_limit(sys.maxsize)
-    quotes = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quotes, strict=True)
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(
+        lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE, strict=True
+    )
+    rows: list[tuple[str, ...]] = []
     try:
         columns = names or tuple(next(reader))
-        rows = []
         for row in filter(None, reader):
             if len(row) != len(columns):
                 raise DataError(

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from ..arrays import Doubles, Integers
 
 SEED = 20261122
 FEATURES = (
@@ -63,8 +64,8 @@ class Cases:
     """
 
     reports: tuple[str, ...]
-    measurements: npt.NDArray[np.float64]
-    targets: npt.NDArray[np.int64]
+    measurements: Doubles
+    targets: Integers
     labels: tuple[str, ...]
 
 
@@ -80,7 +81,7 @@ def cases() -> Cases:
     return Cases(reports, measurements, source.target.astype(np.int64), labels)
 
 
-def logistic_regression(train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def logistic_regression(train: Integers, test: Integers) -> Integers:
     """Decides the test cases from the raw measurements: the ceiling for a model that has to read them in words.
 
     Args:
@@ -96,7 +97,7 @@ def logistic_regression(train: npt.NDArray[np.int64], test: npt.NDArray[np.int64
     return np.asarray(model.predict(known.measurements[test]), np.int64)
 
 
-def _report(values: npt.NDArray[np.float64], grades: npt.NDArray[np.int64], random: Random) -> str:
+def _report(values: Doubles, grades: Integers, random: Random) -> str:
     """Writes one case: an opening and a sentence per feature, wording drawn anew each time."""
     sentences = [random.choice(OPENINGS)]
     for index, feature in enumerate(FEATURES):

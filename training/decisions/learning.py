@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Doubles, Floats
-from ..data.labels import Targets, Task
+from runtime.artifact.manifest import Task
+
+from ..arrays import Doubles, Floats, Integers, Targets
 from .temperature import fit_temperature, scores
 
 MIN_POSITIVES = 10  # a label with fewer rows on both sides shares the common threshold
@@ -58,7 +59,7 @@ class Decisions:
         return found
 
 
-def decide(logits: Floats, task: Task, decisions: Decisions) -> npt.NDArray[np.int64]:
+def decide(logits: Floats, task: Task, decisions: Decisions) -> Integers:
     """Decides every row, also those on which a single-label classifier would abstain.
 
     Args:
@@ -70,9 +71,9 @@ def decide(logits: Floats, task: Task, decisions: Decisions) -> npt.NDArray[np.i
         Single-label: (rows,) label indices. Multi-label: (rows, labels) of 0 and 1.
     """
     if task == "single_label":
-        return logits.argmax(axis=1).astype(np.int64)
+        return np.asarray(logits.argmax(axis=1), np.int64)
     thresholds = DEFAULT_THRESHOLD if decisions.thresholds is None else np.array(decisions.thresholds)
-    return (scores(logits, task, decisions.temperature) >= thresholds).astype(np.int64)
+    return np.asarray(scores(logits, task, decisions.temperature) >= thresholds, np.int64)
 
 
 def learn(logits: Floats, targets: Targets, task: Task, *, target_precision: float | None) -> Decisions:

@@ -4,7 +4,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from ..data.labels import Targets, Task
+from runtime.artifact.manifest import Task
+
+from ..arrays import Integers, Targets
 
 METRICS = {
     "single_label": ("macro_f1", "accuracy"),
@@ -12,7 +14,7 @@ METRICS = {
 }
 
 
-def quality(decided: npt.NDArray[np.int64], targets: Targets, task: Task) -> dict[str, float]:
+def quality(decided: Integers, targets: Targets, task: Task) -> dict[str, float]:
     """Compares decisions with targets.
 
     Args:
@@ -40,7 +42,7 @@ def quality(decided: npt.NDArray[np.int64], targets: Targets, task: Task) -> dic
     return {name: float(value) for name, value in figures.items()}
 
 
-def agreement(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> float:
+def agreement(first: Integers, second: Integers) -> float:
     """Returns the share of rows with the same decision; multi-label rows agree if all their labels do.
 
     Args:
@@ -51,6 +53,6 @@ def agreement(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> fl
     return float((same if same.ndim == 1 else same.all(axis=1)).mean())
 
 
-def label_flags(decided: npt.NDArray[np.int64] | Targets, task: Task, labels: int) -> npt.NDArray[np.bool_]:
+def label_flags(decided: Targets, task: Task, labels: int) -> npt.NDArray[np.bool_]:
     """Returns (rows, labels): whether the row has the label, of targets or of decisions."""
     return np.asarray(decided > 0 if task == "multi_label" else np.eye(labels, dtype=bool)[decided])

@@ -7,8 +7,9 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, log_softmax, softmax
 
-from ..arrays import Doubles, Floats
-from ..data.labels import Targets, Task
+from runtime.artifact.manifest import Task
+
+from ..arrays import Doubles, Floats, Targets
 
 BINS = 15
 DRAWS = 100
@@ -68,7 +69,7 @@ def negative_log_likelihood(logits: Floats, targets: Targets, task: Task, temper
     """Returns the mean over the rows, or over rows and labels for multi-label."""
     scaled = np.asarray(logits, np.float64) / temperature
     if task == "single_label":
-        likelihood = np.take_along_axis(log_softmax(scaled, axis=1), targets[:, None], axis=1)
+        likelihood = np.take_along_axis(log_softmax(scaled, axis=1), np.asarray(targets, np.int64)[:, None], axis=1)
     else:
         likelihood = np.where(targets > 0, log_expit(scaled), log_expit(-scaled))
     return float(abs(likelihood.mean()))

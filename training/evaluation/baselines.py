@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_matrix, hstack
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
@@ -21,7 +20,7 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.naive_bayes import ComplementNB
 from sklearn.svm import LinearSVC
 
-from ..arrays import Doubles
+from ..arrays import Doubles, Integers
 from ..data.dataset import LabelledData
 from ..decisions.learning import learn_thresholds
 from ..decisions.metrics import METRICS, label_flags, quality
@@ -51,7 +50,7 @@ class Baseline:
     setting: str
     validation: Mapping[str, float]
     test: Mapping[str, float]
-    predicted: npt.NDArray[np.int64]
+    predicted: Integers
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class _Fitted:
     """A fitted setting: its figures on the validation split, and what it predicts on the test split."""
 
     validation: Mapping[str, float]
-    predicted: npt.NDArray[np.int64]
+    predicted: Integers
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def judge_baselines(data: LabelledData, clean: Callable[[str], str], *, balanced
     Returns:
         By name; none if no text has anything to learn from.
     """
-    features = _features({name: [clean(text) for text in part.texts] for name, part in data.parts.items()})
+    features = _features({name: [clean(text) for text in part.texts] for name, part in data.splits.items()})
     if not features:
         logger.warning("no baselines: the texts have neither words nor characters in common")
     weights = _row_weights(data, balanced=balanced)
@@ -161,7 +160,7 @@ def _best(family: _Family, features: Mapping[str, Matrices], weights: Doubles, d
     every = np.arange(len(weights))
     some = np.sort(np.random.default_rng(0).permutation(every)[:MAX_TUNING_ROWS])
 
-    def fit(setting: tuple[str, float], rows: npt.NDArray[np.int64]) -> _Fitted:
+    def fit(setting: tuple[str, float], rows: Integers) -> _Fitted:
         kind, value = setting
         margins = _margins(partial(family.build, value), features[kind], rows, weights, data)
         thresholds = None
@@ -184,16 +183,16 @@ def _best(family: _Family, features: Mapping[str, Matrices], weights: Doubles, d
     return Baseline(f"{best[0]}, {family.parameter}={best[1]:g}", final.validation, test, final.predicted)
 
 
-def _predicted(margins: Doubles, thresholds: Sequence[float] | None) -> npt.NDArray[np.int64]:
+def _predicted(margins: Doubles, thresholds: Sequence[float] | None) -> Integers:
     if thresholds is None:
-        return margins.argmax(axis=1).astype(np.int64)
-    return (expit(margins) >= np.array(thresholds)).astype(np.int64)
+        return np.asarray(margins.argmax(axis=1), np.int64)
+    return np.asarray(expit(margins) >= np.array(thresholds), np.int64)
 
 
 def _margins(
     build: Callable[[], Any],
     matrices: Matrices,
-    rows: npt.NDArray[np.int64],
+    rows: Integers,
     weights: Doubles,
     data: LabelledData,
 ) -> dict[str, Doubles]:

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from ..arrays import Doubles
+from runtime.artifact.manifest import Task
+
+from ..arrays import Doubles, Integers, Targets
 from ..data.dataset import LabelledData
-from ..data.labels import Targets, Task
 from ..decisions.metrics import METRICS, label_flags, quality
 from .baselines import Baseline, best_baseline
 
@@ -24,7 +24,6 @@ PERCENTILES = (2.5, 97.5)
 MIN_ROWS = 20  # below it, draws of the same few rows say too little
 BLOCK_CELLS = 5_000_000
 
-Decided = npt.NDArray[np.int64]
 Metrics = Mapping[str, Mapping[str, float]]
 
 
@@ -101,7 +100,7 @@ class Comparison:
 
 
 def compare(
-    decided: Decided, baselines: Mapping[str, Baseline], seeds: Mapping[int, Metrics], data: LabelledData
+    decided: Integers, baselines: Mapping[str, Baseline], seeds: Mapping[int, Metrics], data: LabelledData
 ) -> Comparison:
     """Compares the model with the baseline that is best on the validation split.
 
@@ -146,7 +145,7 @@ def spread(seeds: Mapping[int, Metrics]) -> dict[str, dict[str, dict[str, float]
     return found
 
 
-def bootstrap(predicted: Mapping[str, Decided], targets: Targets, task: Task, labels: int) -> dict[str, Doubles]:
+def bootstrap(predicted: Mapping[str, Integers], targets: Targets, task: Task, labels: int) -> dict[str, Doubles]:
     """Computes the main metric on `RESAMPLES` draws of the rows: macro-F1, for multi-label micro-F1.
 
     Rows with the same labels and the same predictions are alike, so it is their numbers that are drawn: from a
@@ -180,7 +179,7 @@ def _sparse(decided: Targets, task: Task, labels: int) -> csr_matrix:
     return csr_matrix(label_flags(decided, task, labels).astype(np.int64))
 
 
-def _macro_f1(right: npt.NDArray[np.int64], total: npt.NDArray[np.int64]) -> Doubles:
+def _macro_f1(right: Integers, total: Integers) -> Doubles:
     """Averages over the labels that a draw has, as `metrics.quality` does.
 
     Args:
@@ -191,7 +190,7 @@ def _macro_f1(right: npt.NDArray[np.int64], total: npt.NDArray[np.int64]) -> Dou
     return np.asarray(f1.sum(axis=1) / (total > 0).sum(axis=1))
 
 
-def _micro_f1(right: npt.NDArray[np.int64], total: npt.NDArray[np.int64]) -> Doubles:
+def _micro_f1(right: Integers, total: Integers) -> Doubles:
     return np.asarray(2 * right.sum(axis=1) / np.maximum(total.sum(axis=1), 1))
 
 

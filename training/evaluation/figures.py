@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import confusion_matrix, precision_recall_curve, precision_recall_fscore_support
 
-from ..arrays import Floats
+from runtime.artifact.manifest import Task
+
+from ..arrays import Doubles, Floats, Integers, Targets
 from ..data.dataset import LabelledData, Split
-from ..data.labels import Targets, Task
 from ..decisions.learning import Decisions, decide, learn
 from ..decisions.metrics import label_flags, quality
 from ..decisions.temperature import (
@@ -102,9 +102,9 @@ class Evaluation:
     labels: tuple[LabelFigures, ...]
     mistakes: tuple[Mistake, ...]
     reliability: Mapping[str, list[Bin]]
-    confusion: npt.NDArray[np.int64] | None
-    curves: Mapping[str, npt.NDArray[np.float64]]
-    coverage: npt.NDArray[np.float64] | None
+    confusion: Integers | None
+    curves: Mapping[str, Doubles]
+    coverage: Doubles | None
     answers: SelectivePrediction | None
     teacher: Mapping[str, float] | None
     warnings: tuple[str, ...]
@@ -134,9 +134,9 @@ def evaluate(data: LabelledData, tuned: FineTuned, decisions: Decisions, *, show
 
 def split_metrics(data: LabelledData, tuned: FineTuned, decisions: Decisions) -> dict[str, dict[str, float]]:
     """Judges every split; of the training split the sample that the model was run on."""
-    targets = {name: part.targets for name, part in data.parts.items()}
+    targets = {name: part.targets for name, part in data.splits.items()}
     targets["train"] = data.train.targets[tuned.sample]
-    return {name: judge(tuned.logits[name], targets[name], data.task, decisions) for name in data.parts}
+    return {name: judge(tuned.logits[name], targets[name], data.task, decisions) for name in data.splits}
 
 
 def judge(logits: Floats, targets: Targets, task: Task, decisions: Decisions) -> dict[str, float]:
@@ -150,14 +150,12 @@ def judge(logits: Floats, targets: Targets, task: Task, decisions: Decisions) ->
     return {**quality(decide(logits, task, decisions), targets, task), **ece, "nll": nll}
 
 
-def _label_figures(
-    data: LabelledData, decided: npt.NDArray[np.int64], decisions: Decisions
-) -> tuple[LabelFigures, ...]:
+def _label_figures(data: LabelledData, decided: Integers, decisions: Decisions) -> tuple[LabelFigures, ...]:
     precision, recall, f1, _ = precision_recall_fscore_support(
         data.test.targets, decided, labels=range(len(data.labels)), average=None, zero_division=0
     )
     counts = {
-        name: label_flags(part.targets, data.task, len(data.labels)).sum(axis=0) for name, part in data.parts.items()
+        name: label_flags(part.targets, data.task, len(data.labels)).sum(axis=0) for name, part in data.splits.items()
     }
     return tuple(
         LabelFigures(
@@ -201,7 +199,7 @@ def _shortened(text: str) -> str:
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
-def _curves(data: LabelledData, found: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
+def _curves(data: LabelledData, found: Doubles) -> dict[str, Doubles]:
     curves = {}
     for index, label in enumerate(data.labels):
         if data.test.targets[:, index].any():
@@ -211,7 +209,7 @@ def _curves(data: LabelledData, found: npt.NDArray[np.float64]) -> dict[str, npt
     return curves
 
 
-def _coverage(data: LabelledData, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _coverage(data: LabelledData, found: Doubles) -> Doubles:
     """Returns (points, 2) coverage and precision at every confidence that a row has, the highest first."""
     confidence = found.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
@@ -219,10 +217,11 @@ def _coverage(data: LabelledData, found: npt.NDArray[np.float64]) -> npt.NDArray
     precision = np.cumsum(found.argmax(axis=1)[order] == data.test.targets[order]) / rows
     ends = np.append(confidence[order][:-1] > confidence[order][1:], True)  # equal rows are covered together
     points = np.stack([rows / len(order), precision], axis=1)[ends]
-    return points[np.unique(np.linspace(0, len(points) - 1, CURVE_POINTS).round().astype(int))]
+    kept = np.unique(np.linspace(0, len(points) - 1, CURVE_POINTS).round().astype(int))
+    return np.asarray(points[kept])
 
 
-def most_confused(counts: npt.NDArray[np.int64], names: Sequence[str]) -> tuple[Confusion, ...]:
+def most_confused(counts: Integers, names: Sequence[str]) -> tuple[Confusion, ...]:
     """Returns the pairs of labels that most rows confuse, at most `MAX_PAIRS`; of equals the larger share first.
 
     Args:
@@ -258,7 +257,7 @@ def _teacher(tuned: FineTuned, data: LabelledData) -> dict[str, float] | None:
 def data_warnings(data: LabelledData) -> tuple[str, ...]:
     """Says what in the data makes figures less certain than they look; known before anything is trained."""
     found = []
-    flags = {name: label_flags(part.targets, data.task, len(data.labels)) for name, part in data.parts.items()}
+    flags = {name: label_flags(part.targets, data.task, len(data.labels)) for name, part in data.splits.items()}
     counts = {name: dict(zip(data.labels, flag.sum(axis=0).tolist(), strict=True)) for name, flag in flags.items()}
     missing = [label for label, count in counts["train"].items() if not count]
     if missing:
@@ -271,7 +270,7 @@ def data_warnings(data: LabelledData) -> tuple[str, ...]:
     unjudged = [label for label, count in counts["test"].items() if not count]
     if unjudged:
         found.append(f"Labels with no test examples, so nothing is known of them: {', '.join(unjudged)}.")
-    for name, part in data.parts.items():
+    for name, part in data.splits.items():
         if twice := _contradictions(part):
             found.append(f"{twice} {SPLITS[name]} rows have the text of another row and other labels.")
     for name, count in data.removed.items():
@@ -285,10 +284,10 @@ def data_warnings(data: LabelledData) -> tuple[str, ...]:
 def cut_warnings(data: LabelledData, tuned: FineTuned) -> tuple[str, ...]:
     """Says of how many texts the ends were not read."""
     return tuple(
-        f"{tuned.cut[name]} of {len(part.texts)} {SPLITS[name]} texts are longer than "
+        f"{tuned.truncated[name]} of {len(part.texts)} {SPLITS[name]} texts are longer than "
         f"{tuned.tokenizer.model_max_length} tokens; their ends were not read."
-        for name, part in data.parts.items()
-        if tuned.cut[name]
+        for name, part in data.splits.items()
+        if tuned.truncated[name]
     )
 
 

@@ -93,7 +93,7 @@ def student_of(
     if getattr(config, "layer_types", None):
         config.layer_types = [config.layer_types[layer] for layer in kept]
     set_attention_dropout(config, attention_dropout)
-    model = AutoModelForSequenceClassification.from_config(
+    model = AutoModelForSequenceClassification.from_config(  # type: ignore[no-untyped-call]  # not annotated
         config, attn_implementation=attention_implementation(), trust_remote_code=trust_remote_code
     )
     weights = _renumbered(teacher.model.state_dict(), kept)

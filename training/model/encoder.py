@@ -26,14 +26,13 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
-from transformers.utils import cached_file, extract_commit_hash
+from transformers.utils.hub import cached_file, extract_commit_hash
 
-from runtime.artifact.manifest import MIN_LENGTH
+from runtime.artifact.manifest import MIN_LENGTH, Task
 from runtime.artifact.remote_code import find_remote_code
 
 from ..arguments import EncoderArguments
 from ..data.cleaning import add_cleaning
-from ..data.labels import Task
 from ..errors import EncoderError
 from ..positions import position_limit
 
@@ -103,7 +102,7 @@ def load_tokenizer(arguments: EncoderArguments, cleaning: Sequence[str] = ()) ->
     backend.no_padding()
     backend.no_truncation()
     add_cleaning(backend, cleaning)
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers does not annotate it
         tokenizer_object=backend,
         model_max_length=arguments.max_length,
         model_input_names=published.model_input_names,

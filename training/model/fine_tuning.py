@@ -1,8 +1,7 @@
-"""Fine-tunes an encoder on a data set with transformers' Trainer; its logits are judged elsewhere."""
+"""Fine-tunes an encoder on a data set with transformers' Trainer; the logits are evaluated elsewhere."""
 
 import copy
 import inspect
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,20 +16,26 @@ from transformers import (
     EvalPrediction,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    PrinterCallback,
+    ProgressCallback,
     Trainer,
     set_seed,
 )
 
+from runtime.artifact.manifest import Task
+
 from ..arguments import Arguments, FineTuningArguments
-from ..arrays import Floats
+from ..arrays import Floats, Integers
 from ..data.dataset import LabelledData, Split
-from ..data.labels import Task
 from ..decisions.learning import Decisions, best_threshold, decide
 from ..decisions.metrics import METRICS, quality
+from ..decisions.temperature import scores
 from ..errors import DataError, TrainingError, reason
 from ..output_dir import last_state
 from ..phases import phase
 from .distillation import Teacher, initial_model, load_teacher
+from .encoder import Encoder
+from .epoch_report import EpochReport
 from .inference import predict_logits, truncate_texts
 from .linear_probe import fit_head
 from .loss import Objective, balanced_weights
@@ -38,45 +43,45 @@ from .loss import Objective, balanced_weights
 TEACHER_LOGITS = "teacher_logits"
 TRAIN_SAMPLE = 1000
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class FineTuned:
-    """A fine-tuned model, and what it says.
+    """A fine-tuned model and its logits.
 
     Attributes:
-        model: The best on the validation part, in fp32.
+        model: The best one on the validation split, in fp32.
         tokenizer: Its tokenizer.
-        logits: (rows, labels) float32 of the parts by name; of the training part only the rows of `sample`.
-        teacher_logits: The teacher's on validation and test; nothing without one.
-        sample: Row numbers within the training part, at most `TRAIN_SAMPLE`, drawn at random.
-        cut: How many texts of each part are longer than `max_length`.
+        logits: (rows, labels) float32 of each split by name; of the training split the rows of `sample` only.
+        teacher_logits: The teacher's logits on validation and test split; empty without a teacher.
+        sample: Row numbers within the training split, at most `TRAIN_SAMPLE`, drawn at random.
+        truncated: How many texts of each split are longer than `max_length`.
         history: What the Trainer logged.
-        epochs: How many were trained; fewer than planned after an early stop.
-        train_seconds: Of training alone, evaluations on the way included; after a resume those since then.
+        epochs: How many were trained; fewer than planned after early stopping.
+        train_seconds: Time of the training with its evaluations; after a resume, the time since then.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
     logits: dict[str, Floats]
     teacher_logits: dict[str, Floats]
-    sample: np.ndarray
-    cut: dict[str, int]
+    sample: Integers
+    truncated: dict[str, int]
     history: list[dict[str, Any]]
     epochs: float
     train_seconds: float
 
 
 class ClassifierTrainer(Trainer):
-    """A Trainer that minimises an `Objective`."""
+    """A Trainer that minimizes an `Objective`."""
 
+    objective: Objective
     loss_is_scaled_for_ga = False  # a mean over the batch, which the Trainer divides by the accumulated batches
 
     def __init__(self, objective: Objective, **settings: Any) -> None:
         super().__init__(**settings)
         self.objective = objective
         self.model_accepts_loss_kwargs = False
+        self._losses: list[torch.Tensor] = []
 
     def compute_loss(
         self,
@@ -85,18 +90,25 @@ class ClassifierTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,  # noqa: ARG002 - the mean of the batch is enough
     ) -> Any:
-        """Runs the model without its own loss, and computes ours."""
+        """Computes our loss from the model's logits, instead of the model's own loss."""
         features = {name: value for name, value in inputs.items() if name not in ("labels", TEACHER_LOGITS)}
         outputs = model(**features)
         loss = self.objective(outputs.logits, inputs["labels"], inputs.get(TEACHER_LOGITS))
+        if model.training:
+            self._losses.append(loss.detach())
         return (loss, outputs) if return_outputs else loss
+
+    def mean_training_loss(self) -> float:
+        """Returns the mean loss of the training batches since the last call."""
+        losses, self._losses = self._losses, []
+        return float(torch.stack(losses).mean()) if losses else float("nan")
 
 
 def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned | None:
-    """Trains, keeps the checkpoint that is best on the validation part, and runs it on all parts.
+    """Trains, keeps the checkpoint that is best on the validation split, and runs it on all splits.
 
     Returns:
-        What came of it; None in all processes but the first, if there are several.
+        The model and its logits; None in all processes but the first, if there are several.
 
     Raises:
         DataError: A text has no tokens.
@@ -105,24 +117,14 @@ def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned | None:
     """
     training = _adjusted(arguments.training, data.task)
     set_seed(training.seed)
-    teacher = None
     with phase("loading the encoder"):
-        if arguments.encoder.teacher is not None:
-            teacher = load_teacher(arguments, data)
-            teacher.model.to(training.device)
-        encoder, tokenizer = initial_model(arguments.encoder, data, arguments.data, teacher)
-        encoder.model.to(training.device)
-    datasets, cut = {}, {}
-    with phase("tokenizing"):
-        for name, part in data.parts.items():
-            datasets[name], cut[name] = tokenized(part, name, tokenizer, encoder.model)
+        encoder, tokenizer, teacher = _load(data, arguments)
+    datasets, truncated = _tokenize(data, tokenizer, encoder.model)
     state = last_state(training)
     if arguments.method.head_start and encoder.new_head and state is None:
-        with phase("head start"):
-            fit_head(encoder.model, tokenizer, data.train, data.task, seed=training.seed, bf16=training.bf16)
+        fit_head(encoder.model, tokenizer, data.train, data.task, seed=training.seed, bf16=training.bf16)
     if teacher is not None:
-        with phase("teacher's scores"):
-            soft = predict_logits(teacher.model, teacher.tokenizer, data.train.texts, bf16=training.bf16)
+        soft = _teacher_scores(teacher, data.train, bf16=training.bf16)
         datasets["train"] = datasets["train"].add_column(TEACHER_LOGITS, list(soft))
     trainer = _trainer(
         objective=_objective(data, arguments),
@@ -136,45 +138,101 @@ def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned | None:
         callbacks=_callbacks(arguments),
     )
     started = time.monotonic()
-    with phase("training"):
-        _train(trainer, state)
+    _train(trainer, state, data.task)
     train_seconds = time.monotonic() - started
     if training.process_index:
         return None
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     sample = np.sort(np.random.default_rng(training.seed).permutation(len(data.train.texts))[:TRAIN_SAMPLE])
-    with phase("final evaluation"):
-        logits = {
-            "train": predict_logits(model, tokenizer, [data.train.texts[row] for row in sample], bf16=training.bf16),
-            "validation": predict_logits(model, tokenizer, data.validation.texts),
-            "test": predict_logits(model, tokenizer, data.test.texts),
-        }
-        teacher_logits = _teacher_logits(teacher, data)
-    if not all(np.isfinite(found).all() for found in logits.values()):
-        raise TrainingError("the training diverged: logits are not numbers; lower --learning_rate")
+    logits, teacher_logits = _final_logits(model, tokenizer, teacher, data, sample, bf16=training.bf16)
     return FineTuned(
         model,
         tokenizer,
         logits,
         teacher_logits,
         sample,
-        cut,
+        truncated,
         trainer.state.log_history,
         float(trainer.state.epoch or 0),
         train_seconds,
     )
 
 
-def _train(trainer: Trainer, state: str | None) -> None:
-    """Trains; whatever stops transformers becomes one line."""
-    try:
-        trainer.train(resume_from_checkpoint=state)
-    except Exception as error:  # disk, package, option, memory
-        raise TrainingError(f"the training stopped: {reason(error)}") from error
+def _load(data: LabelledData, arguments: Arguments) -> tuple[Encoder, PreTrainedTokenizerFast, Teacher | None]:
+    """Loads the model to train and its tokenizer, and the teacher if there is one; models are on the device."""
+    device, teacher = arguments.training.device, None
+    if arguments.encoder.teacher is not None:
+        teacher = load_teacher(arguments, data)
+        torch.nn.Module.to(teacher.model, device)
+    encoder, tokenizer = initial_model(arguments.encoder, data, arguments.data, teacher)
+    torch.nn.Module.to(encoder.model, device)
+    return encoder, tokenizer, teacher
+
+
+def _tokenize(
+    data: LabelledData, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel
+) -> tuple[dict[str, Dataset], dict[str, int]]:
+    """Tokenizes every split; returns the data sets, and how many texts of each were truncated."""
+    datasets, truncated = {}, {}
+    with phase("tokenizing", sum(len(split.texts) for split in data.splits.values())) as running:
+        for name, split in data.splits.items():
+            datasets[name], truncated[name] = tokenized(split, name, tokenizer, model)
+            running.advance(len(split.texts))
+    return datasets, truncated
+
+
+def _teacher_scores(teacher: Teacher, train: Split, *, bf16: bool) -> Floats:
+    """Runs the teacher on the training split."""
+    with phase("teacher's scores", len(train.texts)) as running:
+        return predict_logits(teacher.model, teacher.tokenizer, train.texts, bf16=bf16, advance=running.advance)
+
+
+def _train(trainer: ClassifierTrainer, state: str | None, task: Task) -> None:
+    """Trains; any error of transformers becomes one line."""
+    metric = (trainer.args.metric_for_best_model or "loss").removeprefix("eval_")
+    trainer.remove_callback(ProgressCallback)
+    trainer.remove_callback(PrinterCallback)
+    with phase("training") as running:
+        shown = METRICS[task][0] if metric == "loss" else metric
+        trainer.add_callback(EpochReport(running, shown, trainer.mean_training_loss))
+        try:
+            trainer.train(resume_from_checkpoint=state)
+        except Exception as error:  # disk, package, option, memory
+            raise TrainingError(f"the training stopped: {reason(error)}") from error
+
+
+def _final_logits(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    teacher: Teacher | None,
+    data: LabelledData,
+    sample: Integers,
+    *,
+    bf16: bool,
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Runs the model on all splits, and the teacher on validation and test split.
+
+    Raises:
+        TrainingError: The logits are not finite numbers.
+    """
+    held_out = {"validation": data.validation.texts, "test": data.test.texts}
+    rows = sum(map(len, held_out.values()))
+    with phase("final evaluation", len(sample) + rows * (1 if teacher is None else 2)) as running:
+        sampled = [data.train.texts[row] for row in sample]
+        logits = {"train": predict_logits(model, tokenizer, sampled, bf16=bf16, advance=running.advance)}
+        teacher_logits = {}
+        for name, texts in held_out.items():
+            logits[name] = predict_logits(model, tokenizer, texts, advance=running.advance)
+            if teacher is not None:
+                soft = predict_logits(teacher.model, teacher.tokenizer, texts, advance=running.advance)
+                teacher_logits[name] = soft
+    if not all(np.isfinite(items).all() for items in logits.values()):
+        raise TrainingError("the training diverged: logits are not finite numbers; lower --learning_rate")
+    return logits, teacher_logits
 
 
 def _adjusted(training: FineTuningArguments, task: Task) -> FineTuningArguments:
-    """Names the metric, and has the Trainer hand our own columns through."""
+    """Returns the arguments with the name of the metric, and with all columns kept for our loss."""
     metric = _metric(training.metric_for_best_model, task)
     changed = copy.copy(training)
     changed.metric_for_best_model, changed.remove_unused_columns = metric, False
@@ -200,41 +258,34 @@ def _callbacks(arguments: Arguments) -> list[EarlyStoppingCallback]:
     if patience is None:
         return []
     if not arguments.training.load_best_model_at_end:
-        raise TrainingError("--early_stopping_patience goes by the best checkpoint; pass --load_best_model_at_end true")
+        raise TrainingError("--early_stopping_patience requires --load_best_model_at_end true")
     return [EarlyStoppingCallback(patience)]
 
 
 def _trainer(**settings: Any) -> ClassifierTrainer:
     try:
         return ClassifierTrainer(**settings)
-    except Exception as error:  # whatever an option makes transformers stumble over
+    except Exception as error:  # transformers fails on some options with errors of any kind
         raise TrainingError(f"{reason(error)}; see python -m training --help") from error
 
 
 def _epoch_quality(prediction: EvalPrediction, task: Task) -> dict[str, float]:
-    """Judges an epoch on the validation part; multi-label with the one threshold that suits all labels best.
+    """Evaluates an epoch on the validation split; multi-label with the threshold that is best for all labels together.
 
-    The label ids are those of the prediction, not the part's: grouping by length reorders evaluation, too.
+    The targets are the prediction's, not the split's: grouping by length reorders the evaluation as well.
     """
     logits, targets = prediction.predictions, prediction.label_ids
+    assert isinstance(logits, np.ndarray)
+    assert isinstance(targets, np.ndarray)
     decisions = Decisions()
     if task == "multi_label":
-        found = 1 / (1 + np.exp(-logits.astype(np.float64)))
-        decisions = Decisions(thresholds=(best_threshold(found.ravel(), targets.ravel()),) * logits.shape[1])
+        threshold = best_threshold(scores(logits, task, 1.0).ravel(), targets.ravel())
+        decisions = Decisions(thresholds=(threshold,) * logits.shape[1])
     return quality(decide(logits, task, decisions), targets, task)
 
 
-def _teacher_logits(teacher: Teacher | None, data: LabelledData) -> dict[str, Floats]:
-    if teacher is None:
-        return {}
-    return {
-        name: predict_logits(teacher.model, teacher.tokenizer, data.parts[name].texts)
-        for name in ("validation", "test")
-    }
-
-
 def _metric(asked: str | None, task: Task) -> str:
-    """Returns the metric that picks the best checkpoint: for `auto` the first of the task's."""
+    """Returns the metric that selects the best checkpoint: for `auto`, the first metric of the task."""
     known = (*METRICS[task], "loss")
     if asked in (None, "auto"):
         return known[0]
@@ -244,25 +295,25 @@ def _metric(asked: str | None, task: Task) -> str:
 
 
 def tokenized(
-    part: Split, name: str, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel
+    split: Split, name: str, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel
 ) -> tuple[Dataset, int]:
-    """Tokenizes a part once, in memory, without padding: texts do not go to a cache on disk.
+    """Tokenizes a split once, in memory, without padding; texts do not go to a cache on disk.
 
     Returns:
-        The columns that the model reads, and how many texts were cut.
+        The columns that the model reads, and how many texts were truncated.
 
     Raises:
-        DataError: A text has no tokens, such as one of nothing but characters without a width.
+        DataError: A text has no tokens, for example because it consists of zero-width characters.
     """
-    encoded = tokenizer(truncate_texts(tokenizer, part.texts), truncation=True)
+    encoded = tokenizer(truncate_texts(tokenizer, split.texts), truncation=True)
     special = tokenizer.num_special_tokens_to_add()
-    empty = [row for row, encoding in zip(part.rows, encoded.encodings, strict=True) if len(encoding) <= special]
+    empty = [row for row, encoding in zip(split.rows, encoded.encodings, strict=True) if len(encoding) <= special]
     if empty:
         raise DataError(
-            f"{len(empty)} texts of the {name} part have no character that the encoder reads, the first is row "
+            f"{len(empty)} texts of the {name} split have no character that the encoder reads; the first is row "
             f"{min(empty) + 1} of its file; remove them"
         )
     known = inspect.signature(model.forward).parameters
     columns = {name: column for name, column in encoded.items() if name in known}
-    cut = sum(bool(encoding.overflowing) for encoding in encoded.encodings)
-    return Dataset.from_dict({**columns, "labels": list(part.targets)}), cut
+    truncated = sum(bool(encoding.overflowing) for encoding in encoded.encodings)
+    return Dataset.from_dict({**columns, "labels": list(split.targets)}), truncated

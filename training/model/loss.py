@@ -13,7 +13,9 @@ from torch.nn.functional import (
     softmax,
 )
 
-from ..data.labels import Targets, Task
+from runtime.artifact.manifest import Task
+
+from ..arrays import Targets
 
 MAX_WEIGHT = 20.0  # beyond that one rare row would decide a whole step
 

@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from transformers import TrainingArguments
+
 from ..arguments import Arguments, DataArguments, FineTuningArguments
 from ..data.dataset import LabelledData, Split
 from ..data.record import PATHS, RECORD, SCHEMA_MAJOR, without_paths
@@ -91,11 +93,11 @@ def save_record(
         "data": {
             "sha256": data.sha256,
             "files": data.files,
-            "rows": sum(len(part.texts) for part in data.parts.values()),
+            "rows": sum(len(part.texts) for part in data.splits.values()),
             "split_seed": arguments.data.split_seed,
-            "parts": {name: len(part.texts) for name, part in data.parts.items()},
+            "parts": {name: len(part.texts) for name, part in data.splits.items()},
             "removed": data.removed,
-            "cut": tuned.cut,
+            "cut": tuned.truncated,
         },
         "decisions": asdict(decisions),
         "folded_temperature": temperature / decisions.temperature,
@@ -146,8 +148,8 @@ def data_arguments(arguments: DataArguments) -> dict[str, Any]:
 
 def _changed(training: FineTuningArguments) -> dict[str, Any]:
     """Returns the arguments that differ from transformers' own defaults."""
-    defaults = {field.name: field.default for field in fields(training.__class__.__base__)}
-    values = training.to_dict()
+    defaults = {field.name: field.default for field in fields(TrainingArguments)}
+    values = training.to_dict()  # type: ignore[no-untyped-call]  # transformers does not annotate it
     return {
         name: value
         for name, value in values.items()

@@ -71,7 +71,7 @@ def write_model_card(
         eval_results=results,
     )
     labels = ", ".join(plain(label) for label in data.labels)
-    rows = ", ".join(f"{len(part.texts)} {part_name}" for part_name, part in data.parts.items())
+    rows = ", ".join(f"{len(part.texts)} {part_name}" for part_name, part in data.splits.items())
     ModelCard.from_template(
         card_data,
         template_str=BODY,

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..arrays import Doubles, Integers
 from ..decisions.temperature import BINS, Bin
 from ..evaluation.figures import Evaluation, SelectivePrediction
 
@@ -70,7 +70,7 @@ def reliability(bins: Mapping[str, Sequence[Bin]]) -> Figure:
     return figure
 
 
-def coverage(points: npt.NDArray[np.float64], answers: SelectivePrediction | None) -> Figure:
+def coverage(points: Doubles, answers: SelectivePrediction | None) -> Figure:
     """Draws the precision of the labels given by the share of rows that get one, the most confident first.
 
     Args:
@@ -88,7 +88,7 @@ def coverage(points: npt.NDArray[np.float64], answers: SelectivePrediction | Non
     return figure
 
 
-def confusion_matrix(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Figure:
+def confusion_matrix(counts: Integers, names: Sequence[str]) -> Figure:
     """Draws (labels, labels) counts, rows being the true labels, coloured by the share of their row.
 
     Of more than `MANY_LABELS` labels, those that are in most errors.
@@ -115,7 +115,7 @@ def confusion_matrix(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Fig
     return figure
 
 
-def precision_recall(curves: Mapping[str, npt.NDArray[np.float64]], f1: Mapping[str, float]) -> Figure:
+def precision_recall(curves: Mapping[str, Doubles], f1: Mapping[str, float]) -> Figure:
     """Draws a curve per label, in as many panels as keep them apart; of many labels those with the lowest F1."""
     names = list(curves)
     title = "Precision and recall, test split"

@@ -167,7 +167,7 @@ def _changed(arguments: Arguments) -> dict[str, str]:
     training = arguments.training
     plain = FineTuningArguments(training.output_dir, use_cpu=training.use_cpu, disable_tqdm=training.disable_tqdm)
     groups = [(asdict(group), asdict(type(group)())) for group in arguments[:3]]
-    pairs = [*groups, (training.to_dict(), plain.to_dict())]
+    pairs = [*groups, tuple(group.to_dict() for group in (training, plain))]  # type: ignore[no-untyped-call]  # not annotated
     changed = {
         name: value for values, defaults in pairs for name, value in values.items() if value != defaults.get(name)
     }
@@ -175,7 +175,7 @@ def _changed(arguments: Arguments) -> dict[str, str]:
 
 
 def _summary(data: LabelledData, arguments: Arguments) -> str:
-    rows = ", ".join(f"{len(part.texts)} {name}" for name, part in data.parts.items())
+    rows = ", ".join(f"{len(part.texts)} {name}" for name, part in data.splits.items())
     kind = "one label per text" if data.task == "single_label" else "any number of labels per text"
     return (
         f"{len(data.labels)} labels, {kind}. Rows: {rows}. Data fingerprint `{data.sha256}`, split seed "

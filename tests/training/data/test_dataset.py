@@ -62,8 +62,8 @@ def test_single_label(tmp_path: Path) -> None:
     """Labels in alphabetical order, targets as their indices, and every row in exactly one part."""
     data = load_data(arguments(table(tmp_path, single())))
     assert (data.task, data.labels) == ("single_label", ("even", "odd"))
-    assert sorted(np.concatenate([part.rows for part in data.parts.values()])) == list(range(40))
-    for part in data.parts.values():
+    assert sorted(np.concatenate([part.rows for part in data.splits.values()])) == list(range(40))
+    for part in data.splits.values():
         for text, target in zip(part.texts, part.targets, strict=True):
             assert data.labels[target] == ("odd" if int(text.split()[1]) % 2 else "even")
 
@@ -74,7 +74,7 @@ def test_separated_labels(tmp_path: Path) -> None:
     data = load_data(arguments(table(tmp_path, rows), label_separator="|"))
     assert (data.task, data.labels) == ("multi_label", ("a", "b"))
     expected = {0: [1, 1], 1: [0, 1], 2: [0, 0]}
-    for part in data.parts.values():
+    for part in data.splits.values():
         for row, target in zip(part.rows, part.targets, strict=True):
             assert target.tolist() == expected[row % 3]
             assert target.dtype == np.float32
@@ -127,7 +127,7 @@ def test_files_for_validation_and_test(tmp_path: Path) -> None:
     validation = table(tmp_path, rows_named("validation", 6), "validation.csv")
     test = table(tmp_path, rows_named("test", 8), "test.csv")
     data = load_data(arguments(table(tmp_path, single()), validation_file=validation, test_file=test))
-    assert [len(part.texts) for part in data.parts.values()] == [40, 6, 8]
+    assert [len(part.texts) for part in data.splits.values()] == [40, 6, 8]
     assert data.sha256 != load_data(arguments(table(tmp_path, single()))).sha256
 
 
@@ -137,7 +137,7 @@ def test_texts_in_two_parts_are_removed(tmp_path: Path) -> None:
     validation = table(tmp_path, single(6), "validation.csv")
     data = load_data(arguments(table(tmp_path, single()), validation_file=validation, test_file=test))
     assert data.removed == {"validation": 4, "train": 6}
-    assert [len(part.texts) for part in data.parts.values()] == [34, 2, 4]
+    assert [len(part.texts) for part in data.splits.values()] == [34, 2, 4]
     assert data.train.rows.tolist() == list(range(6, 40))
     assert [data.labels[target] for target in data.train.targets[:2]] == ["even", "odd"]
     assert load_data(arguments(table(tmp_path, single()))).removed == {"validation": 0, "train": 0}
@@ -504,7 +504,7 @@ def test_public_data_sets(options: dict[str, Any], labels: int, rows: int, test_
     path = str(SHARED / options.pop("train_file"))
     data = load_data(DataArguments(train_file=path, **options))
     assert (len(data.labels), len(data.test.texts)) == (labels, test_rows)
-    assert sum(len(part.texts) for part in data.parts.values()) + sum(data.removed.values()) == rows
+    assert sum(len(part.texts) for part in data.splits.values()) + sum(data.removed.values()) == rows
     if data.task == "single_label":
         assert set(Counter(data.train.targets.tolist())) == set(range(labels))
 

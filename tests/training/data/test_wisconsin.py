@@ -57,7 +57,7 @@ def test_wording_does_not_know_the_label() -> None:
 def test_split_is_stratified() -> None:
     """Each part has the data set's share of malignant cases."""
     data = load_data(DataArguments(dataset="wisconsin"))
-    shares = [float(np.mean(part.targets == 0)) for part in data.parts.values()]
+    shares = [float(np.mean(part.targets == 0)) for part in data.splits.values()]
     assert max(shares) - min(shares) < 0.02
     assert data.labels == ("malignant", "benign")
 

@@ -280,10 +280,11 @@ def test_unknown_metric() -> None:
         _metric("auc", "single_label")
 
 
-def test_best_checkpoint_is_kept(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_best_checkpoint_is_kept(encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The saved model is that of the best epoch on the validation part: here one in the middle, before it diverges."""
     rows = [{"text": f"{text} {index}", "label": label} for index in range(40) for label, text in WORDS.items()]
     data = write_rows(tmp_path / "train.csv", rows)
+    caplog.set_level("INFO")
     diverging = ("--lr_scheduler_type", "constant", "--warmup_steps", "0", "--learning_rate", "0.05", "--bf16", "false")
     losses = []
     for metric in ("loss", "auto"):
@@ -293,8 +294,7 @@ def test_best_checkpoint_is_kept(encoder: Path, tmp_path: Path, capsys: pytest.C
         )
         model = AutoModelForSequenceClassification.from_pretrained(output)
         losses.append(_validation_loss(output, model))
-    printed = capsys.readouterr().out
-    epochs = [float(value) for value in re.findall(r"'eval_loss': '([^']+)'", printed)][:8]
+    epochs = [float(value) for value in re.findall(r"validation loss ([\d.]+)", caplog.text)][:8]
     assert min(epochs) < 0.9 * epochs[-1]
     assert losses[0] == pytest.approx(min(epochs), rel=0.01)
 
@@ -418,7 +418,7 @@ def test_invisible_texts(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert train(encoder, Path(files["train"]), tmp_path / "out", *options) == 1
     columns: dict[str, Any] = {"text_columns": ["text"], "label_columns": ["label"]}
     data = load_data(DataArguments(train_file=files["train"], test_file=files["test"], **columns))
-    found = [row + 1 for row in data.parts[part].rows if row > 56]
+    found = [row + 1 for row in data.splits[part].rows if row > 56]
     assert len(found) > 9
     assert (
         f"error: {len(found)} texts of the {part} part have no character that the encoder reads, the first is row "
