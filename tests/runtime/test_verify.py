@@ -106,7 +106,7 @@ def test_command_on_a_damaged_artifact(int8_copy: Path, capsys: pytest.CaptureFi
     assert main([str(int8_copy)]) == 1
     assert capsys.readouterr() == (
         "",
-        f"error: {FP16}: its sha256 is not the one in the manifest, the file was changed; "
+        f"error: {FP16}: its sha256 is not the one in the manifest, so the file was changed; "
         "copy the artifact again, or export it again\n",
     )
 
