@@ -1,1 +1,1 @@
-"""Random damage, from seeds: whatever comes in, an error of ours or the right answer comes out."""
+"""Random damage from seeds: every case ends in a LitmusError or in a valid prediction."""

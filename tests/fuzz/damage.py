@@ -1,4 +1,4 @@
-"""Random damage to bytes and JSON values; the same seed does the same damage."""
+"""Random damage to bytes and JSON values; the same seed gives the same damage."""
 
 import copy
 import random
@@ -24,7 +24,7 @@ ODD_VALUES = (
 
 
 def damaged_bytes(content: bytes, dice: random.Random) -> bytes:
-    """Returns content with some bytes changed, cut, doubled, moved or put in."""
+    """Returns the content with some bytes changed, deleted, duplicated, inserted or cut off at the end."""
     damaged = bytearray(content)
     for _ in range(dice.choice((1, 1, 2, 5, 50))):
         at = dice.randrange(len(damaged) + 1)
@@ -46,7 +46,7 @@ def damaged_bytes(content: bytes, dice: random.Random) -> bytes:
 
 
 def damaged_json(value: Any, dice: random.Random) -> Any:
-    """Returns a JSON value with a few of its parts replaced, removed, doubled or exchanged."""
+    """Returns a JSON value with some of its parts replaced, deleted, duplicated or exchanged."""
     whole = [copy.deepcopy(value)]
     for _ in range(dice.choice((1, 1, 1, 2, 4))):
         holder, key = _place(whole, dice)
@@ -72,7 +72,7 @@ def _near(number: float, dice: random.Random) -> float:
 
 
 def _place(whole: list[Any], dice: random.Random) -> tuple[Any, Any]:
-    """Picks a part at any depth: what holds it, and its place there."""
+    """Picks a part at any depth and returns its container and its key there."""
     holder: Any = whole
     key: Any = 0
     while isinstance(holder[key], dict | list) and holder[key] and dice.random() < 0.85:

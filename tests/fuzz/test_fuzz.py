@@ -1,7 +1,7 @@
 """Random damage to artifacts and files: no crash, no stack trace, no text in an error.
 
-`LITMUS_FUZZ_SECONDS=600 LITMUS_FUZZ_SEED=7 python -m pytest -m fuzz` tries longer, and other cases; a failure names the
-kind, the seed and the case.
+`LITMUS_FUZZ_SECONDS=600 LITMUS_FUZZ_SEED=7 python -m pytest -m fuzz` runs longer and tries other cases. A failure names
+the kind, the seed and the case.
 """
 
 import json
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.fuzz
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_damage_is_an_error_or_the_right_answer(kind: str, artifact: Path, tmp_path: Path) -> None:
-    """Of as many cases as the time allows none crashes, prints, or shows a text."""
+def test_random_damage(kind: str, artifact: Path, tmp_path: Path) -> None:
+    """No case of random damage crashes, prints to stderr, or shows a text."""
     command = [
         sys.executable,
         "-m",
@@ -53,7 +53,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGHUP)
 
 
 def test_signal_at_any_moment_loses_nothing(artifact: Path, tmp_path: Path) -> None:
-    """A result is whole or not there, an old one survives, and the next run has all rows."""
+    """A signal at any moment leaves a whole result or none, keeps an old one, and the next job writes all rows."""
     texts, output = tmp_path / "in.csv", tmp_path / "out.jsonl"
     texts.write_text("text\n" + "".join(f"{CANARY} was late {row} times\n" for row in range(ROWS)))
     command = [sys.executable, "-m", "runtime.predict", "--model", str(artifact), "--input", str(texts)]
@@ -64,7 +64,7 @@ def test_signal_at_any_moment_loses_nothing(artifact: Path, tmp_path: Path) -> N
         before = output.exists()
         part.unlink(missing_ok=True)
         job = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        while job.poll() is None and not part.exists():  # until then nothing of ours can answer a signal
+        while job.poll() is None and not part.exists():  # the job handles signals only from then on
             time.sleep(0.001)
         time.sleep(dice.uniform(0, longest))
         job.send_signal(dice.choice(SIGNALS))

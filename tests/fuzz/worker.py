@@ -1,7 +1,7 @@
-"""`python -m tests.fuzz.worker KIND ARTIFACT FOLDER SEED SECONDS MOST`: one damage after another, in one process.
+"""`python -m tests.fuzz.worker KIND ARTIFACT FOLDER SEED SECONDS MOST`: runs cases of one kind in one process.
 
-Writes the number of each case to FOLDER/case before it begins, so that a crash names it, and to standard output a JSON
-object with the number of cases and those that went wrong. Anything on standard error is a failure.
+Writes the number of each case to FOLDER/case before it begins, so that a crash can be traced to it. Prints a JSON
+object with the number of cases and the failed ones. Anything on standard error is a failure.
 """
 
 import io
@@ -29,20 +29,20 @@ from runtime.predict import main as predict
 from ..damage import rewrite
 from .damage import damaged_bytes, damaged_json
 
-CANARY = "Zwiebelfisch"  # in every text; it must not come out
+CANARY = "Zwiebelfisch"  # in every text, never in an error
 TEXTS = [
     f"{CANARY} was late again, and nobody said why.",
     f"{CANARY}: blood pressure up (see note): stable " * 3,
     f"\u202e{CANARY} été 漢字 e\u0301 \ud800 \x00 [SEP] 👩‍⚕️",
     CANARY + "x" * 5000,
 ]
-expected: list[npt.NDArray[np.float32]] = []  # the whole artifact's logits of the first text
-LONGEST = 40  # tokens of the first text, and more
+expected: list[npt.NDArray[np.float32]] = []  # logits of the first text by the undamaged artifact
+LONGEST = 40  # the first text has fewer tokens
 Case = Callable[[Path, random.Random], None]
 
 
 def manifest(folder: Path, dice: random.Random) -> None:
-    """A damaged manifest is refused, or decides as it says and leaves the logits as they were."""
+    """Damages the manifest, which must be rejected or leave the logits unchanged."""
     path = folder / "litmus.json"
     fields = json.loads(path.read_text("utf-8"))
     fields.pop("manifest_sha256")
@@ -57,7 +57,7 @@ def manifest(folder: Path, dice: random.Random) -> None:
 
 
 def model(folder: Path, dice: random.Random) -> None:
-    """A damaged ONNX file is refused, fails with an error of ours, or gives numbers."""
+    """Damages the ONNX file, which must be rejected, raise a LitmusError, or give finite scores."""
     path = folder / "onnx/model.onnx"
     path.write_bytes(damaged_bytes(path.read_bytes(), dice))
     rewrite(folder)
@@ -65,7 +65,7 @@ def model(folder: Path, dice: random.Random) -> None:
 
 
 def tokenizer(folder: Path, dice: random.Random) -> None:
-    """A damaged tokenizer is refused, or reads what it can; a text that it fails on is that text's error."""
+    """Damages the tokenizer, which must be rejected or fail only on the texts that it cannot read."""
     path = folder / "tokenizer.json"
     content = json.loads(path.read_text("utf-8"))
     vocabulary = content["model"].pop("vocab")
@@ -80,7 +80,7 @@ def tokenizer(folder: Path, dice: random.Random) -> None:
 
 
 def file(folder: Path, dice: random.Random) -> None:
-    """A damaged file has rows with consecutive numbers, or is refused; its content is in no error."""
+    """Damages a file of texts, whose records must be consecutive and whose content must be in no error."""
     rows = [[dice.choice(CELLS) for _ in range(3)] for _ in range(dice.randrange(8))]
     content = "\n".join(",".join(row) for row in [["text", "id", "x"], *rows]).encode("utf-8", "surrogatepass")
     if dice.random() < 0.7:
@@ -121,7 +121,7 @@ VALUES = (
 
 
 def options(folder: Path, dice: random.Random) -> None:
-    """Whatever stands on the command line, `predict` ends with 0, 1 or 2, and says nothing of a text."""
+    """Runs `predict` with random options; it must end with status 0, 1 or 2 and show no text."""
     argv = ["--model", str(folder)]
     for option in dice.sample(OPTIONS, dice.randrange(1, 6)):
         argv += [option, *dice.choices(VALUES, k=dice.choice((0, 1, 1, 1, 2)))]
@@ -154,15 +154,15 @@ def _damaged_vocabulary(vocabulary: dict[str, int], dice: random.Random) -> dict
 
 
 def classify(folder: Path) -> None:
-    """Loads and classifies; whatever goes wrong is an error of ours that shows no text."""
+    """Loads the artifact and classifies the texts; errors must be LitmusErrors that show no text."""
     with load(folder, provider="cpu", threads=1) as classifier:
         for windows in False, True:
             for found in classifier.predict_iter(TEXTS, return_errors=True, windows=windows):
-                check(found, classifier)
+                check_result(found, classifier)
 
 
-def check(found: Any, classifier: Classifier) -> None:
-    """A prediction has finite scores of the labels, and an error shows no text."""
+def check_result(found: Any, classifier: Classifier) -> None:
+    """Checks that a prediction has finite scores of the labels, and that an error shows no text."""
     if isinstance(found, TextError):
         assert CANARY not in f"{found!r} {found}"
         return
@@ -193,7 +193,7 @@ def main(kind: str, artifact: str, folder: str, seed: str, seconds: str, most: s
         except LitmusError as error:
             if CANARY in f"{error!r} {error}":
                 wrong.append(f"case {case}: the text is in {type(error).__name__}")
-        except BaseException:  # a panic is no Exception
+        except BaseException:  # a panic is not an Exception
             wrong.append(f"case {case}: {traceback.format_exc()}")
         shutil.rmtree(copy)
         case += 1

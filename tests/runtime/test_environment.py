@@ -1,4 +1,4 @@
-"""Machines that give little: memory, a place to write, a home, a locale, a process of one's own."""
+"""Restricted environments: little memory, no place to write, no HOME, an ASCII locale, forks and threads."""
 
 import errno
 import gc
@@ -20,7 +20,7 @@ COMMANDS = {"predict": "-m runtime.predict --model {artifact} Café", "verify": 
 
 
 def command(artifact: Path, name: str, setup: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command after a line of shell, with no environment but what is given."""
+    """Runs a command after a line of shell, with only the given environment variables."""
     line = f"{setup}; exec {sys.executable} {COMMANDS[name].format(artifact=artifact)}"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | environment
     return subprocess.run(
@@ -39,15 +39,15 @@ def command(artifact: Path, name: str, setup: str, **environment: str) -> subpro
     ],
     ids=["256 MB", "nothing can be written", "no HOME, LANG=C", "ASCII alone"],
 )
-def test_little_is_enough(int8_artifact: Path, name: str, setup: str, environment: dict[str, str]) -> None:
-    """Both commands work, and say nothing about it."""
+def test_restricted_environment(int8_artifact: Path, name: str, setup: str, environment: dict[str, str]) -> None:
+    """Both commands work in a restricted environment without a message on stderr."""
     done = command(int8_artifact, name, setup, **environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
 
 
-def test_artifact_that_cannot_be_written_to(int8_copy: Path) -> None:
-    """A read-only folder is enough, and nothing is written into one that is not."""
+def test_read_only_artifact(int8_copy: Path) -> None:
+    """A read-only artifact can be verified, and nothing in it is changed."""
     before = {path: path.stat().st_mtime_ns for path in [int8_copy, *int8_copy.rglob("*")]}
     for path in before:
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -69,7 +69,7 @@ def test_artifact_that_cannot_be_written_to(int8_copy: Path) -> None:
     ],
 )
 def test_not_enough_memory_to_load(artifact: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """Is not the artifact's fault, so the message does not say to export it again."""
+    """Lack of memory during a load raises InferenceError, which does not say to export again."""
 
     def fail(*_: object, **__: object) -> None:
         raise error
@@ -81,8 +81,8 @@ def test_not_enough_memory_to_load(artifact: Path, monkeypatch: pytest.MonkeyPat
         load(artifact, provider="cpu")
 
 
-def test_nothing_is_kept_or_reported(int8_artifact: Path, tmp_path: Path) -> None:
-    """The telemetry of onnxruntime, which writes a device id and a database into HOME and sends them, never starts."""
+def test_telemetry_is_off(int8_artifact: Path, tmp_path: Path) -> None:
+    """Telemetry of onnxruntime, which writes to HOME and sends data, is off unless the caller turns it on."""
     assert command(int8_artifact, "predict", "true", HOME=str(tmp_path)).returncode == 0
     assert list(tmp_path.iterdir()) == []
     code = "import os, runtime; print(os.environ['ORT_DISABLE_TELEMETRY'])"
@@ -94,7 +94,7 @@ def test_nothing_is_kept_or_reported(int8_artifact: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_forked_child(artifact: Path, threads: int) -> None:
-    """It is told to load for itself; that works, so does its end, and the parent goes on."""
+    """A forked child cannot use the inherited classifier, but can load its own and exit; the parent is unaffected."""
     load_it = f"runtime.load({str(artifact)!r}, provider='cpu', threads={threads})"
     code = (
         "import os, sys, runtime\n"
@@ -115,8 +115,8 @@ def test_forked_child(artifact: Path, threads: int) -> None:
 
 
 @pytest.mark.parametrize("holder", ["pass", "sys.keep = classifier", "ContextVar('v').set(classifier)"])
-def test_child_that_never_touches_it(artifact: Path, holder: str) -> None:
-    """A child that inherits a classifier, whatever it is for and whatever holds it, comes to its end."""
+def test_child_that_does_not_use_the_classifier(artifact: Path, holder: str) -> None:
+    """A forked child that does not use the inherited classifier exits, whatever holds the reference."""
     code = (
         "import os, sys, runtime\n"
         "from contextvars import ContextVar\n"
@@ -129,8 +129,8 @@ def test_child_that_never_touches_it(artifact: Path, holder: str) -> None:
     assert done.stdout == "0\n"
 
 
-def test_a_dropped_session_is_taken_down(artifact: Path) -> None:
-    """In the process that made it: its threads and its memory are not kept for a fork that may never come."""
+def test_dropped_session_is_released(artifact: Path) -> None:
+    """The creating process releases the session of a classifier that is dropped."""
     classifier = load(artifact, provider="cpu", threads=2)
     inner = weakref.ref(classifier._session._session)
     del classifier
@@ -138,8 +138,8 @@ def test_a_dropped_session_is_taken_down(artifact: Path) -> None:
     assert inner() is None
 
 
-def test_many_threads_at_once(int8_artifact: Path) -> None:
-    """Sixteen threads share int8, too, and each gets the very logits that one gets."""
+def test_threads_share_an_int8_classifier(int8_artifact: Path) -> None:
+    """Sixteen threads that share an int8 classifier get bit-identical logits."""
     classifier = load(int8_artifact, provider="cpu", variant="int8")
     texts = [["late"], ["the train was late again"], ["late", "nobody said why " * 9]]
     expected = [classifier.logits(batch) for batch in texts]

@@ -1,4 +1,4 @@
-"""The runtime stays lean: what `import runtime` loads, and which packages its modules may name."""
+"""The runtime stays lean: the modules that importing it loads, and the packages that its source names."""
 
 import ast
 import subprocess
@@ -17,7 +17,7 @@ MODULES = sorted(
 
 
 def test_import_loads_nothing_heavy() -> None:
-    """A fresh interpreter that imports every module of the runtime has none of the training or export packages."""
+    """Importing every module of the runtime loads no package of training or export."""
     code = (
         f"import importlib, sys\nfor name in {MODULES}: importlib.import_module(name)\n"
         f"print([name for name in {HEAVY} if name in sys.modules])\n"
@@ -30,19 +30,19 @@ def test_import_loads_nothing_heavy() -> None:
         assert package in packages
 
 
-def test_source_imports_only_what_it_may() -> None:
-    """No module of the runtime names another package, not even in a function."""
+def test_source_imports_only_allowed_packages() -> None:
+    """No module of the runtime imports another package, not even inside a function."""
     packages = {name for path in FOLDER.rglob("*.py") for name in _packages(path)}
     assert packages - sys.stdlib_module_names == {"numpy", "onnxruntime", "tokenizers"}
 
 
-def test_every_room_is_seen() -> None:
-    """The guards look into subfolders."""
+def test_subfolders_are_checked() -> None:
+    """The import checks include the modules in subfolders."""
     assert {"runtime", "runtime.classifier", "runtime.engine.session", "runtime.files.lines"} < {*MODULES}
 
 
 def test_only_one_module_imports_onnxruntime() -> None:
-    """Everything else takes it from there, with telemetry off."""
+    """Only one module imports onnxruntime, after it turned telemetry off."""
     importing = [path.name for path in FOLDER.rglob("*.py") if "onnxruntime" in _packages(path)]
     assert importing == ["ort.py"]
 

@@ -1,4 +1,4 @@
-"""Artifacts are copied into place checked, and by renaming."""
+"""`python -m runtime.install`: copies are verified and put into place by renaming."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,7 @@ from ..damage import MODEL, flip_bit, rewrite
 
 
 def test_installs_and_replaces(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The copy is the artifact, and one that is loaded meanwhile keeps its own model."""
+    """An installed artifact equals its source, and a loaded one keeps its model when it is replaced."""
     target, other = tmp_path / "a/target", Path(shutil.copytree(artifact, tmp_path / "other"))
     rewrite(other, lambda fields: fields.update(base_model={"name": "other"}))
     assert main([str(artifact), str(target)]) == 0
@@ -26,10 +26,10 @@ def test_installs_and_replaces(artifact: Path, tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("what", ["other scores", "a flipped bit", "no overwrite"])
-def test_what_is_refused_leaves_the_old_one(
+def test_rejected_artifact_leaves_the_old_one(
     artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
-    """A damaged artifact, or one that gives other scores here, is not installed."""
+    """An artifact that is rejected leaves the installed one in place."""
     source, target = (Path(shutil.copytree(artifact, tmp_path / name)) for name in ("source", "target"))
     if what == "other scores":
         rewrite(source, lambda fields: [g.update(scores=g["scores"][::-1]) for g in fields["golden"]])
@@ -44,7 +44,7 @@ def test_what_is_refused_leaves_the_old_one(
 
 
 def test_target_inside_the_artifact(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is written into the artifact that is copied, nor through a link."""
+    """A target inside the source artifact is rejected, also through a link."""
     assert main([str(copy), str(copy / "sub")]) == 1
     assert "is inside the artifact" in capsys.readouterr().err
     link = tmp_path / "link"

@@ -1,4 +1,4 @@
-"""From load to close: settings, warm-up, what it says of itself, pickling."""
+"""From load to close: settings, warm-up, `info`, pickling."""
 
 import json
 import pickle
@@ -17,7 +17,7 @@ from runtime.engine.session import Session
 
 
 def test_with_closes(artifact: Path) -> None:
-    """Memory is given back; a later call says what to do, and to close again is fine."""
+    """A classifier that is closed by `with` raises InferenceError on later calls, and can be closed again."""
     with load(artifact, provider="cpu") as classifier:
         label = classifier.predict("late").label
     with pytest.raises(InferenceError, match="the classifier is closed; load it again"):
@@ -27,7 +27,7 @@ def test_with_closes(artifact: Path) -> None:
 
 
 def test_pickles_as_path_and_options(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small message, which another process loads from; from another folder, too, if the path was relative."""
+    """A classifier pickles as its path and options, and loads from another working directory."""
     monkeypatch.chdir(artifact.parent)
     classifier = load(artifact.name, provider="cpu", threads=1, profile="shared", batch_tokens=100)
     monkeypatch.chdir(tmp_path)
@@ -39,7 +39,7 @@ def test_pickles_as_path_and_options(artifact: Path, tmp_path: Path, monkeypatch
 
 
 def test_results_pickle(classifier: Classifier) -> None:
-    """They come back from worker processes."""
+    """Predictions and explanations can be pickled, as worker processes need."""
     found = classifier.predict("late " * 100, windows=True, with_logits=True)
     assert pickle.loads(pickle.dumps(found)) == found
     explained = classifier.explain("it was late")
@@ -47,7 +47,7 @@ def test_results_pickle(classifier: Classifier) -> None:
 
 
 def test_info(artifact: Path, classifier: Classifier) -> None:
-    """What a bug report needs, ready for JSON: which artifact, what runs, what was asked for, where."""
+    """`info` returns artifact, load options, settings, versions and machine, ready for JSON."""
     found = json.loads(json.dumps(classifier.info()))
     assert found["artifact"]["sha256"] == sha256(artifact / "litmus.json")
     assert found["artifact"]["folder"] == str(artifact)
@@ -77,13 +77,13 @@ def test_info(artifact: Path, classifier: Classifier) -> None:
     ],
 )
 def test_wrong_settings(artifact: Path, options: dict[str, Any], message: str) -> None:
-    """Are refused before anything is read."""
+    """Wrong settings raise SettingError before anything is read."""
     with pytest.raises(SettingError, match=message):
         load(artifact, provider="cpu", **options)
 
 
 def test_profiles_differ_in_spinning_alone(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shared one's threads sleep between operators; the answers are the same."""
+    """The profiles differ only in the spinning options, and their predictions are equal."""
     entries: list[tuple[str, str]] = []
     plain = onnxruntime.SessionOptions.add_session_config_entry
 
@@ -102,8 +102,8 @@ def test_profiles_differ_in_spinning_alone(artifact: Path, monkeypatch: pytest.M
     assert shared.predict("late") == latency.predict("late")
 
 
-def test_warm_up_runs_what_is_largest(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A short text, the longest, and the largest batch of those."""
+def test_warm_up_shapes(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`warm_up` runs a short text, the longest text and the largest batch."""
     shapes: list[tuple[int, ...]] = []
     plain = Session.run
 
@@ -116,8 +116,8 @@ def test_warm_up_runs_what_is_largest(artifact: Path, monkeypatch: pytest.Monkey
     assert shapes == [(1, 8), (1, 48), (10, 48)]
 
 
-def test_batch_tokens_bound_the_batches(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Padding included."""
+def test_batch_tokens_limit_the_batches(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No batch has more than `batch_tokens` tokens, padding included."""
     classifier = load(artifact, provider="cpu", batch_tokens=64)
     sizes: list[int] = []
     plain = Session.run
@@ -132,13 +132,13 @@ def test_batch_tokens_bound_the_batches(artifact: Path, monkeypatch: pytest.Monk
     assert len(sizes) < 25
 
 
-def test_version_is_one() -> None:
-    """The package says the version that the wheel has."""
+def test_version() -> None:
+    """The version of the package is that of the wheel."""
     assert __version__ == metadata.version("litmus-onnx")
 
 
-def test_close_while_others_classify(artifact: Path) -> None:
-    """Calls under way come to their end, later ones are refused, and nothing else ever comes out."""
+def test_close_during_calls(artifact: Path) -> None:
+    """Running calls finish after `close`, and later ones raise InferenceError."""
     expected = load(artifact, provider="cpu", threads=1).predict("late again")
     for _ in range(5):
         classifier = load(artifact, provider="cpu", threads=1)

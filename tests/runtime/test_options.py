@@ -1,4 +1,4 @@
-"""What a call may ask for beyond the artifact's own decisions."""
+"""The options of a call: `top_k`, `thresholds`, `windows` and `with_logits`."""
 
 import json
 import pickle
@@ -18,12 +18,12 @@ TEXT = "The train was late again."
 
 @pytest.fixture(scope="module")
 def multi_label(multi_label_artifact: Path) -> Classifier:
-    """Four labels, any number per text."""
+    """A classifier with four labels, any number per text."""
     return load(multi_label_artifact, provider="cpu", threads=1)
 
 
 def test_top_k(classifier: Classifier, multi_label: Classifier) -> None:
-    """So many scores, best first, and no more labels than that; more than there are is all."""
+    """`top_k` returns that many labels and scores at most, best first."""
     for model in (classifier, multi_label):
         whole = model.predict(TEXT)
         best = sorted(whole.scores.items(), key=lambda item: -item[1])
@@ -35,7 +35,7 @@ def test_top_k(classifier: Classifier, multi_label: Classifier) -> None:
 
 
 def test_threshold_for_all_labels(multi_label: Classifier) -> None:
-    """A score that reaches it gives the label; the artifact's own thresholds are as before in the next call."""
+    """One number as `thresholds` applies to all labels of this call alone."""
     before = multi_label.predict(TEXT)
     level = sorted(before.scores.values())[1]
     found = multi_label.predict(TEXT, thresholds=level)
@@ -45,14 +45,14 @@ def test_threshold_for_all_labels(multi_label: Classifier) -> None:
 
 
 def test_threshold_by_label(multi_label: Classifier) -> None:
-    """Labels that are not named keep the artifact's."""
+    """A mapping of thresholds leaves the other labels with the artifact's."""
     before = multi_label.predict(TEXT)
     given = before.labels[0]
     assert multi_label.predict(TEXT, thresholds={given: 1}).labels == before.labels[1:]
 
 
-def test_thresholds_of_all_calls(multi_label: Classifier, multi_label_artifact: Path) -> None:
-    """Those given to `load` are at work in every call, and a call may change one of them; they pickle along."""
+def test_thresholds_of_load(multi_label: Classifier, multi_label_artifact: Path) -> None:
+    """The thresholds of `load` apply to every call, can be overridden by one, and are pickled."""
     first, second = LABELS["multi_label"][:2]
     strict = load(multi_label_artifact, provider="cpu", threads=1, thresholds={first: 1.0, second: 0.0})
     for model in strict, pickle.loads(pickle.dumps(strict)):
@@ -66,8 +66,8 @@ def test_thresholds_of_all_calls(multi_label: Classifier, multi_label_artifact: 
         load(multi_label_artifact, provider="cpu", thresholds={"loud": 0.5})
 
 
-def test_prediction_as_a_dict(classifier: Classifier) -> None:
-    """It is ready for JSON, and has logits and windows only if they were asked for."""
+def test_to_dict(classifier: Classifier) -> None:
+    """`to_dict` is ready for JSON and has logits and windows only on request."""
     found = classifier.predict(TEXT, with_logits=True)
     content = json.loads(json.dumps(found.to_dict()))
     assert content == {
@@ -84,8 +84,8 @@ def test_prediction_as_a_dict(classifier: Classifier) -> None:
     assert [set(window) for window in windows["windows"]] == [{"start", "end", "scores"}] * len(windows["windows"])
 
 
-def test_prediction_in_short() -> None:
-    """Of many labels the highest scores are shown, of many windows how many they are."""
+def test_prediction_repr() -> None:
+    """The repr of a prediction shows the three highest scores and the number of windows."""
     scores = {f"label {index}": index / 10 for index in range(6)}
     found = Prediction(("label 5",), scores, abstained=False, truncated=True, n_tokens=9)
     assert repr(found) == (
@@ -94,13 +94,13 @@ def test_prediction_in_short() -> None:
     )
 
 
-def test_classifier_in_short(classifier: Classifier) -> None:
-    """It says what runs where."""
+def test_classifier_repr(classifier: Classifier) -> None:
+    """The repr of a classifier shows artifact, variant, provider and number of labels."""
     assert repr(classifier) == "<Classifier 'artifact': fp32 on cpu, 3 labels>"
 
 
 def test_texts_in_arrays_and_generators(classifier: Classifier) -> None:
-    """Texts may come in a NumPy array or a generator, to `logits` as well; an array of arrays is no text."""
+    """Texts may come from a NumPy array or a generator; arrays of other shapes raise TextTypeError."""
     texts = [TEXT, "early"]
     expected = classifier.predict_many(texts)
     assert classifier.predict_many(np.array(texts)) == expected
@@ -114,7 +114,7 @@ def test_texts_in_arrays_and_generators(classifier: Classifier) -> None:
 
 
 def test_abstaining(classifier: Classifier) -> None:
-    """A single-label classifier gives none below the level, and says so; that is not the same as no label reached."""
+    """A single-label classifier abstains if the best score is below the threshold."""
     sure = classifier.predict(TEXT)
     score = sure.scores[sure.label or ""]
     assert not sure.abstained
@@ -124,13 +124,13 @@ def test_abstaining(classifier: Classifier) -> None:
 
 
 def test_no_label_reached_is_not_abstaining(multi_label: Classifier) -> None:
-    """None of the labels is a multi-label answer."""
+    """A multi-label prediction without labels does not abstain."""
     found = multi_label.predict(TEXT, thresholds=1.0)
     assert (found.labels, found.abstained) == ((), False)
 
 
-def test_abstain_level_of_the_artifact(copy: Path) -> None:
-    """It is at work without being asked for, and a call may lower it."""
+def test_abstain_below_of_the_artifact(copy: Path) -> None:
+    """The artifact's `abstain_below` applies by default, and a call may lower it."""
     rewrite(copy, lambda fields: fields.update(abstain_below=1.0))
     classifier = load(copy, provider="cpu")
     assert classifier.predict(TEXT).abstained
@@ -138,13 +138,13 @@ def test_abstain_level_of_the_artifact(copy: Path) -> None:
 
 
 def test_logits_on_request(classifier: Classifier) -> None:
-    """Those of `logits`, one per label; None unless asked for."""
+    """A prediction has the logits of `logits` with `with_logits`, and None without."""
     assert classifier.predict(TEXT).logits is None
     assert classifier.predict(TEXT, with_logits=True).logits == tuple(classifier.logits([TEXT])[0].tolist())
 
 
 def test_options_are_the_same_for_one_and_many(classifier: Classifier) -> None:
-    """And for a stream."""
+    """The options have the same effect in `predict`, `predict_many` and `predict_iter`."""
     options: dict[str, Any] = {"top_k": 1, "thresholds": 0.9, "with_logits": True, "windows": "max"}
     texts = [TEXT, "late " * 100]
     one_by_one = [classifier.predict(text, **options) for text in texts]
@@ -178,7 +178,7 @@ def test_options_are_the_same_for_one_and_many(classifier: Classifier) -> None:
     ],
 )
 def test_wrong_options(classifier: Classifier, options: dict[str, Any], message: str) -> None:
-    """Are refused before anything runs, also of a stream that nobody has begun to read."""
+    """Wrong options raise SettingError before anything runs, for a stream at the call."""
     with pytest.raises(SettingError, match=message):
         classifier.predict(TEXT, **options)
     with pytest.raises(SettingError, match=message):
@@ -186,7 +186,7 @@ def test_wrong_options(classifier: Classifier, options: dict[str, Any], message:
 
 
 def test_windows_of_a_long_text(classifier: Classifier) -> None:
-    """They overlap, cover all of the text, say what each of them alone says, and are put together by the mean."""
+    """Windows overlap, cover the text, have the scores of their part alone, and are averaged."""
     text = " ".join(f"word{index} late" for index in range(60))
     found = classifier.predict(text, windows=True)
     assert not found.truncated
@@ -203,7 +203,7 @@ def test_windows_of_a_long_text(classifier: Classifier) -> None:
 
 
 def test_stride_of_the_artifact(copy: Path) -> None:
-    """Windows begin so many tokens apart, whatever the special tokens."""
+    """Windows begin the artifact's stride apart, limited by `max_length` minus special tokens."""
     text = "late " * 100
     for stride, starts in (40, [0, 200, 400]), (20, [0, 100, 200, 300]), (48, [0, 230, 460]):
         rewrite(copy, lambda fields, stride=stride: fields["window"].update(stride=stride))
@@ -212,7 +212,7 @@ def test_stride_of_the_artifact(copy: Path) -> None:
 
 
 def test_windows_by_the_highest_score(multi_label: Classifier) -> None:
-    """What the multi-label artifact says, and what may be asked for; a single-label artifact's sum to one."""
+    """Windows of the multi-label artifact are combined by the highest score, unless the call asks for the mean."""
     text = " ".join(f"word{index} late" for index in range(60))
     found = multi_label.predict(text, windows=True)
     for label in LABELS["multi_label"]:
@@ -221,7 +221,7 @@ def test_windows_by_the_highest_score(multi_label: Classifier) -> None:
 
 
 def test_windows_of_a_short_text(classifier: Classifier) -> None:
-    """One, and the same answer as without."""
+    """A short text has one window and the same scores as without windows."""
     found, plain = classifier.predict(TEXT, windows="max", with_logits=True), classifier.predict(TEXT, with_logits=True)
     assert (found.labels, found.scores, found.logits) == (plain.labels, plain.scores, plain.logits)
     assert [(window.start, window.end, window.logits) for window in found.windows] == [(0, len(TEXT), plain.logits)]
@@ -229,7 +229,7 @@ def test_windows_of_a_short_text(classifier: Classifier) -> None:
 
 
 def test_windows_and_scores_sum_to_one(classifier: Classifier) -> None:
-    """However they are put together."""
+    """Single-label scores sum to one, however windows are combined."""
     for how in ("max", "mean"):
         found = classifier.predict("late " * 300, windows=how)  # type: ignore[arg-type]
         assert isinstance(found, Prediction)

@@ -1,4 +1,4 @@
-"""The command line `python -m runtime.predict`."""
+"""The command line `python -m runtime.predict`: arguments, standard input and exit status."""
 
 import io
 import json
@@ -23,7 +23,7 @@ def predict(artifact: Path, arguments: list[str], lines: bytes = b"") -> tuple[i
 
 
 def test_texts_as_arguments(artifact: Path, classifier: Classifier) -> None:
-    """One JSON object per text, in order, with the classifier's answer."""
+    """Each text of the command line has one JSON object with its prediction, in order."""
     failures, rows = predict(artifact, ["late again", "calm"])
     assert failures == 0
     assert [row["index"] for row in rows] == [0, 1]
@@ -34,14 +34,14 @@ def test_texts_as_arguments(artifact: Path, classifier: Classifier) -> None:
 
 
 def test_lines_on_stdin(artifact: Path) -> None:
-    """A byte order mark and carriage returns are not part of a text."""
+    """A byte order mark and carriage returns on standard input are not part of a text."""
     _, rows = predict(artifact, [], "late\r\ncalm\n".encode("utf-8-sig"))
     _, plain = predict(artifact, ["late", "calm"])
     assert rows == plain
 
 
 def test_bad_lines_keep_their_place(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An empty line and one that is not UTF-8 give an error in their place; all others are classified."""
+    """An empty line and one that is not UTF-8 become errors in their place; all others are classified."""
     failures, rows = predict(artifact, [], b"late\n\nit\x92s late\ncalm\n" + b"late\n" * 100)
     assert failures == 2
     assert [row["index"] for row in rows] == list(range(104))
@@ -54,7 +54,7 @@ def test_bad_lines_keep_their_place(artifact: Path, capsys: pytest.CaptureFixtur
 
 
 def test_output_never_has_the_text(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither on stdout nor on stderr."""
+    """Neither stdout nor stderr contains a text."""
     output = io.StringIO()
     run(parse_args(["--model", str(artifact)]), io.BytesIO(b"Miller denies pain\nMiller \xff\n"), output)
     captured = capsys.readouterr()
@@ -62,20 +62,20 @@ def test_output_never_has_the_text(artifact: Path, capsys: pytest.CaptureFixture
 
 
 def test_unknown_provider_is_a_wrong_call(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit status 2 and the known providers."""
+    """An unknown provider ends the command with status 2 and a list of providers."""
     with pytest.raises(SystemExit, match="2"):
         main(["--model", str(artifact), "--provider", "tpu", "late"])
     assert "--provider: expected auto, cpu, cuda" in capsys.readouterr().err
 
 
 def command(artifact: Path, *arguments: str, lines: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs the command as a person would."""
+    """Runs the command in a new process."""
     line = [sys.executable, "-m", "runtime.predict", "--model", str(artifact), *arguments]
     return subprocess.run(line, input=lines, capture_output=True, text=True, check=False)
 
 
 def test_damaged_artifact_is_one_line(artifact: Path, tmp_path: Path) -> None:
-    """No stack trace, exit status 1, nothing on stdout."""
+    """A damaged artifact ends the command with status 1 and one line on stderr."""
     copy = Path(shutil.copytree(artifact, tmp_path / "copy"))
     content = bytearray((copy / "onnx/model.onnx").read_bytes())
     content[1000] ^= 1
@@ -87,13 +87,13 @@ def test_damaged_artifact_is_one_line(artifact: Path, tmp_path: Path) -> None:
 
 
 def test_failed_text_is_exit_status_one(artifact: Path) -> None:
-    """A script notices that something was left out."""
+    """The exit status is 1 if a text cannot be classified."""
     assert command(artifact, "late", "").returncode == 1
     assert command(artifact, "late").returncode == 0
 
 
-def test_reader_that_leaves_early(artifact: Path) -> None:
-    """`| head -1` ends quietly."""
+def test_closed_pipe(artifact: Path) -> None:
+    """The command ends without an error if the reader of its output leaves early, as in `| head -1`."""
     line = f"yes 'the train is late' | head -2000 | {sys.executable} -m runtime.predict --model {artifact} | head -1"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1
@@ -108,7 +108,7 @@ def test_reader_that_leaves_early(artifact: Path) -> None:
     ],
 )
 def test_output_that_cannot_be_written(artifact: Path, redirection: str, expected: str) -> None:
-    """One line, exit status 1, no stack trace."""
+    """The command ends with status 1 and one line if its output cannot be written."""
     line = f"{sys.executable} -m runtime.predict --model {artifact} late {redirection}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -117,7 +117,7 @@ def test_output_that_cannot_be_written(artifact: Path, redirection: str, expecte
 
 
 def test_closed_stderr(artifact: Path) -> None:
-    """Its messages are lost, and do not land among the data."""
+    """With stderr closed, messages are lost and do not mix with the rows."""
     line = f"exec {sys.executable} -m runtime.predict --model {artifact} late '' 2>&-"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -125,14 +125,14 @@ def test_closed_stderr(artifact: Path) -> None:
 
 
 def test_closed_stdin(artifact: Path) -> None:
-    """No texts, no answers, no stack trace."""
+    """With stdin closed, there are no texts and no rows."""
     line = f"{sys.executable} -m runtime.predict --model {artifact} <&-"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_answers_come_as_lines_arrive(artifact: Path) -> None:
-    """A program on the other end of the pipe may wait for each answer before it asks again."""
+def test_rows_are_written_as_lines_arrive(artifact: Path) -> None:
+    """A program at the other end of the pipe gets the row of each line before it sends the next."""
     line = [sys.executable, "-m", "runtime.predict", "--model", str(artifact)]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
@@ -147,7 +147,7 @@ def test_answers_come_as_lines_arrive(artifact: Path) -> None:
 
 @pytest.mark.parametrize("size", [10, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 200_000])
 def test_lines_across_chunks(artifact: Path, size: int) -> None:
-    """A line that starts in one chunk of input and ends in another is one text."""
+    """A line that is split between two chunks of input is one text."""
     lines = b"x " * (size // 2) + b"\nlate\r\nno end"
     failures, rows = predict(artifact, [], lines)
     assert (failures, len(rows)) == (0, 3)
@@ -155,7 +155,7 @@ def test_lines_across_chunks(artifact: Path, size: int) -> None:
 
 
 def test_option_that_may_be_a_text(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A text that begins with a dash is not repeated in the error; behind -- it is classified."""
+    """A text that is taken for an option is not repeated in the error, and is classified after `--`."""
     with pytest.raises(SystemExit, match="2"):
         parse_args(["--model", str(artifact), "-Miller"])
     error = capsys.readouterr().err
@@ -165,14 +165,14 @@ def test_option_that_may_be_a_text(artifact: Path, capsys: pytest.CaptureFixture
 
 
 def test_too_many_threads(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong call, before anything is loaded."""
+    """Too many threads are a wrong call, reported before anything is loaded."""
     with pytest.raises(SystemExit, match="2"):
         parse_args(["--model", str(artifact), "--threads", "100000"])
     assert "--threads: expected a whole number from 1 to 256, found 100000" in capsys.readouterr().err
 
 
-def test_a_file_of_empty_lines(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Thirty thousand bad lines are thirty thousand errors, not as many attempts at all the others."""
+def test_many_empty_lines(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Thirty thousand empty lines give as many errors, of which stderr shows ten and a summary."""
     failures, rows = predict(artifact, [], b"\n" * 30_000 + "\u200b\n".encode() * 70 + b"late\n")
     assert (failures, len(rows)) == (30_070, 30_071)
     assert "labels" in rows[-1]

@@ -1,4 +1,4 @@
-"""`python -m runtime.predict` for people: files in and out, options, explanations, progress."""
+"""`python -m runtime.predict` with files: input, output, options, explanations and progress."""
 
 import csv
 import errno
@@ -26,7 +26,7 @@ ROWS = ["late again", "calm", "", "the train was late " * 30, "nobody said why"]
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
-    """A CSV file with ids, one empty text and one that is too long."""
+    """A CSV file with ids, one empty text and one text that is too long."""
     file = tmp_path / "notes.csv"
     with file.open("w", newline="") as stream:
         csv.writer(stream).writerows([("id", "note"), *((f"a{index}", text) for index, text in enumerate(ROWS))])
@@ -34,7 +34,7 @@ def notes(tmp_path: Path) -> Path:
 
 
 def predict(artifact: Path, *arguments: object) -> tuple[int, str]:
-    """Returns the number of failures and what went to standard output."""
+    """Returns the number of failures and the content of standard output."""
     output = io.StringIO()
     args = parse_args(["--model", str(artifact), "--provider", "cpu", *map(str, arguments)])
     empty = io.BufferedReader(io.BytesIO())  # type: ignore[arg-type]
@@ -47,8 +47,8 @@ def rows_of(content: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", ["notes.csv", "notes.tsv", "notes.jsonl", "notes.NDJSON", "notes.txt", "notes"])
-def test_files_of_every_kind(artifact: Path, classifier: Classifier, tmp_path: Path, name: str) -> None:
-    """The suffix says what a file is, or `--input-format`."""
+def test_input_formats(artifact: Path, classifier: Classifier, tmp_path: Path, name: str) -> None:
+    """The format of an input file follows from its suffix or from `--input-format`."""
     file = tmp_path / name
     texts = ["late again", "calm"]
     if name.lower().endswith(("jsonl", "ndjson")):
@@ -75,7 +75,7 @@ def test_ids_and_errors_keep_their_place(artifact: Path, notes: Path, capsys: py
 
 
 def test_output_file(artifact: Path, notes: Path, tmp_path: Path) -> None:
-    """Its suffix says how it is written; nothing goes to standard output, and no other file is left."""
+    """The format of the output file follows from its suffix, and no other file is left."""
     target = tmp_path / "found.csv"
     _, content = predict(artifact, "--input", notes, "--text-column", "note", "--output", target, "--with-text")
     assert content == ""
@@ -85,8 +85,8 @@ def test_output_file(artifact: Path, notes: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["found.csv", "notes.csv"]
 
 
-def test_output_that_exists(artifact: Path, notes: Path, tmp_path: Path) -> None:
-    """Is kept, unless it may be replaced."""
+def test_existing_output(artifact: Path, notes: Path, tmp_path: Path) -> None:
+    """An existing output file is kept, unless `--overwrite` is passed."""
     target = tmp_path / "found.jsonl"
     target.write_text("precious")
     with pytest.raises(InputError, match="exists; choose another output, or pass --overwrite"):
@@ -97,7 +97,7 @@ def test_output_that_exists(artifact: Path, notes: Path, tmp_path: Path) -> None
 
 
 def test_input_is_never_the_output(artifact: Path, notes: Path, tmp_path: Path) -> None:
-    """Not even if it may be overwritten, or by another name."""
+    """An output that is the input under any name is rejected, also with `--overwrite`."""
     before = notes.read_bytes()
     (tmp_path / "link.csv").symlink_to(notes)
     for name in "notes.csv", "link.csv":
@@ -107,7 +107,7 @@ def test_input_is_never_the_output(artifact: Path, notes: Path, tmp_path: Path) 
 
 
 def test_two_jobs_on_one_output(artifact: Path, tmp_path: Path) -> None:
-    """The second is refused while the first writes, and after it broke off."""
+    """A second job on an output is rejected while the first writes, and after an interrupted one."""
     target = tmp_path / "found.jsonl"
     (tmp_path / "found.jsonl.part").write_text("unfinished")
     with pytest.raises(InputError, match="left over from an interrupted job; delete it, or pass --overwrite"):
@@ -123,7 +123,7 @@ def test_two_jobs_on_one_output(artifact: Path, tmp_path: Path) -> None:
 
 
 def test_input_is_never_the_unfinished_output(artifact: Path, notes: Path) -> None:
-    """A job that broke off may be what is read next."""
+    """The `.part` file of an interrupted job may be the input, and is then not overwritten."""
     part = notes.rename(notes.with_name("found.jsonl.part"))
     before = part.read_bytes()
     options = ["--input-format", "csv", "--text-column", "note", "--overwrite"]
@@ -133,7 +133,7 @@ def test_input_is_never_the_unfinished_output(artifact: Path, notes: Path) -> No
 
 
 def test_input_on_stdin_is_never_the_output(artifact: Path, notes: Path) -> None:
-    """It has no name there, but it is the same file."""
+    """An input file on standard input is recognized as the output, although it has no name there."""
     before = notes.read_bytes()
     line = f"{sys.executable} -m runtime.predict --model {artifact} --input-format csv --text-column note"
     line += f" --output {notes} --overwrite < {notes}"
@@ -142,8 +142,8 @@ def test_input_on_stdin_is_never_the_output(artifact: Path, notes: Path) -> None
     assert "both input and output" in done.stderr
 
 
-def test_output_that_is_no_file(artifact: Path, tmp_path: Path) -> None:
-    """A pipe or a device is never replaced by a file; a link is followed."""
+def test_output_that_is_not_a_regular_file(artifact: Path, tmp_path: Path) -> None:
+    """A pipe is never replaced by a file, and a link is followed."""
     os.mkfifo(tmp_path / "pipe.csv")
     (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
     with pytest.raises(InputError, match="not a regular file"):
@@ -155,8 +155,8 @@ def test_output_that_is_no_file(artifact: Path, tmp_path: Path) -> None:
     assert (tmp_path / "link.csv").is_symlink()
 
 
-def test_file_that_comes_meanwhile(tmp_path: Path) -> None:
-    """Is left alone; the results stay beside it."""
+def test_output_created_meanwhile(tmp_path: Path) -> None:
+    """A file that another process creates meanwhile is kept, and the results stay beside it."""
     target = tmp_path / "found.jsonl"
     with (
         pytest.raises(InputError, match="was created by another process while this job ran"),
@@ -169,7 +169,7 @@ def test_file_that_comes_meanwhile(tmp_path: Path) -> None:
 
 
 def test_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Can be written to all the same."""
+    """Results can be written on a file system without locks."""
 
     def fail(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
@@ -180,8 +180,8 @@ def test_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (tmp_path / "found.jsonl").read_text() == "results"
 
 
-def test_job_that_comes_to_its_end_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the opening of a file and its locking: the other job's result is not taken for one's own."""
+def test_other_job_that_finishes_before_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The result of a job that finishes between open and lock is not overwritten in place."""
     target = tmp_path / "found.jsonl"
     first = atomic_write(target, overwrite=True)
     first.__enter__().write("first")
@@ -202,7 +202,7 @@ def test_job_that_comes_to_its_end_meanwhile(tmp_path: Path, monkeypatch: pytest
 
 
 def test_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Results get their name all the same, and a file that came meanwhile is left alone there, too."""
+    """Without hard links, results are renamed, and a file that was created meanwhile is kept."""
 
     def fail(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
@@ -222,8 +222,8 @@ def test_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.Monk
     assert target.read_text() == "precious"
 
 
-def test_a_typo_leaves_nothing_behind(artifact: Path, notes: Path, tmp_path: Path) -> None:
-    """So that the corrected call works."""
+def test_failed_call_leaves_no_file(artifact: Path, notes: Path, tmp_path: Path) -> None:
+    """A call that fails before the first row leaves no file, so the corrected call works."""
     options = ["--input", notes, "--output", tmp_path / "found.csv", "--explain", tmp_path / "page.html"]
     with pytest.raises(InputError, match="none of the 2 columns"):
         predict(artifact, *options)
@@ -233,8 +233,8 @@ def test_a_typo_leaves_nothing_behind(artifact: Path, notes: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("options", [[], ["--format", "csv"], ["--format", "table", "--explain", "page.html"]])
-def test_reader_that_leaves_early(artifact: Path, tmp_path: Path, options: list[str]) -> None:
-    """`| head -1` ends quietly for files as well."""
+def test_closed_pipe(artifact: Path, tmp_path: Path, options: list[str]) -> None:
+    """The command ends without an error if the reader of its output leaves early, for files as well."""
     (tmp_path / "notes.csv").write_text("text\n" + "it was late\n" * 3000)
     line = f"PYTHONPATH={ROOT} {sys.executable} -m runtime.predict --model {artifact} --input notes.csv"
     line += f" {' '.join(options)} | head -1"
@@ -244,15 +244,15 @@ def test_reader_that_leaves_early(artifact: Path, tmp_path: Path, options: list[
 
 
 @pytest.mark.parametrize("trouble", ["2> >(true)", "2> /dev/full", "2>&-"])
-def test_nobody_reads_the_errors(artifact: Path, trouble: str) -> None:
-    """The rows come all the same."""
+def test_unwritable_stderr(artifact: Path, trouble: str) -> None:
+    """The rows are written although stderr is closed, full or has no reader."""
     line = f"{sys.executable} -m runtime.predict --model {artifact} late '' calm {trouble}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert [("error" in row) for row in rows_of(done.stdout)] == [False, True, False]
     assert done.returncode == 1
 
 
-def test_half_characters(artifact: Path, tmp_path: Path) -> None:
+def test_lone_surrogates(artifact: Path, tmp_path: Path) -> None:
     """Lone surrogates in texts are written as escapes; arguments that are not UTF-8 are errors."""
     file = tmp_path / "notes.jsonl"
     file.write_text('{"id": "7", "text": "a \\udfff b"}\n')
@@ -272,7 +272,7 @@ def test_half_characters(artifact: Path, tmp_path: Path) -> None:
 
 
 def test_explains_what_was_predicted(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not what the start of a long text alone would be given; where no label is given, the best one."""
+    """The predicted label of the whole text is explained; if there is none, the one with the best score."""
     asked: list[str | None] = []
     plain = Classifier.explain
 
@@ -287,8 +287,8 @@ def test_explains_what_was_predicted(artifact: Path, tmp_path: Path, monkeypatch
         assert asked.pop() == row["explained"] == max(row["scores"], key=row["scores"].__getitem__)
 
 
-def test_job_that_breaks_off(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Keeps what it wrote, under a name that says that it is not all."""
+def test_interrupted_job(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An interrupted job keeps its rows in the `.part` file and says so."""
     file, target = tmp_path / "notes.csv", tmp_path / "found.jsonl"
     file.write_text("text\n" + "late\n" * 500 + '"never closed')
     with pytest.raises(InputError, match="never closed"):
@@ -306,19 +306,19 @@ def test_job_that_breaks_off(artifact: Path, tmp_path: Path, capsys: pytest.Capt
     ],
 )
 def test_input_that_cannot_be_read(artifact: Path, tmp_path: Path, make: Any, message: str) -> None:
-    """One line says why."""
+    """An input that cannot be read is an error with the reason."""
     with pytest.raises(InputError, match=message):
         predict(artifact, "--input", make(tmp_path), "--input-format", "csv")
 
 
-def test_output_that_cannot_be_made(artifact: Path, tmp_path: Path) -> None:
-    """One line says why."""
+def test_output_that_cannot_be_created(artifact: Path, tmp_path: Path) -> None:
+    """An output that cannot be created is an error with the reason."""
     with pytest.raises(InputError, match=r"cannot write .*: (No such file|Not a directory)"):
         predict(artifact, "late", "--output", tmp_path / "nowhere/found.csv")
 
 
 def test_options_reach_the_classifier(artifact: Path, multi_label_artifact: Path) -> None:
-    """top-k, threshold and windows do what they do in the library."""
+    """`--top-k`, `--threshold` and `--windows` have the effects of the library's options."""
     (row,) = rows_of(predict(multi_label_artifact, "late", "--threshold", 0, "--top-k", 2)[1])
     assert row["labels"] == list(row["scores"])
     assert len(row["labels"]) == 2
@@ -331,13 +331,13 @@ def test_options_reach_the_classifier(artifact: Path, multi_label_artifact: Path
 
 
 def test_info(artifact: Path, classifier: Classifier) -> None:
-    """What a bug report needs, without a text."""
+    """`--info` prints the classifier's `info` as JSON."""
     found = json.loads(predict(artifact, "--info", "--threads", 1)[1])
     assert found == classifier.info()
 
 
 def test_explanations(artifact: Path, classifier: Classifier, tmp_path: Path) -> None:
-    """Places and contributions in the rows, the texts on the page alone; a bad text does not end it."""
+    """Rows have the positions and contributions of words; only the page has the texts."""
     page = tmp_path / "page.html"
     failures, content = predict(artifact, "the train was <late>", "", "calm", "--explain", page)
     found = rows_of(content)
@@ -353,7 +353,7 @@ def test_explanations(artifact: Path, classifier: Classifier, tmp_path: Path) ->
 
 
 def test_label_to_explain(artifact: Path, tmp_path: Path) -> None:
-    """Any of the artifact's."""
+    """`--explain-label` takes any of the artifact's labels and no other."""
     (row,) = rows_of(predict(artifact, "late", "--explain", tmp_path / "page.html", "--explain-label", "sad")[1])
     assert row["explained"] == "sad"
     assert main(["--model", str(artifact), "late", "--explain", str(tmp_path / "x.html"), "--explain-label", "x"]) == 1
@@ -383,7 +383,7 @@ def test_label_to_explain(artifact: Path, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_calls(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit status 2, before anything is loaded."""
+    """A wrong call ends with status 2 before anything is loaded, and its message repeats no value."""
     with pytest.raises(SystemExit, match="2"):
         main(["--model", "nowhere", *arguments])
     error = capsys.readouterr().err
@@ -392,7 +392,7 @@ def test_wrong_calls(arguments: list[str], message: str, capsys: pytest.CaptureF
 
 
 def test_quiet(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing on stderr; the exit status and the rows tell."""
+    """`--quiet` prints nothing on stderr; exit status and rows report the errors."""
     failures, content = predict(artifact, "late", "", "--quiet")
     assert failures == 1
     assert "error" in rows_of(content)[1]
@@ -400,7 +400,7 @@ def test_quiet(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_table_on_a_terminal(artifact: Path, tmp_path: Path) -> None:
-    """People get a table, with coloured words if they ask for them; programs get JSON Lines."""
+    """A terminal gets a table, with coloured words if requested; a pipe gets JSON Lines."""
     line = [sys.executable, "-m", "runtime.predict", "--model", str(artifact), "it was late"]
     piped = subprocess.run(line, capture_output=True, text=True, check=True).stdout
     main_end, terminal = pty.openpty()
@@ -416,15 +416,15 @@ def test_table_on_a_terminal(artifact: Path, tmp_path: Path) -> None:
 
 
 class Terminal(io.StringIO):
-    """Standard error that is a terminal."""
+    """A standard error that is a terminal."""
 
     def isatty(self) -> bool:
-        """It says so."""
+        """Returns True."""
         return True
 
 
 def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line that is written over: how many, how fast, how long still; errors come between, nothing is left."""
+    """Progress on a terminal is one line that is overwritten, with count, rate and time left."""
     clock = iter([100.0, 100.4, 100.4, 102.0, 102.1, 112.1])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     shown = Terminal()
@@ -433,7 +433,7 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         found.count(0.0125)
         found.count(0.025)
         assert shown.getvalue() == ""
-        found.count(0.04)  # the first of the next burst: the rate and the rest are those of the last of the one before
+        found.count(0.04)  # the first text of a burst: the rate is that of the text before it
         assert shown.getvalue() == "2 texts, 5.0 a second, 2%, 0:14 left\r"
         found.fail(7, "it is empty")
         assert shown.getvalue().endswith("\r\033[Kerror: text 7: it is empty\n")
@@ -444,7 +444,7 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_progress_in_a_log(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line every half minute, no carriage returns; without a known end no time left."""
+    """Progress in a log is a line every 30 seconds, without a time left if the end is unknown."""
     clock = iter([0.0, 20.0, 31.0, 32.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     with Progress() as found:
@@ -453,8 +453,8 @@ def test_progress_in_a_log(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     assert capsys.readouterr().err == "1 text, 0.1 a second\n"
 
 
-def test_share_of_what_is_done(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time left comes from where in the file the text stands, not from how far it has been read ahead."""
+def test_fraction_done(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time left is based on the position of the current text in the file, not on how far it was read ahead."""
     shares: list[float] = []
     plain = Progress.count
 

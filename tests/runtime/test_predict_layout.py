@@ -1,4 +1,4 @@
-"""`python -m runtime.predict` reads what was trained on, repeats no option's value, and never reads what it writes."""
+"""`python -m runtime.predict` reads the layouts of training, repeats no value, and never writes to its input."""
 
 import io
 import json
@@ -27,7 +27,7 @@ def predict(artifact: Path, *arguments: object, stdin: bytes = b"") -> tuple[int
 
 
 def shell(artifact: Path, folder: Path, line: str) -> subprocess.CompletedProcess[str]:
-    """Runs a line of shell in a folder, in which `predict` is the command with its model."""
+    """Runs a line of shell in a folder, where `predict` is the command with its model."""
     command = f"{sys.executable} -m runtime.predict --model {artifact}"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.run(
@@ -57,10 +57,10 @@ LAYOUTS: list[tuple[str, bytes, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "content", "options"), LAYOUTS)
-def test_what_was_trained_on_can_be_scored(
+def test_layouts_of_training(
     artifact: Path, tmp_path: Path, name: str, content: bytes, options: dict[str, Any]
 ) -> None:
-    """The options that `python -m training` read a file with give the same texts and ids here."""
+    """The layout options of `python -m training` give the same texts and ids here."""
     (tmp_path / name).write_bytes(content)
     layout = options | ({"quoting": options["quoting"].lower() == "true"} if "quoting" in options else {})
     expected = read_table(str(tmp_path / name), **layout).fields(["text", "id"])
@@ -73,7 +73,7 @@ def test_what_was_trained_on_can_be_scored(
 
 
 def test_encoding_of_standard_input(artifact: Path) -> None:
-    """It is used there, too, line by line and with a format."""
+    """`--encoding` applies to standard input, with and without `--input-format`."""
     for options in [], ["--input-format", "lines"]:
         rows = predict(artifact, "--encoding", "cp1252", "--with-text", *options, stdin="déjà\n".encode("cp1252"))[1]
         assert [row["text"] for row in rows] == ["déjà"]
@@ -98,7 +98,7 @@ def test_encoding_of_standard_input(artifact: Path) -> None:
     ],
 )
 def test_wrong_calls(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """They end with status 2 before anything is loaded, and the message repeats no value."""
+    """A wrong call ends with status 2 before anything is loaded, and its message repeats no value."""
     with pytest.raises(SystemExit, match="2"):
         main(["--model", "nowhere", *arguments])
     error = capsys.readouterr().err
@@ -108,7 +108,7 @@ def test_wrong_calls(arguments: list[str], message: str, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("name", ["notes.csv", "notes.jsonl"])
 def test_text_taken_for_a_column(artifact: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str) -> None:
-    """A text behind `--text-column` is repeated neither in an error nor in a row."""
+    """A text after `--text-column` is repeated neither in an error nor in a row."""
     (tmp_path / name).write_text("note,id\nlate,1\n" if name == "notes.csv" else '{"note": "late"}\n')
     options = ["--model", str(artifact), "--input", str(tmp_path / name), "--text-column", "note", SECRET]
     assert main(options) == 1
@@ -118,7 +118,7 @@ def test_text_taken_for_a_column(artifact: Path, tmp_path: Path, capfd: pytest.C
 
 
 def test_variant(int8_artifact: Path) -> None:
-    """It is the one that is loaded."""
+    """`--variant` selects the variant that is loaded."""
     for name in "fp32", "int8":
         output = io.StringIO()
         args = parse_args(["--model", str(int8_artifact), "--info", "--provider", "cpu", "--variant", name])
@@ -136,7 +136,7 @@ def test_variant(int8_artifact: Path) -> None:
     ],
 )
 def test_ids_that_cannot_be_written(artifact: Path, tmp_path: Path, name: str, content: bytes) -> None:
-    """An id that is not UTF-8, or half of a surrogate pair, makes its row an error and no other."""
+    """An id that is not UTF-8 or has a lone surrogate makes only its row an error."""
     (tmp_path / name).write_bytes(content)
     for form in "jsonl", "csv", "table":
         options = ["--input", str(tmp_path / name), "--id-column", "id", "--format", form]
@@ -163,8 +163,8 @@ def test_ids_that_cannot_be_written(artifact: Path, tmp_path: Path, name: str, c
         "predict late --explain page.html --overwrite >> page.html.part",
     ],
 )
-def test_files_on_both_ends(artifact: Path, tmp_path: Path, line: str) -> None:
-    """What is read is never written to, nor the page by the rows; it is as it was, and the exit status is 1."""
+def test_input_that_is_also_output(artifact: Path, tmp_path: Path, line: str) -> None:
+    """The command never writes to a file that it reads: the file is unchanged and the exit status is 1."""
     (tmp_path / "a.txt").write_text("late\ncalm\n")
     (tmp_path / "link.txt").symlink_to("a.txt")
     for name in "hard.txt", "page.html":
@@ -180,14 +180,14 @@ def test_files_on_both_ends(artifact: Path, tmp_path: Path, line: str) -> None:
     assert done.stdout == ""
 
 
-def test_null_device_on_both_ends(artifact: Path, tmp_path: Path) -> None:
-    """It is no file that could grow; neither is a pipe."""
+def test_devices_and_pipes_as_input_and_output(artifact: Path, tmp_path: Path) -> None:
+    """The null device and pipes may be both input and output."""
     assert shell(artifact, tmp_path, "predict < /dev/null >> /dev/null").returncode == 0
     assert shell(artifact, tmp_path, "echo late | predict late --output f.jsonl >> f.jsonl.log").returncode == 0
 
 
-def test_texts_leave_standard_input_alone(artifact: Path, tmp_path: Path) -> None:
-    """With texts on the command line it is not read, so it may be what is written to."""
+def test_standard_input_is_unused_with_texts(artifact: Path, tmp_path: Path) -> None:
+    """Standard input is not read if texts are on the command line, so it may also be the output."""
     (tmp_path / "a.txt").write_text("x\n")
     assert shell(artifact, tmp_path, "predict late < a.txt >> a.txt").returncode == 0
     assert (tmp_path / "a.txt").read_text().count("\n") == 2
@@ -195,14 +195,14 @@ def test_texts_leave_standard_input_alone(artifact: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("closed", [">&-", "<&- >&-", "<&- >&- 2>&-", "> /dev/full"])
 def test_closed_standard_output(artifact: Path, tmp_path: Path, closed: str) -> None:
-    """It does not matter to a job that writes to a file, and nothing else lands in that file."""
+    """A closed standard output does not matter to a job with `--output`, and nothing else gets into the file."""
     done = shell(artifact, tmp_path, f"predict late --output f.jsonl {closed}")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads((tmp_path / "f.jsonl").read_text())["index"] == 0
 
 
 def test_info_needs_standard_output(artifact: Path, tmp_path: Path) -> None:
-    """Closed, it is an error, whatever `--output` says."""
+    """`--info` with standard output closed is an error, also with `--output`."""
     for output in "", "--output f.jsonl":
         done = shell(artifact, tmp_path, f"predict --info {output} >&-")
         assert (done.returncode, done.stdout) == (1, "")
@@ -210,7 +210,7 @@ def test_info_needs_standard_output(artifact: Path, tmp_path: Path) -> None:
 
 
 def test_text_that_cannot_be_explained(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For want of memory it is one error in its row, the page goes on, and the others are explained."""
+    """A text that cannot be explained for lack of memory becomes an error; the others are explained."""
     plain = Classifier.explain
 
     def explain(self: Classifier, text: str, label: str | None = None) -> Any:
@@ -228,8 +228,8 @@ def test_text_that_cannot_be_explained(artifact: Path, tmp_path: Path, monkeypat
     assert page.read_text().count("<article>") == 1
 
 
-def test_no_memory_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
-    """A command that has none left ends with one line and status 1."""
+def test_out_of_memory(capfd: pytest.CaptureFixture[str]) -> None:
+    """A command without memory ends with status 1 and one line on stderr."""
 
     def job(_: object) -> int:
         raise MemoryError

@@ -1,4 +1,4 @@
-"""`python -m runtime.verify`: what it looks at, what it refuses, and how near is near enough."""
+"""`python -m runtime.verify`: what it checks, what it rejects, and its limits for differences."""
 
 import json
 import os
@@ -32,7 +32,7 @@ from ..damage import (
 INT8, FP16 = "onnx/model_int8.onnx", "onnx/model_fp16.onnx"
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 pytestmark = pytest.mark.skipif(
-    CUDA in onnxruntime.get_available_providers(), reason="says what a machine without says"
+    CUDA in onnxruntime.get_available_providers(), reason="expects a machine without CUDA"
 )
 
 
@@ -42,14 +42,14 @@ def statuses(folder: Path) -> dict[tuple[str, str], str]:
 
 
 def failure(folder: Path) -> str:
-    """Returns the one failure of an artifact whose other variants are good."""
+    """Returns the only failure of an artifact whose other variants pass."""
     (outcome,) = verify(folder).failures
     assert "\n" not in str(outcome)
     return str(outcome)
 
 
 def test_every_variant_has_an_outcome(int8_artifact: Path) -> None:
-    """What can run here is good; what needs a device that is not here says so and does not fail."""
+    """Variants that run here pass; those that need another device are skipped."""
     assert statuses(int8_artifact) == {
         ("fp32", CUDA): "skipped",
         ("fp32", CPU): "passed",
@@ -66,7 +66,7 @@ def test_every_variant_has_an_outcome(int8_artifact: Path) -> None:
 
 
 def test_command(int8_artifact: Path) -> None:
-    """A line for the files, one for each model, one for each variant on each provider; exit status 0."""
+    """The command prints a line for the files, for each model, and for each variant on each provider."""
     line = [sys.executable, "-m", "runtime.verify", str(int8_artifact)]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -77,8 +77,8 @@ def test_command(int8_artifact: Path) -> None:
     assert f"int8 on {CPU}: passed: 10 of 10 have the recorded labels, largest difference of a score " in done.stdout
 
 
-def test_command_on_a_bad_artifact(int8_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The good lines on stdout, one error line on stderr, exit status 1."""
+def test_command_on_a_failed_variant(int8_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command prints passed checks on stdout and failures as one line on stderr, with status 1."""
     shift(int8_copy, "int8", 1.0)
     assert main([str(int8_copy)]) == 1
     captured = capsys.readouterr()
@@ -87,8 +87,8 @@ def test_command_on_a_bad_artifact(int8_copy: Path, capsys: pytest.CaptureFixtur
     assert captured.err.count("\n") == 1
 
 
-def test_command_that_nobody_reads(int8_copy: Path) -> None:
-    """The exit status is that of the artifact also where `| true` has closed the output."""
+def test_command_with_closed_stdout(int8_copy: Path) -> None:
+    """The exit status is that of the checks, also if the reader of the output has left."""
     shift(int8_copy, "int8", 1.0)
     reader, writer = os.pipe()
     os.close(reader)
@@ -100,8 +100,8 @@ def test_command_that_nobody_reads(int8_copy: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_command_on_damage(int8_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing but the error if the files are not those that were exported."""
+def test_command_on_a_damaged_artifact(int8_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command prints only the error if a file was changed."""
     flip_bit(int8_copy / FP16)
     assert main([str(int8_copy)]) == 1
     assert capsys.readouterr() == (
@@ -113,28 +113,28 @@ def test_command_on_damage(int8_copy: Path, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b"], ["a", "--provider", "tpu"]])
 def test_wrong_calls(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit status 2, and the usage."""
+    """A wrong call ends with status 2 and prints the usage."""
     with pytest.raises(SystemExit, match="2"):
         parse_args(arguments)
     assert "usage: python -m runtime.verify" in capsys.readouterr().err
 
 
 def nan_scales(model: onnx.ModelProto) -> None:
-    """Has every fp32 number of a quantized graph be none."""
+    """Sets every fp32 number of a quantized model to NaN."""
     for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32("nan"), tensor.name))
 
 
 def rename_output(model: onnx.ModelProto) -> None:
-    """Calls the logits something else."""
+    """Renames the output of the logits."""
     for node in model.graph.node:
         node.output[:] = ["scores" if output == "logits" else output for output in node.output]
     model.graph.output[0].name = "scores"
 
 
-def set_labels(model: onnx.ModelProto) -> None:
-    """Has the graph compute logits of two labels."""
+def keep_two_logits(model: onnx.ModelProto) -> None:
+    """Makes the model return the logits of two labels only."""
     rename_output(model)
     model.graph.initializer.append(onnx.helper.make_tensor("two", onnx.TensorProto.INT64, [2], [0, 1]))
     model.graph.node.append(onnx.helper.make_node("Gather", ["scores", "two"], ["logits"], axis=1))
@@ -143,7 +143,7 @@ def set_labels(model: onnx.ModelProto) -> None:
 
 
 def exchange_tokens(content: dict[str, dict[str, dict[str, int]]]) -> None:
-    """Gives all words other ids: another model's tokenizer, with as many tokens."""
+    """Gives all words other ids, as a tokenizer of another model with as many tokens has."""
     vocabulary = content["model"]["vocab"]
     words = [word for word, index in vocabulary.items() if index > 1000]
     for word, index in zip(words, reversed([vocabulary[word] for word in words]), strict=True):
@@ -167,14 +167,14 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_damage_is_refused_by_load_and_verify(int8_copy: Path, name: str) -> None:
-    """In the same words, whichever variant it hits."""
+def test_damage_is_rejected_by_load_and_verify(int8_copy: Path, name: str) -> None:
+    """Damage to any file is rejected by load and verify with the same message."""
     damage, expected = DAMAGE[name]
     damage(int8_copy)
     messages = []
-    for door in (load, verify):
+    for function in (load, verify):
         with pytest.raises(ArtifactError) as caught:
-            door(int8_copy)
+            function(int8_copy)
         messages.append(str(caught.value))
     assert messages[0].startswith(expected) or expected in messages[0]
     assert messages[0] == messages[1]
@@ -209,8 +209,8 @@ HIDDEN: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", HIDDEN)
-def test_what_only_verify_looks_at(int8_copy: Path, name: str) -> None:
-    """What loading does not read, because it runs another variant and never reads config.json, is refused here."""
+def test_damage_that_only_verify_rejects(int8_copy: Path, name: str) -> None:
+    """Damage to files that load does not read is rejected by verify."""
     damage, expected = HIDDEN[name]
     damage(int8_copy)
     assert load(int8_copy, provider="cpu").predict("late").label
@@ -222,7 +222,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "scores": (lambda a: shift(a, "int8", 1.0), f"int8 on {CPU}: failed: golden scores differ: "),
     "NaN weights": (lambda a: change_model(a, nan_scales, INT8), f"int8 on {CPU}: failed: the model gave NaN"),
     "three labels, two logits": (
-        lambda a: change_model(a, set_labels, INT8),
+        lambda a: change_model(a, keep_two_logits, INT8),
         f"int8 on {CPU}: failed: {INT8}: logits is tensor(float) of shape ",
     ),
     "no output of that name": (
@@ -233,8 +233,8 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_one_variant_is_wrong(int8_copy: Path, name: str) -> None:
-    """The failure names it, and the others are checked all the same."""
+def test_failure_of_one_variant(int8_copy: Path, name: str) -> None:
+    """The failure of one variant names it, and the other variants are checked."""
     damage, expected = WRONG[name]
     damage(int8_copy)
     assert failure(int8_copy).startswith(expected)
@@ -242,14 +242,14 @@ def test_one_variant_is_wrong(int8_copy: Path, name: str) -> None:
 
 
 def test_messages_are_distinct() -> None:
-    """Whoever reads one knows which of the damages it is."""
+    """Each kind of damage has a message of its own."""
     messages = [expected for _, expected in (DAMAGE | HIDDEN | WRONG).values()]
     for message in messages:
         assert [other for other in messages if other.startswith(message)] == [message]
 
 
 def test_other_models_tokenizer(int8_copy: Path) -> None:
-    """With as many tokens it loads; its golden scores are others."""
+    """A tokenizer of another model with as many tokens loads, but fails on the golden scores."""
     rewrite_json(int8_copy, "tokenizer.json", exchange_tokens)
     assert load(int8_copy).predict("late").label
     assert "fp32" in [outcome.variant for outcome in verify(int8_copy).failures]
@@ -265,7 +265,7 @@ def recorded(folder: Path, name: str) -> npt.NDArray[np.float64]:
 
 
 def shift(folder: Path, name: str, by: float | npt.NDArray[np.float64]) -> None:
-    """Shifts the log odds that are recorded for a variant."""
+    """Shifts the log odds of a variant's golden scores."""
     scores = recorded(folder, name)
     shifted = 1 / (1 + np.exp(-np.log(scores / (1 - scores)) - by))
     rewrite_variant(folder, name, golden=shifted.tolist())
@@ -273,14 +273,14 @@ def shift(folder: Path, name: str, by: float | npt.NDArray[np.float64]) -> None:
 
 @pytest.mark.parametrize(("part", "good"), [(0.9, True), (1.1, False), (-1.1, False)])
 def test_mean_drift(int8_copy: Path, part: float, good: bool) -> None:
-    """int8 may differ by some steps on another processor; on average by no more than measured."""
+    """int8 passes if its log odds differ on average by less than the limit, as they may on another CPU."""
     shift(int8_copy, "int8", part * MEAN_DRIFT)
     assert (verify(int8_copy).failures == ()) == good
 
 
 @pytest.mark.parametrize(("part", "good"), [(0.9, True), (1.1, False)])
 def test_largest_drift(int8_copy: Path, part: float, good: bool) -> None:
-    """Nor may one score alone, which the mean would hide."""
+    """int8 fails if one score's log odds differ by more than the limit, even if the mean is small."""
     one = np.zeros_like(recorded(int8_copy, "int8"))
     one[-1, 0] = part * MAX_DRIFT
     assert one.mean() < MEAN_DRIFT / 2
@@ -290,7 +290,7 @@ def test_largest_drift(int8_copy: Path, part: float, good: bool) -> None:
 
 @pytest.mark.parametrize(("by", "good"), [(8e-5, True), (1.2e-4, False)])
 def test_fp32_scores(int8_copy: Path, by: float, good: bool) -> None:
-    """fp32 computes the same everywhere, within 1e-4 of PyTorch's scores."""
+    """fp32 passes if each score is within 1e-4 of the recorded one."""
 
     def change(fields: dict[str, list[dict[str, list[float]]]]) -> None:
         fields["golden"][0]["scores"][0] += by
@@ -299,8 +299,8 @@ def test_fp32_scores(int8_copy: Path, by: float, good: bool) -> None:
     assert (verify(int8_copy).failures == ()) == good
 
 
-def test_a_confident_score_is_no_large_drift(int8_copy: Path) -> None:
-    """Next to 0 and 1 float32 has no digits left, and log odds would differ by any amount."""
+def test_scores_close_to_0_and_1(int8_copy: Path) -> None:
+    """Scores close to 0 and 1, where float32 has no digits left, do not count as large differences."""
     for name in ("fp32", "int8"):
         assert ((recorded(int8_copy, name) > 1e-6) & (recorded(int8_copy, name) < 1 - 1e-6)).all()
     rewrite(int8_copy, lambda fields: fields.update(temperature=0.001))
@@ -316,7 +316,7 @@ def golden_texts(folder: Path) -> list[str]:
 
 
 def depend_on_the_batch(monkeypatch: pytest.MonkeyPatch, by: float) -> None:
-    """Has logits change if there are several texts."""
+    """Makes logits change if a batch has several texts."""
     original = Classifier.logits
     monkeypatch.setattr(
         Classifier,
@@ -325,20 +325,20 @@ def depend_on_the_batch(monkeypatch: pytest.MonkeyPatch, by: float) -> None:
     )
 
 
-def test_static_int8_gives_the_very_same_logits_in_a_batch(int8_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is good enough for fp32 is not for int8 with fixed scales, which promises more."""
+def test_static_int8_in_a_batch(int8_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Static int8 fails if its logits in a batch are not bit-identical to those alone."""
     depend_on_the_batch(monkeypatch, 5e-6)
     assert failure(int8_copy).startswith(f"int8 on {CPU}: failed: logits in a batch differ from those alone, by up to ")
 
 
 def test_fp32_is_compared_in_a_batch(int8_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within the same 1e-4 of the recorded scores."""
+    """fp32 scores of texts in a batch must be within the same 1e-4."""
     depend_on_the_batch(monkeypatch, 0.1)
     assert [outcome.variant for outcome in verify(int8_copy).failures] == ["fp32", "int8"]
 
 
 def test_dynamic_int8_may_depend_on_the_batch(int8_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its scales are those of the whole batch, so that only single texts can be compared."""
+    """Dynamic int8, whose scales depend on the batch, is compared on single texts only."""
     rewrite_variant(int8_copy, "int8", quantization={"method": "dynamic"})
     depend_on_the_batch(monkeypatch, 0.5)
     assert [outcome.variant for outcome in verify(int8_copy).failures] == ["fp32"]
@@ -346,16 +346,16 @@ def test_dynamic_int8_may_depend_on_the_batch(int8_copy: Path, monkeypatch: pyte
     assert [outcome.variant for outcome in verify(int8_copy).failures] == ["fp32", "int8"]
 
 
-def test_asked_for_provider_must_be_here(int8_artifact: Path) -> None:
-    """`--provider cuda` on a machine without is an error and not an empty report."""
+def test_requested_provider_must_be_available(int8_artifact: Path) -> None:
+    """A requested provider that is not available is an error and not an empty report."""
     with pytest.raises(ProviderError, match=r"'cuda' is not in this onnxruntime"):
         verify(int8_artifact, provider="cuda")
     with pytest.raises(ProviderError, match="unknown provider 'tpu'"):
         verify(int8_artifact, provider="tpu")  # type: ignore[arg-type]
 
 
-def test_nothing_that_runs_here_is_an_error(int8_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The command does not call an artifact for CUDA alone good where nothing of it was run."""
+def test_no_variant_runs_here(int8_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command fails if no variant of the artifact runs on this machine."""
     rewrite(int8_copy, lambda fields: [variant.update(providers=[CUDA]) for variant in fields["variants"]])
     assert main([str(int8_copy)]) == 1
     expected = f"error: no variant runs here, nothing was compared: fp32 on {CUDA}: skipped: needs {CUDA}; "
@@ -363,15 +363,15 @@ def test_nothing_that_runs_here_is_an_error(int8_copy: Path, capsys: pytest.Capt
 
 
 def test_cuda_that_does_not_start(int8_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """onnxruntime-gpu lists CUDA on machines that have none: not run, and why; a failure if it was asked for."""
+    """CUDA that is listed but does not start is skipped with the reason; it is a failure if it was requested."""
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
     found = {(outcome.variant, outcome.provider): str(outcome) for outcome in verify(int8_artifact).outcomes}
     assert found["fp16", CUDA].startswith(f"fp16 on {CUDA}: skipped: {CUDA} did not start on this machine")
     assert [outcome.variant for outcome in verify(int8_artifact, provider="cuda").failures] == ["fp32", "fp16"]
 
 
-def test_provider_that_nobody_knows(int8_copy: Path) -> None:
-    """A later version may add some; this one cannot run them."""
+def test_unknown_provider_of_a_variant(int8_copy: Path) -> None:
+    """A variant for a provider that this version does not know is skipped."""
     rewrite_variant(int8_copy, "fp16", providers=["TpuExecutionProvider"])
     assert statuses(int8_copy)["fp16", "TpuExecutionProvider"] == "skipped"
     assert json.loads((int8_copy / "litmus.json").read_text())["variants"]

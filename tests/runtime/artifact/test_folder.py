@@ -1,4 +1,4 @@
-"""What loading refuses, each with a message that says what was found and what to do."""
+"""Loading an artifact: what is rejected, and that each message says what was found and what to do."""
 
 import json
 import os
@@ -29,7 +29,7 @@ from ...damage import add_foreign_domain, change_model, flip_bit, point_outside,
 
 
 def refusal(folder: Path) -> str:
-    """Returns the message of the refusal; it is one line."""
+    """Loads the artifact, which must fail, and returns the message of the error; it is one line."""
     with pytest.raises(ArtifactError) as caught:
         load(folder, provider="cpu")
     message = str(caught.value)
@@ -38,13 +38,13 @@ def refusal(folder: Path) -> str:
 
 
 def test_missing_folder(tmp_path: Path) -> None:
-    """The path is named, and what was expected there."""
+    """The error for a folder that does not exist names its path and says what creates an artifact."""
     with pytest.raises(ArtifactNotFoundError, match=r"no artifact at .*absent.*python -m export"):
         load(tmp_path / "absent")
 
 
 def test_folder_without_manifest(tmp_path: Path) -> None:
-    """A checkpoint folder, say."""
+    """A folder without `litmus.json`, such as a checkpoint, is not an artifact."""
     with pytest.raises(FileNotFoundError, match=r"not an artifact: it has no litmus\.json"):
         load(tmp_path)
 
@@ -52,55 +52,55 @@ def test_folder_without_manifest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["onnx/model.onnx", "tokenizer.json", "config.json", "README.md", "tokenizer_config.json"]
 )
-def test_flipped_byte(copy: Path, name: str) -> None:
-    """One bit in any file is noticed."""
+def test_flipped_bit(copy: Path, name: str) -> None:
+    """One flipped bit in any file changes its hash, so the artifact is rejected."""
     flip_bit(copy / name)
     assert refusal(copy).startswith(f"{name}: its sha256 is not the one in the manifest")
 
 
 def test_changed_manifest(copy: Path) -> None:
-    """A label swapped by hand is noticed as surely as a weight."""
+    """A label that was edited by hand does not match the manifest's own digest."""
     path = copy / "litmus.json"
     path.write_text(path.read_text().replace('"calm"', '"calk"'))
     assert "was changed after the export" in refusal(copy)
 
 
-def test_cut_file(copy: Path) -> None:
-    """A copy that broke off has the wrong size."""
+def test_truncated_file(copy: Path) -> None:
+    """A model file that lost its last bytes is rejected because of its size."""
     path = copy / "onnx/model.onnx"
     path.write_bytes(path.read_bytes()[:-10])
     assert "bytes, found" in refusal(copy)
 
 
-def test_cut_manifest(copy: Path) -> None:
-    """Half a manifest is no JSON."""
+def test_truncated_manifest(copy: Path) -> None:
+    """A truncated manifest is not valid JSON."""
     path = copy / "litmus.json"
     path.write_text(path.read_text()[:200])
     assert "not valid JSON" in refusal(copy)
 
 
 def test_missing_file(copy: Path) -> None:
-    """Every listed file must be there."""
+    """An artifact is rejected if a file that its manifest lists is missing."""
     (copy / "tokenizer.json").unlink()
     assert "tokenizer.json is missing" in refusal(copy)
 
 
 def test_extra_file(copy: Path) -> None:
-    """Nothing lies in an artifact that its manifest does not know."""
+    """An artifact is rejected if it has a file that its manifest does not list."""
     (copy / "onnx/extra.bin").write_bytes(b"x")
     assert "'onnx/extra.bin' is not in the manifest" in refusal(copy)
 
 
 def test_symbolic_link(copy: Path, tmp_path: Path) -> None:
-    """A link may point anywhere later."""
+    """A file that is a symbolic link is rejected, because the link may lead elsewhere later."""
     (copy / "tokenizer.json").rename(tmp_path / "tokenizer.json")
     (copy / "tokenizer.json").symlink_to(tmp_path / "tokenizer.json")
     assert "'tokenizer.json' is a symbolic link" in refusal(copy)
 
 
 @pytest.mark.parametrize("name", ["onnx", "litmus.json"])
-def test_symbolic_link_to_more_than_a_file(copy: Path, tmp_path: Path, name: str) -> None:
-    """Neither a folder nor the manifest itself may be one."""
+def test_symbolic_link_to_folder_or_manifest(copy: Path, tmp_path: Path, name: str) -> None:
+    """A folder of the artifact, or the manifest itself, may not be a symbolic link either."""
     (copy / name).rename(tmp_path / name)
     (copy / name).symlink_to(tmp_path / name)
     assert "is a symbolic link" in refusal(copy)
@@ -108,13 +108,13 @@ def test_symbolic_link_to_more_than_a_file(copy: Path, tmp_path: Path, name: str
 
 @pytest.mark.parametrize("name", ["../outside.txt", "/etc/hostname", "onnx/../../outside.txt", "..\\outside.txt"])
 def test_path_outside(copy: Path, name: str) -> None:
-    """A manifest cannot make the runtime read elsewhere."""
+    """A manifest that lists a path outside the artifact is rejected."""
     rewrite(copy, lambda fields: fields["files"].update({name: {"sha256": "0", "size_bytes": 0}}))
     assert "a path outside the artifact" in refusal(copy)
 
 
-def test_model_outside(copy: Path) -> None:
-    """Nor can a variant: its file must be a listed one, and a listed one lies inside."""
+def test_variant_outside(copy: Path) -> None:
+    """A variant's file must be one that the manifest lists, so it cannot be outside the artifact."""
     rewrite(copy, lambda fields: fields["variants"][0].update(file="../model.onnx"))
     assert "variants.fp32: expected a listed file, found '../model.onnx'" in refusal(copy)
 
@@ -131,20 +131,20 @@ FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_names_do_not_write_the_log(copy: Path, name: str) -> None:
-    """Whatever a manifest calls things, the message is one line of some length."""
+def test_long_and_multiline_names_in_the_manifest(copy: Path, name: str) -> None:
+    """A name from the manifest never makes an error message long or puts a line break into it."""
     rewrite(copy, FORGED[name])
     assert len(refusal(copy)) < 300
 
 
-def test_link_does_not_write_the_log(copy: Path) -> None:
-    """Nor does what a file is called."""
+def test_line_break_in_a_file_name(copy: Path) -> None:
+    """The name of a file in the artifact is escaped in the error message."""
     (copy / "a\nb").symlink_to("README.md")
     assert r"'a\nb' is a symbolic link" in refusal(copy)
 
 
-def test_output_does_not_write_the_log(copy: Path) -> None:
-    """Nor does what a model calls its logits."""
+def test_line_break_in_an_output_name(copy: Path) -> None:
+    """The name of a model's output is escaped in the error message."""
 
     def rename(model: onnx.ModelProto) -> None:
         model.graph.node.append(onnx.helper.make_node("Identity", ["logits"], ["a\nb"]))
@@ -154,8 +154,8 @@ def test_output_does_not_write_the_log(copy: Path) -> None:
     assert "expected an output named 'logits', found ['a" in refusal(copy)
 
 
-def test_other_schema(copy: Path) -> None:
-    """A later major version may mean something else by the same words."""
+def test_unknown_schema_version(copy: Path) -> None:
+    """A manifest with another major schema version is rejected, because its fields may have another meaning."""
     rewrite(copy, lambda fields: fields.update(schema_version="999.0"))
     assert "expected schema_version 1.x, found '999.0'" in refusal(copy)
 
@@ -189,13 +189,13 @@ def test_other_schema(copy: Path) -> None:
     ],
 )
 def test_wrong_field(copy: Path, field: str, value: object, expected: str) -> None:
-    """Each field is checked for type and sense, and the message names it."""
+    """The type and range of each field are checked, and the message names the field."""
     rewrite(copy, lambda fields: fields.update({field: value}))
     assert expected in refusal(copy)
 
 
 def test_labels_with_joiners(copy: Path) -> None:
-    """Persian words and emoji are made with them, and a terminal gets them whole."""
+    """Zero-width joiners, which Persian words and emoji need, are allowed in labels and printed as they are."""
     labels = ["\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\U0001f469\u200d\U0001f692", "sad"]
     rewrite(copy, lambda fields: fields.update(labels=labels))
     assert list(load(copy, provider="cpu").labels) == labels
@@ -203,7 +203,7 @@ def test_labels_with_joiners(copy: Path) -> None:
 
 
 def test_variant_without_provider(copy: Path) -> None:
-    """There would be nothing to run it on."""
+    """A variant without a provider is rejected."""
     rewrite(copy, lambda fields: fields["variants"][0].update(providers=[]))
     assert "variants.fp32.providers: expected one or more" in refusal(copy)
 
@@ -212,41 +212,41 @@ def test_variant_without_provider(copy: Path) -> None:
     "content", ["[" * 100_000, '{"schema_version": ' + "9" * 5000 + "}"], ids=["deep", "long number"]
 )
 def test_hostile_json(copy: Path, content: str) -> None:
-    """What Python's parser itself refuses is a refusal, too."""
+    """JSON that Python's parser refuses, too deep or with too long a number, raises ArtifactError."""
     (copy / "litmus.json").write_text(content)
     assert "not valid JSON" in refusal(copy)
 
 
-def test_json_as_deep_as_python_goes() -> None:
-    """There is a depth that Python reads and cannot write again for the digest."""
+def test_nested_json_of_any_depth() -> None:
+    """JSON nested to any depth raises ArtifactError, also where Python can read it but not write it for the digest."""
     for depth in range(sys.getrecursionlimit()):
         with pytest.raises(ArtifactError, match=r"digest does not match|not valid JSON"):
             Manifest.from_json('{"schema_version": "1.0", "deep": ' + "[" * depth + "1" + "]" * depth + "}")
 
 
-def test_endless_number(copy: Path) -> None:
-    """A protobuf number that never ends is refused at once, not after days."""
+def test_varint_without_end(copy: Path) -> None:
+    """A protobuf number without an end is rejected at once; reading it all would take days."""
     (copy / "onnx/model.onnx").write_bytes(b"\xff" * 5_000_000)
     rewrite(copy)
     assert refusal(copy) == "model.onnx is not an ONNX model; export it again"
 
 
 def test_older_onnxruntime(copy: Path) -> None:
-    """The artifact says which release it was tested with; an older one is refused with both versions."""
+    """An onnxruntime that is older than the artifact needs is an error with both versions."""
     rewrite(copy, lambda fields: fields.update(min_onnxruntime="99.0"))
     with pytest.raises(DependencyError, match=r"needs onnxruntime 99\.0 or later, found 1\."):
         load(copy, provider="cpu")
 
 
-def test_provider_that_is_not_here(copy: Path) -> None:
-    """A variant for a device that this onnxruntime does not know."""
+def test_unavailable_provider(copy: Path) -> None:
+    """A variant for a provider that this onnxruntime does not have cannot be loaded."""
     rewrite(copy, lambda fields: fields["variants"][0].update(providers=["TpuExecutionProvider"]))
     with pytest.raises(ProviderError, match="the artifact has fp32 for TpuExecutionProvider; this onnxruntime has"):
         load(copy)
 
 
 def test_path_that_is_not_utf8(copy: Path, tmp_path: Path) -> None:
-    """Neither onnxruntime nor tokenizers can open it; a link with a better name does not help."""
+    """A path that is not UTF-8, which onnxruntime and tokenizers cannot open, is rejected, also behind a link."""
     folder = copy.rename(tmp_path / os.fsdecode(b"caf\xe9"))
     (tmp_path / "link").symlink_to(folder)
     for path in (folder, tmp_path / "link"):
@@ -255,19 +255,19 @@ def test_path_that_is_not_utf8(copy: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_unreadable_file(copy: Path) -> None:
-    """Permissions are one line, too."""
+    """A file without read permission raises ArtifactError with the reason."""
     (copy / "tokenizer.json").chmod(0)
     assert "cannot read the artifact: Permission denied" in refusal(copy)
 
 
-def test_name_that_no_disk_has(copy: Path) -> None:
-    """What the operating system refuses is a refusal of ours."""
+def test_file_name_too_long(copy: Path) -> None:
+    """An error of the operating system about a listed name becomes an ArtifactError."""
     rewrite(copy, lambda fields: fields["files"].update({"x" * 5000: {"sha256": "0", "size_bytes": 0}}))
     assert "cannot read the artifact: File name too long" in refusal(copy)
 
 
 def test_external_data_in_a_constant(copy: Path) -> None:
-    """Weights in another file are found wherever a tensor can be."""
+    """Weights in another file are detected in the attributes of nodes as well."""
 
     def hide(model: onnx.ModelProto) -> None:
         tensor = onnx.TensorProto(name="t", data_type=onnx.TensorProto.FLOAT, dims=[1])
@@ -279,8 +279,8 @@ def test_external_data_in_a_constant(copy: Path) -> None:
     assert "keeps weights in other files" in refusal(copy)
 
 
-def test_fixed_batch(copy: Path) -> None:
-    """A graph for exactly two texts fails at every other number; it is refused when it is loaded."""
+def test_fixed_batch_size(copy: Path) -> None:
+    """A graph with a fixed batch size is rejected at load, because it fails with any other number of texts."""
 
     def fix(model: onnx.ModelProto) -> None:
         for node in model.graph.input:
@@ -290,8 +290,8 @@ def test_fixed_batch(copy: Path) -> None:
     assert "expected int64 of (batch, sequence), any number of both" in refusal(copy)
 
 
-def test_file_that_does_not_run_is_checked_as_well(int8_copy: Path) -> None:
-    """The fp32 model beside int8: another thread looks at it, and loading waits for what it finds."""
+def test_unused_model_is_checked(int8_copy: Path) -> None:
+    """A changed file of a variant that does not run is found in the background, and loading waits for the check."""
     flip_bit(int8_copy / "onnx/model.onnx")
     assert "onnx/model.onnx: its sha256 is not the one in the manifest" in refusal(int8_copy)
     threads = threading.active_count()
@@ -301,7 +301,7 @@ def test_file_that_does_not_run_is_checked_as_well(int8_copy: Path) -> None:
 
 
 def test_tokenizer_that_panics(copy: Path) -> None:
-    """A Rust panic is no Exception in Python; it still is an error of ours."""
+    """A Rust panic in tokenizers, which is not an Exception in Python, becomes a LitmusError."""
     path = copy / "tokenizer.json"
     content = json.loads(path.read_text("utf-8"))
     replace = {"type": "Replace", "pattern": {"Regex": "x*"}, "content": " "}
@@ -313,19 +313,19 @@ def test_tokenizer_that_panics(copy: Path) -> None:
 
 
 def test_missing_field(copy: Path) -> None:
-    """The message names the field."""
+    """The message about a missing field names the field."""
     rewrite(copy, lambda fields: fields.pop("window"))
     assert "none of: window" in refusal(copy)
 
 
 def test_unknown_field_is_ignored(copy: Path) -> None:
-    """A later minor version may add one."""
+    """A field that a later minor version of the schema adds is ignored."""
     rewrite(copy, lambda fields: fields.update(novelty=1, schema_version="1.7"))
     assert load(copy, provider="cpu").predict("late").label
 
 
-def test_label_count(copy: Path) -> None:
-    """Three logits for two labels."""
+def test_wrong_number_of_logits(copy: Path) -> None:
+    """A model with three logits is rejected if the manifest has two labels."""
     rewrite(
         copy, lambda fields: fields.update(labels=["calm", "sad"], golden=[]) or fields["variants"][0].update(golden=[])
     )
@@ -334,26 +334,26 @@ def test_label_count(copy: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"<html>not found</html>", b"", b"\x08\x0a"], ids=["html", "empty", "no graph"])
 def test_not_a_model(copy: Path, content: bytes) -> None:
-    """A file that only has the name of an ONNX model."""
+    """A file that is not an ONNX model is rejected, although its hash is right."""
     (copy / "onnx/model.onnx").write_bytes(content)
     rewrite(copy)
     assert refusal(copy) == "model.onnx is not an ONNX model; export it again"
 
 
 def test_foreign_operator_domain(copy: Path) -> None:
-    """Operators that onnxruntime does not bring along would need a library of somebody else's."""
+    """Operators of an unknown domain are rejected, because they would need a custom library."""
     change_model(copy, add_foreign_domain)
     assert "model.onnx uses operators of the domain 'com.example'" in refusal(copy)
 
 
 def test_external_data(copy: Path) -> None:
-    """Weights in another file, which could be any file of the machine."""
+    """A model with weights in another file, which could be any file of the machine, is rejected."""
     change_model(copy, point_outside)
     assert "keeps weights in other files" in refusal(copy)
 
 
 def test_disguised_external_data(copy: Path) -> None:
-    """A key with bits beyond the 32nd is one that nobody knows here, and external_data to onnxruntime."""
+    """A protobuf key of more than 32 bits, which onnxruntime would read as `external_data`, is rejected."""
     disguised = bytearray(bytes_field(13, bytes_field(1, "location") + bytes_field(2, "README.md")))
     disguised[:1] = [disguised[0] | 0x80, 0x80, 0x80, 0x80, 0x10]
     with (copy / "onnx/model.onnx").open("ab") as file:
@@ -363,7 +363,7 @@ def test_disguised_external_data(copy: Path) -> None:
 
 
 def test_nan_weights(copy: Path) -> None:
-    """NaN in the logits is an error, never a score."""
+    """NaN in the logits raises InferenceError and never becomes a score."""
 
     def poison(model: onnx.ModelProto) -> None:
         for tensor in model.graph.initializer:
@@ -375,8 +375,8 @@ def test_nan_weights(copy: Path) -> None:
         load(copy, provider="cpu").predict("late")
 
 
-def test_graph_that_fails_at_run_time(copy: Path) -> None:
-    """An embedding with too few rows is found when a text needs one that is not there."""
+def test_graph_that_fails_during_inference(copy: Path) -> None:
+    """An embedding with too few rows raises InferenceError when a text needs a missing row."""
 
     def shrink(model: onnx.ModelProto) -> None:
         (tensor,) = (tensor for tensor in model.graph.initializer if list(tensor.dims) == [30522, 32])
@@ -389,12 +389,12 @@ def test_graph_that_fails_at_run_time(copy: Path) -> None:
 
 
 def test_manifest_round_trip(artifact: Path) -> None:
-    """What is read and written again is the same manifest."""
+    """A manifest that is read and written again is unchanged."""
     content = (artifact / "litmus.json").read_text("utf-8")
     assert Manifest.from_json(content).to_json() == content
 
 
-def test_every_refusal_is_a_litmus_error() -> None:
-    """A caller needs one except clause."""
+def test_artifact_error_classes() -> None:
+    """ArtifactError is both a LitmusError and a ValueError."""
     assert issubclass(ArtifactError, LitmusError)
     assert issubclass(ArtifactError, ValueError)

@@ -1,4 +1,4 @@
-"""What happens to an artifact's folder and files while they are loaded, and afterwards."""
+"""Replacing or changing the files of an artifact during and after a load."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ TEXT = "late"
 
 
 def artifacts(artifact: Path, folder: Path) -> tuple[Path, Path]:
-    """Makes two artifacts with labels of their own."""
+    """Creates two artifacts with different labels and different logits."""
     first, second = (Path(shutil.copytree(artifact, folder / name)) for name in ("first", "second"))
     rewrite(second, lambda fields: fields.update(labels=["x", "y", "z"]))
     change_model(second, shift_logits)
@@ -29,7 +29,7 @@ def artifacts(artifact: Path, folder: Path) -> tuple[Path, Path]:
 
 
 def shift_logits(model: onnx.ModelProto) -> None:
-    """Has the model give other logits."""
+    """Adds 1 to the logits of the model."""
     (last,) = (node for node in model.graph.node if "logits" in node.output)
     last.output[:] = ["before" if output == "logits" else output for output in last.output]
     model.graph.initializer.append(onnx.helper.make_tensor("shift", onnx.TensorProto.FLOAT, [1], [1.0]))
@@ -37,14 +37,14 @@ def shift_logits(model: onnx.ModelProto) -> None:
 
 
 def switch(link: Path, target: Path) -> None:
-    """Points a link elsewhere, at once."""
+    """Points a link elsewhere, in one step."""
     new = link.with_name("new")
     new.symlink_to(target)
     new.replace(link)
 
 
-def test_link_that_is_switched_during_a_load(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The link is followed once: manifest, tokenizer and weights are of one artifact, wherever it leads afterwards."""
+def test_link_switched_during_a_load(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link is followed once, so manifest, tokenizer and weights come from the same artifact."""
     first, second = artifacts(artifact, tmp_path)
     link = tmp_path / "current"
     link.symlink_to(first)
@@ -62,8 +62,8 @@ def test_link_that_is_switched_during_a_load(artifact: Path, tmp_path: Path, mon
     assert classifier.info()["artifact"]["folder"] == str(first)
 
 
-def test_link_that_is_switched_all_the_time(artifact: Path, tmp_path: Path) -> None:
-    """Every one of many loads has labels and weights of the same artifact."""
+def test_link_switched_continuously(artifact: Path, tmp_path: Path) -> None:
+    """Each of many loads gets labels and weights of the same artifact while the link is switched."""
     first, second = artifacts(artifact, tmp_path)
     link = tmp_path / "current"
     link.symlink_to(first)
@@ -87,8 +87,8 @@ def test_link_that_is_switched_all_the_time(artifact: Path, tmp_path: Path) -> N
         thread.join()
 
 
-def test_model_that_is_replaced_between_hashing_and_mapping(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file that onnxruntime opens has to be the one that was hashed."""
+def test_model_replaced_between_hashing_and_mapping(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that is replaced after it was hashed, and before onnxruntime opens it, is rejected."""
     plain = session.create_session
 
     def replaced(path: Path, *args: object) -> object:
@@ -102,14 +102,14 @@ def test_model_that_is_replaced_between_hashing_and_mapping(copy: Path, monkeypa
 
 
 def overwrite(path: Path) -> None:
-    """Writes other weights into the file, as `rsync --inplace` does, and gives it the times it had."""
+    """Overwrites a bit in the file, as `rsync --inplace` does, and restores its times."""
     before = path.stat()
     flip_bit_in_place(path)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def flip_bit_in_place(path: Path) -> None:
-    """Changes one bit in the middle of a file that stays the same file."""
+    """Changes one bit in the middle of a file without replacing the file."""
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)
         byte = file.read(1)[0]
@@ -126,8 +126,8 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_model_that_is_changed_in_place(copy: Path, name: str) -> None:
-    """A changed file never answers, and never ends the process: from then on each call is an error."""
+def test_model_changed_in_place(copy: Path, name: str) -> None:
+    """Every call raises InferenceError once the model's file was changed in place; the process survives."""
     classifier = load(copy, provider="cpu", threads=1)
     classifier.predict(TEXT)
     CHANGES[name](copy / MODEL)
@@ -136,8 +136,8 @@ def test_model_that_is_changed_in_place(copy: Path, name: str) -> None:
             classifier.predict(TEXT)
 
 
-def test_model_that_is_changed_during_a_run(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was computed meanwhile is thrown away."""
+def test_model_changed_during_a_run(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result that was computed while the model's file changed is discarded."""
     classifier = load(copy, provider="cpu", threads=1)
     plain = classifier._session._session
 
@@ -152,8 +152,8 @@ def test_model_that_is_changed_during_a_run(copy: Path, monkeypatch: pytest.Monk
     monkeypatch.undo()
 
 
-def test_model_that_is_changed_and_restored_during_a_run(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was computed with other weights is computed again, though the file is the same by now."""
+def test_model_changed_and_restored_during_a_run(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is repeated if the file was touched meanwhile, although it is the same again afterwards."""
     classifier = load(copy, provider="cpu", threads=1)
     expected = classifier.logits([TEXT])
     plain, runs = classifier._session._session, []
@@ -172,10 +172,8 @@ def test_model_that_is_changed_and_restored_during_a_run(copy: Path, monkeypatch
     monkeypatch.undo()
 
 
-def test_artifact_that_is_replaced_during_a_load(
-    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The load starts over with the new one; a damaged artifact that nobody replaces is an error at once."""
+def test_artifact_replaced_during_a_load(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load starts over if the artifact is replaced; a damaged one that is not replaced fails at once."""
     first, second = artifacts(artifact, tmp_path)
     plain, opened = session.WatchedFile, []
 
@@ -195,8 +193,8 @@ def test_artifact_that_is_replaced_during_a_load(
     assert len(opened) == 3
 
 
-def test_model_that_is_only_touched_or_removed(copy: Path) -> None:
-    """Other times, another mode, another name, no name at all: the file is still what was loaded."""
+def test_model_touched_renamed_or_removed(copy: Path) -> None:
+    """A model whose file gets other times, another mode or name, or is removed, still predicts the same."""
     classifier = load(copy, provider="cpu", threads=1)
     expected = classifier.predict(TEXT)
     model = copy / MODEL
@@ -211,7 +209,7 @@ def test_model_that_is_only_touched_or_removed(copy: Path) -> None:
 
 
 def test_process_survives_a_copy_over_its_model(copy: Path) -> None:
-    """`cp` over the file of a loaded model ends in an error of that call, not in SIGBUS."""
+    """A copy over the file of a loaded model raises InferenceError and does not end the process with SIGBUS."""
     code = (
         "import os, shutil, sys\nfrom pathlib import Path\nfrom runtime import load, LitmusError\n"
         "model = Path(sys.argv[1], sys.argv[2])\nclassifier = load(sys.argv[1], provider='cpu', threads=1)\n"

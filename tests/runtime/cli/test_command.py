@@ -1,4 +1,4 @@
-"""How a command ends: one line for what went wrong, and nothing that libraries print beside it."""
+"""How commands end: exit status, one line per error, and no messages of native libraries."""
 
 import os
 import signal
@@ -35,24 +35,24 @@ PANIC = """
 """
 
 
-def ended(body: str, redirection: str = "") -> subprocess.CompletedProcess[str]:
-    """Runs a command of which the job is this body."""
+def run_body(body: str, redirection: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs a command whose job is this body."""
     line = f'exec {sys.executable} -c "$SCRIPT" {redirection}'
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SCRIPT": SCRIPT.replace("{body}", body)}
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, env=environment)
 
 
 @pytest.mark.parametrize("body", ['raise InputError("it cannot be cleaned")', PANIC])
-def test_libraries_print_nothing_beside_an_error(body: str) -> None:
-    """Neither a log line of onnxruntime nor a panic of tokenizers; the rest of standard error is as it was."""
-    done = ended(body)
+def test_native_messages_are_dropped_beside_an_error(body: str) -> None:
+    """Log lines of onnxruntime and panics of tokenizers are dropped; Python's own messages are printed."""
+    done = run_body(body)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == ["progress", "error: it cannot be cleaned", "behind", "native"]
 
 
-def test_libraries_print_nothing_beside_rows() -> None:
-    """Nor where nothing went wrong, into one pipe with the rows."""
-    done = ended('print("row", file=output, flush=True); return 0', "2>&1")
+def test_native_messages_are_dropped_beside_rows() -> None:
+    """Log lines of onnxruntime do not mix with the rows if both streams go into one pipe."""
+    done = run_body('print("row", file=output, flush=True); return 0', "2>&1")
     assert done.stdout.splitlines() == ["progress", "row", "behind", "native"]
 
 
@@ -64,22 +64,22 @@ def test_libraries_print_nothing_beside_rows() -> None:
         ("os.kill(os.getpid(), 11)", signal.SIGSEGV, "Fatal Python error: Segmentation fault"),
     ],
 )
-def test_crash_leaves_a_trace(body: str, number: signal.Signals, reason: str) -> None:
-    """A library that ends the process does not do so without a word."""
-    done = ended(body)
+def test_crash_is_reported(body: str, number: signal.Signals, reason: str) -> None:
+    """A library that crashes the process leaves the signal's name on stderr, and no text."""
+    done = run_body(body)
     assert done.returncode == -number
     assert reason in done.stderr
     assert "Miller" not in done.stderr
 
 
-def test_files_take_no_closed_stream() -> None:
-    """A file that a job opens is never standard input, output or error, to which libraries might write."""
-    done = ended("print(os.open(os.devnull, os.O_RDONLY) > 2, file=output); return 0", "<&- 2>&-")
+def test_files_never_get_the_descriptor_of_a_closed_stream() -> None:
+    """A file that a job opens never becomes standard input, output or error, where libraries may write."""
+    done = run_body("print(os.open(os.devnull, os.O_RDONLY) > 2, file=output); return 0", "<&- 2>&-")
     assert done.stdout == "True\n"
 
 
-def test_interrupt_during_a_removal_stops_the_job() -> None:
-    """Python would only print an interrupt that comes while an object is removed, and go on."""
+def test_interrupt_in_a_destructor_stops_the_job() -> None:
+    """An interrupt that arrives in a destructor, where Python would only print it, stops the job."""
     body = """
     class Interrupted:
         def __del__(self):
@@ -88,5 +88,5 @@ def test_interrupt_during_a_removal_stops_the_job() -> None:
     import time
     time.sleep(60)
     """
-    done = ended(body)
+    done = run_body(body)
     assert (done.returncode, done.stderr) == (130, "progress\nbehind\nnative\n")

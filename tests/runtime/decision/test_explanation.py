@@ -1,4 +1,4 @@
-"""What each word contributes: the model's answer with it against its answer without it."""
+"""Explanations: the contribution of each word is the difference that leaving it out makes."""
 
 import math
 from pathlib import Path
@@ -15,14 +15,14 @@ from ...models import LABELS, MAX_LENGTH
 TEXT = "The train was late, and  nobody said why."
 
 
-def odds(score: float) -> float:
-    """Returns log(p / (1 - p))."""
+def log_odds_of(score: float) -> float:
+    """Returns log(p / (1 - p)) of a score p."""
     return math.log(score / (1 - score))
 
 
 @pytest.mark.parametrize("which", ["single", "multi"])
-def test_contribution_is_what_is_lost(which: str, artifact: Path, multi_label_artifact: Path) -> None:
-    """For every word and label: log odds of the whole text, less those of the text without the word."""
+def test_contribution_is_the_loss_without_the_word(which: str, artifact: Path, multi_label_artifact: Path) -> None:
+    """A contribution is the label's log log_odds_of for the whole text minus those for the text without the word."""
     classifier = load(artifact if which == "single" else multi_label_artifact, provider="cpu")
     whole = classifier.predict(TEXT)
     for label in classifier.labels:
@@ -32,11 +32,11 @@ def test_contribution_is_what_is_lost(which: str, artifact: Path, multi_label_ar
         assert [TEXT[word.start : word.end] for word in explanation.words] == TEXT.split()
         for word in explanation.words:
             without = classifier.predict(TEXT[: word.start] + TEXT[word.end :]).scores[label]
-            assert word.contribution == pytest.approx(odds(whole.scores[label]) - odds(without), abs=1e-3)
+            assert word.contribution == pytest.approx(log_odds_of(whole.scores[label]) - log_odds_of(without), abs=1e-3)
 
 
 def test_only_word_without_special_tokens(copy: Path) -> None:
-    """Where no token is left without the word, one of padding stands in for the empty text."""
+    """A padding token stands in for the empty text if the tokenizer adds no special tokens."""
     rewrite_json(copy, "tokenizer.json", lambda content: content.update(post_processor=None))
     classifier = load(copy, provider="cpu", threads=1)
     (word,) = classifier.explain("late").words
@@ -44,27 +44,27 @@ def test_only_word_without_special_tokens(copy: Path) -> None:
     assert word.contribution != 0
 
 
-def test_best_label_unless_asked(classifier: Classifier) -> None:
-    """Also where the classifier would abstain."""
+def test_default_label_has_the_highest_score(classifier: Classifier) -> None:
+    """The label with the highest score is explained by default, also if the classifier abstains."""
     scores = classifier.predict(TEXT).scores
     assert classifier.explain(TEXT).label == max(scores, key=scores.__getitem__)
 
 
 def test_unknown_label(classifier: Classifier) -> None:
-    """The message lists those there are."""
+    """The error for an unknown label lists the known ones and does not repeat the argument."""
     with pytest.raises(SettingError, match=r"^unknown label, expected one of calm, glad, sad$"):
         classifier.explain("calm", TEXT)  # the wrong way round
 
 
 def test_long_text(classifier: Classifier) -> None:
-    """Only what the model reads has words, and the explanation says so."""
+    """Only words that the model reads are explained, and `truncated` is set."""
     explanation = classifier.explain("late " * 100)
     assert explanation.truncated
     assert len(explanation.words) == MAX_LENGTH - 2
 
 
 def test_groups_of_words(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many words are left out in groups, to the same effect."""
+    """Leaving out words in several groups gives the same contributions as in one group."""
     whole = classifier.explain(TEXT)
     monkeypatch.setattr("runtime.decision.explanation.WORDS_AT_ONCE", 3)
     for word, expected in zip(classifier.explain(TEXT).words, whole.words, strict=True):
@@ -72,7 +72,7 @@ def test_groups_of_words(classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 
 
 def test_one_word(classifier: Classifier) -> None:
-    """What is left is a text of special tokens alone; the model still has an answer for that."""
+    """A text of one word is compared with a text of special tokens alone."""
     (word,) = classifier.explain("  late ").words
     assert (word.start, word.end) == (2, 6)
     assert math.isfinite(word.contribution)
@@ -80,20 +80,20 @@ def test_one_word(classifier: Classifier) -> None:
 
 @pytest.mark.parametrize("text", ["", "\u200b", None])
 def test_nothing_to_explain(classifier: Classifier, text: str) -> None:
-    """As in predict."""
+    """A text that cannot be classified cannot be explained either."""
     with pytest.raises(TextError):
         classifier.explain(text)
 
 
-def test_what_is_not_read_has_no_words(multi_label_artifact: Path) -> None:
-    """Here a speaker tag, which the artifact's own cleaning drops."""
+def test_removed_text_has_no_words(multi_label_artifact: Path) -> None:
+    """Text that the artifact's cleaning removes, here a speaker tag, is not explained."""
     text = "DOCTOR:  it is late"
     explanation = load(multi_label_artifact, provider="cpu").explain(text)
     assert [text[word.start : word.end] for word in explanation.words] == ["it", "is", "late"]
 
 
 def test_scripts_without_spaces(classifier: Classifier) -> None:
-    """Each ideograph is a word."""
+    """Each ideograph is a word of its own."""
     text = "次の電車late 🙂"
     found = [text[word.start : word.end] for word in classifier.explain(text).words]
     assert found[0] == "次"
@@ -101,24 +101,24 @@ def test_scripts_without_spaces(classifier: Classifier) -> None:
 
 
 def test_token_of_several_words() -> None:
-    """It counts as one word, from where it begins to where it ends; tokens from nowhere belong to none."""
+    """A token that covers several words counts as one word; special tokens belong to none."""
     assert words("電車 late", [(0, 0), (0, 2), (3, 5), (5, 7), (0, 0)]) == [(0, 2, [1]), (3, 7, [2, 3])]
 
 
-def test_tokens_that_begin_with_the_space() -> None:
-    """As GPT-2's and SentencePiece's do: the space belongs to no word, nor does a token of nothing else."""
+def test_tokens_that_include_the_space() -> None:
+    """The space that a token of GPT-2 or SentencePiece includes belongs to no word."""
     offsets = [(0, 0), (0, 3), (3, 8), (8, 9), (9, 15), (15, 16), (16, 16)]
     assert words("the late  train\n", offsets) == [(0, 3, [1]), (4, 8, [2]), (10, 15, [4])]
 
 
-def test_halves_of_a_pair(classifier: Classifier) -> None:
-    """Each reads as U+FFFD, so that places in the text stay what they are."""
+def test_lone_surrogates(classifier: Classifier) -> None:
+    """Lone surrogates become U+FFFD, so that positions in the text stay the same."""
     text = "x\ud83d\ude00 hello world"
     assert [text[word.start : word.end] for word in classifier.explain(text).words][-2:] == ["hello", "world"]
 
 
-def test_log_odds_of_a_sure_thing(classifier: Classifier) -> None:
-    """A score of 1 has finite log odds: they come from the logits."""
+def test_log_odds_of_a_score_of_one(classifier: Classifier) -> None:
+    """A score of 1 has finite log log_odds_of, because they are computed from the logits."""
     logits = np.array([[60.0, 0.0, 0.0], [0.0, 0.0, 0.0]], np.float32)
     assert log_odds(logits, 0, classifier.manifest).tolist() == pytest.approx([60 - math.log(2), -math.log(2)])
     assert len(LABELS["single_label"]) == 3

@@ -1,4 +1,4 @@
-"""From logits to labels: the decisions that the manifest stores."""
+"""From logits to labels, as the manifest's decision fields say."""
 
 import dataclasses
 import math
@@ -18,7 +18,7 @@ def manifest(artifact: Path) -> Manifest:
 
 
 def test_softmax_with_temperature(manifest: Manifest) -> None:
-    """Logits are divided by the temperature first; the softmax by hand."""
+    """Single-label scores are the softmax of the logits divided by the temperature."""
     logits = [math.log(1), math.log(4), math.log(16)]
     assert scores(logits, manifest) == pytest.approx([1 / 21, 4 / 21, 16 / 21])
     halved = dataclasses.replace(manifest, temperature=2.0)
@@ -26,15 +26,15 @@ def test_softmax_with_temperature(manifest: Manifest) -> None:
 
 
 def test_sigmoid_with_temperature(manifest: Manifest) -> None:
-    """Each label on its own; huge logits do not overflow, small ones keep their digits."""
+    """Multi-label scores are independent sigmoids, without overflow and without loss of small scores."""
     multi_label = dataclasses.replace(manifest, task="multi_label", thresholds=(0.5,) * 3, temperature=2.0)
     assert scores([2 * math.log(3), 0, -2 * math.log(3)], multi_label) == pytest.approx([0.75, 0.5, 0.25])
     assert scores([1e38, -1e38, -80], multi_label) == pytest.approx([1, 0, math.exp(-40)], rel=1e-9)
     assert scores([3e38, -3e38, 0], manifest) == [1, 0, 0]
 
 
-def test_abstains_below_its_level(manifest: Manifest) -> None:
-    """At the level the label is given, below it none; without a level always one."""
+def test_abstain_below(manifest: Manifest) -> None:
+    """A score at `abstain_below` is enough for a label, a lower one is not; without it there is always a label."""
     careful = dataclasses.replace(manifest, abstain_below=0.6)
     assert select_labels([0.3, 0.6, 0.1], careful) == ("glad",)
     assert select_labels([0.3, 0.59, 0.11], careful) == ()
@@ -42,22 +42,22 @@ def test_abstains_below_its_level(manifest: Manifest) -> None:
 
 
 def test_threshold_per_label(manifest: Manifest) -> None:
-    """Each label has its own, reached from above or exactly; best score first."""
+    """A label is assigned if its score reaches its own threshold; the labels are sorted by score."""
     multi_label = dataclasses.replace(manifest, task="multi_label", thresholds=(0.9, 0.2, 0.5))
     assert select_labels([0.8, 0.2, 0.5], multi_label) == ("sad", "glad")
     assert select_labels([0.0, 0.1, 0.4], multi_label) == ()
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_what_is_no_number_is_no_score(manifest: Manifest, bad: float) -> None:
-    """Not even beside good ones."""
+def test_non_finite_logits(manifest: Manifest, bad: float) -> None:
+    """One NaN or infinite logit among good ones raises InferenceError."""
     with pytest.raises(InferenceError, match="NaN or infinite"):
         scores([0, bad, 2], manifest)
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
-def test_windows_become_one(manifest: Manifest, task: Task) -> None:
-    """Mean of each label, or the highest; the highest of a single-label task are made to sum to one again."""
+def test_aggregation_of_windows(manifest: Manifest, task: Task) -> None:
+    """Windows are combined by mean or maximum; single-label maxima are normalized to sum to one."""
     rows = [[0.5, 0.25, 0.25], [0.25, 0.75, 0.0]]
     assert aggregate(rows, "mean", task) == [0.375, 0.5, 0.125]
     highest = [1 / 3, 1 / 2, 1 / 6] if task == "single_label" else [0.5, 0.75, 0.25]

@@ -1,4 +1,4 @@
-"""How many threads an inference gets."""
+"""The default number of threads."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from runtime.engine.cpus import available_cpus
 
 
 def test_threads(artifact: Path) -> None:
-    """One per CPU of this process's affinity at most, or as many as asked for."""
+    """An inference has one thread per CPU of the process's affinity at most, or the requested number."""
     assert 1 <= load(artifact, provider="cpu").threads <= len(os.sched_getaffinity(0))
     assert load(artifact, provider="cpu", threads=1).threads == 1
 
@@ -31,7 +31,7 @@ def test_threads(artifact: Path) -> None:
 def test_cpu_quota(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, groups: str, files: dict[str, str], cpus: int
 ) -> None:
-    """The tightest quota of the control group and those above it, versions 1 and 2; half a CPU is one thread."""
+    """The lowest quota of the control group and its parents counts, in versions 1 and 2; half a CPU is one thread."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     for name, content in (files | {"../../../proc/self/cgroup": f"12:memory:/x\n{groups}\n"}).items():
         path = tmp_path / "sys/fs/cgroup" / name

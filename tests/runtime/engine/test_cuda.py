@@ -16,8 +16,8 @@ Inputs = dict[str, npt.NDArray[np.int64]]
 
 
 @pytest.fixture
-def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs the CPU provider under the name of CUDA, so that only the device differs."""
+def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU provider under the name of CUDA, so that only the device differs."""
     names = {"cuda": "CPUExecutionProvider", "cpu": "CPUExecutionProvider"}
     monkeypatch.setattr(providers, "PROVIDERS", names)
     monkeypatch.setattr(inference_session, "PROVIDERS", names)
@@ -25,7 +25,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def inputs(classifier: Classifier, *texts: str) -> Inputs:
-    """Returns what the model reads, by name."""
+    """Returns the model's inputs for texts, by name."""
     tokenizer = classifier._tokenizer
     padded = tokenizer.pad(tokenizer.encode_many(texts))
     return {name: padded[name] for name in classifier._session._inputs}
@@ -47,7 +47,7 @@ def test_bound_run(classifier: Classifier) -> None:
         np.testing.assert_array_equal(found, classifier.logits(texts))
 
 
-def test_whole_way(artifact: Path, classifier: Classifier, pretended: None) -> None:
+def test_classifier_on_fake_cuda(artifact: Path, classifier: Classifier, fake_cuda: None) -> None:
     """A classifier on "CUDA" gives the CPU's predictions, alone and in batches, and runs the variant for CUDA."""
     found = load(artifact, provider="cuda", warm_up=True)
     assert (found.provider, found.variant) == ("cuda", "fp32")
@@ -58,7 +58,7 @@ def test_whole_way(artifact: Path, classifier: Classifier, pretended: None) -> N
     assert found.predict("late").scores == pytest.approx(classifier.predict("late").scores, abs=1e-5)
 
 
-def test_cuda_that_starts_and_cannot_run(artifact: Path, pretended: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_that_starts_and_cannot_run(artifact: Path, fake_cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU without kernels for the model is an error if CUDA was requested, and `auto` falls back to the CPU."""
 
     def fail(*_: object, **__: object) -> None:
@@ -70,7 +70,7 @@ def test_cuda_that_starts_and_cannot_run(artifact: Path, pretended: None, monkey
     assert load(artifact).provider == "cpu"
 
 
-def test_gpu_memory_in_the_options(artifact: Path, pretended: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_memory_in_the_options(artifact: Path, fake_cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The requested memory limit reaches the provider."""
     given: list[Any] = []
     plain = onnxruntime.InferenceSession

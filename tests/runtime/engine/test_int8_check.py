@@ -1,4 +1,4 @@
-"""int8 on CPUs whose products saturate: how they are found out, and what their sessions do about it."""
+"""int8 on CPUs whose products saturate: how they are detected, and which options their sessions get."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ Level = onnxruntime.GraphOptimizationLevel
 
 
 def multiplied(a: npt.NDArray[np.uint8], b: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
-    """Returns onnxruntime's integer product of a constant `b`."""
+    """Returns onnxruntime's integer product with a constant `b`."""
     graph = helper.make_graph(
         [helper.make_node("MatMulInteger", ["a", "b"], ["c"])],
         "product",
@@ -39,8 +39,8 @@ def multiplied(a: npt.NDArray[np.uint8], b: npt.NDArray[np.int8]) -> npt.NDArray
     return np.asarray(found)
 
 
-def test_says_what_the_machine_does() -> None:
-    """True exactly if this machine's product of large numbers is not NumPy's."""
+def test_check_agrees_with_numpy() -> None:
+    """`int8_saturates` is true exactly if onnxruntime's product of large numbers differs from NumPy's."""
     generator = np.random.default_rng(7)
     a = generator.integers(200, 256, (32, 96)).astype(np.uint8)
     b = generator.integers(100, 128, (96, 48)).astype(np.int8)
@@ -48,8 +48,8 @@ def test_says_what_the_machine_does() -> None:
     assert int8_saturates.__wrapped__() == wrong
 
 
-def test_no_memory_to_find_out(int8_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where onnxruntime cannot even start, loading is an error that says so."""
+def test_no_memory_for_the_check(int8_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading raises InferenceError if onnxruntime has no memory for the check."""
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("std::bad_alloc")
@@ -62,7 +62,7 @@ def test_no_memory_to_find_out(int8_artifact: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(("wrong_by", "expected"), [(0, False), (-1, True)])
 def test_one_wrong_sum_is_enough(monkeypatch: pytest.MonkeyPatch, wrong_by: int, expected: bool) -> None:
-    """The sums of that model are known, and any other gives the machine away."""
+    """A single wrong sum in the product means that the CPU saturates."""
 
     def run(_: object, inputs: dict[str, npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.int32]]:
         found = inputs["a"].astype(np.int32) @ np.full((inputs["a"].shape[1], 16), 127, np.int32)
@@ -75,7 +75,7 @@ def test_one_wrong_sum_is_enough(monkeypatch: pytest.MonkeyPatch, wrong_by: int,
 
 @pytest.fixture
 def options(monkeypatch: pytest.MonkeyPatch) -> list[onnxruntime.SessionOptions]:
-    """Collects the options of every session."""
+    """The options of every session that is created."""
     seen = []
     original = onnxruntime.InferenceSession
 
@@ -87,16 +87,14 @@ def options(monkeypatch: pytest.MonkeyPatch) -> list[onnxruntime.SessionOptions]
     return seen
 
 
-def force(monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
-    """Has the machine be one whose products saturate, or one whose products do not."""
+def set_saturation(monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
+    """Makes `int8_saturates` return a fixed value."""
     monkeypatch.setattr(inference_session, "int8_saturates", lambda: answer)
 
 
-def test_precise_products_where_they_saturate(
-    int8_artifact: Path, options: list, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The remedy is an extended optimization; of those, the two slow fusions stay off."""
-    force(monkeypatch, True)
+def test_exact_kernels_on_a_saturating_cpu(int8_artifact: Path, options: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A saturating CPU gets exact kernels at the extended level, with the two slow fusions disabled."""
+    set_saturation(monkeypatch, True)
     load(int8_artifact, provider="cpu", variant="int8")
     ((used, settings),) = options
     assert used.get_session_config_entry(PRECISE) == "1"
@@ -105,11 +103,11 @@ def test_precise_products_where_they_saturate(
 
 
 @pytest.mark.parametrize(("variant", "answer"), [("int8", False), ("fp32", True), ("fp32", False)])
-def test_no_remedy_where_none_is_needed(
+def test_no_exact_kernels_on_other_cpus(
     int8_artifact: Path, options: list, monkeypatch: pytest.MonkeyPatch, variant: str, answer: bool
 ) -> None:
-    """It would cost a CPU with VNNI a factor of ten, and fp32 has nothing to saturate."""
-    force(monkeypatch, answer)
+    """Exact kernels are not selected on other CPUs, where they are ten times slower, nor for fp32."""
+    set_saturation(monkeypatch, answer)
     load(int8_artifact, provider="cpu", variant=variant)
     ((used, _),) = options
     assert used.graph_optimization_level == Level.ORT_DISABLE_ALL
@@ -117,31 +115,31 @@ def test_no_remedy_where_none_is_needed(
         used.get_session_config_entry(PRECISE)
 
 
-def test_fp32_does_not_ask(int8_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does it pay for the question."""
-    monkeypatch.setattr(inference_session, "int8_saturates", lambda: pytest.fail("fp32 asked"))
+def test_fp32_skips_the_check(int8_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session of the fp32 variant does not run the check."""
+    monkeypatch.setattr(inference_session, "int8_saturates", lambda: pytest.fail("the check ran for fp32"))
     load(int8_artifact, provider="cpu", variant="fp32")
 
 
-def test_the_machine_is_asked_once(int8_artifact: Path, options: list) -> None:
-    """However many int8 sessions there are."""
+def test_check_runs_once(int8_artifact: Path, options: list) -> None:
+    """The check runs once, however many int8 sessions are created."""
     int8_saturates.cache_clear()
     for _ in range(3):
         load(int8_artifact, provider="cpu", variant="int8")
     assert len(options) == 4
 
 
-def test_the_remedy_changes_no_answer(int8_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same integers, summed without saturating: both paths give the same logits where both are right."""
+def test_exact_kernels_give_the_same_logits(int8_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exact kernels give the same logits as the usual ones on a CPU where both are right."""
     found = []
     for answer in (True, int8_saturates()):
-        force(monkeypatch, answer)
+        set_saturation(monkeypatch, answer)
         found.append(load(int8_artifact, provider="cpu", variant="int8").logits(TEXTS))
     np.testing.assert_allclose(found[0], found[1], atol=1e-3)
 
 
 def share_weights(model: onnx.ModelProto) -> None:
-    """Has layers of one shape read the same weights, as ALBERT's do, and the last bear the name of what it reads."""
+    """Makes layers of one shape read the same weights, as ALBERT's do, and names the last node like its weights."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     first: dict[tuple[int, ...], str] = {}
     again = []
@@ -152,18 +150,18 @@ def share_weights(model: onnx.ModelProto) -> None:
     again[-1].name = again[-1].input[1]
 
 
-def test_the_remedy_works_on_shared_weights(int8_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On its own it fails at the second layer that reads them."""
+def test_exact_kernels_with_shared_weights(int8_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exact kernels work on weights that layers share, which `x64quantprecision` alone does not support."""
     change_model(int8_copy, share_weights, "onnx/model_int8.onnx")
     found = []
     for answer in (True, int8_saturates()):
-        force(monkeypatch, answer)
+        set_saturation(monkeypatch, answer)
         found.append(load(int8_copy, provider="cpu", variant="int8").logits(TEXTS))
     np.testing.assert_allclose(found[0], found[1], atol=1e-3)
 
 
-def test_separate_shares_nothing(int8_copy: Path) -> None:
-    """Every node has initializers of its own, each is what the shared one was, and nothing else has changed."""
+def test_unshare_initializers(int8_copy: Path) -> None:
+    """`unshare_initializers` gives every node its own copy of its initializers and changes nothing else."""
     path = int8_copy / "onnx/model_int8.onnx"
     change_model(int8_copy, share_weights, "onnx/model_int8.onnx")
     small = strip_weights(memoryview(path.read_bytes()), path.name)

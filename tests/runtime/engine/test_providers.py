@@ -18,20 +18,20 @@ def variants(*names: Precision) -> list[Variant]:
     return [Variant(name, f"onnx/{name}.onnx", MEANT[name], "onnxruntime", None, {}, ()) for name in names]
 
 
-def chosen(provider: str, have: Sequence[Variant], name: str | None = None) -> list[tuple[str, str]]:
+def candidates(provider: str, have: Sequence[Variant], name: str | None = None) -> list[tuple[str, str]]:
     """Returns the providers to try, each with its variant's name."""
     return [(provider, variant.name) for provider, variant in provider_candidates(provider, name, have)]
 
 
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An onnxruntime that has CUDA."""
+    """An onnxruntime with CUDA."""
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
 
 
 @pytest.fixture
 def no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An onnxruntime that has none."""
+    """An onnxruntime without CUDA."""
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["AzureExecutionProvider", CPU])
 
 
@@ -46,21 +46,21 @@ def no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_fastest_for_the_provider(cuda: None, names: tuple[Precision, ...], on_cpu: str, on_cuda: str) -> None:
-    """int8 on a CPU, fp16 on CUDA, else fp32; their order in the manifest does not matter."""
+    """A CPU gets int8, CUDA gets fp16, both else fp32, whatever the order in the manifest."""
     have = variants(*names)
-    assert chosen("cpu", have) == [("cpu", on_cpu)]
-    assert chosen("cuda", have) == [("cuda", on_cuda)]
-    assert chosen("auto", have) == [("cuda", on_cuda), ("cpu", on_cpu)]
+    assert candidates("cpu", have) == [("cpu", on_cpu)]
+    assert candidates("cuda", have) == [("cuda", on_cuda)]
+    assert candidates("auto", have) == [("cuda", on_cuda), ("cpu", on_cpu)]
 
 
 def test_auto_without_cuda(no_cuda: None) -> None:
-    """Is the CPU, and nothing else is tried."""
-    assert chosen("auto", variants("fp32", "int8", "fp16")) == [("cpu", "int8")]
+    """`auto` means the CPU alone if onnxruntime does not have CUDA."""
+    assert candidates("auto", variants("fp32", "int8", "fp16")) == [("cpu", "int8")]
 
 
 def test_fp16_never_runs_on_a_cpu(cuda: None) -> None:
-    """Ten times slower than int8: not by itself, not by name."""
-    assert chosen("auto", variants("fp16")) == [("cuda", "fp16")]
+    """fp16, which is ten times slower than int8 on a CPU, does not run there, not even by name."""
+    assert candidates("auto", variants("fp16")) == [("cuda", "fp16")]
     for name in (None, "fp16"):
         with pytest.raises(ProviderError, match=f"nothing to run on provider 'cpu': the artifact has fp16 for {CUDA}"):
             provider_candidates("cpu", name, variants("fp16"))
@@ -69,35 +69,35 @@ def test_fp16_never_runs_on_a_cpu(cuda: None) -> None:
 
 
 def test_int8_never_runs_on_cuda(cuda: None) -> None:
-    """Fifteen times slower than fp16, because onnxruntime moves it to the CPU and back."""
-    assert chosen("auto", variants("int8")) == [("cpu", "int8")]
+    """int8, which is fifteen times slower than fp16 on CUDA, does not run there, not even by name."""
+    assert candidates("auto", variants("int8")) == [("cpu", "int8")]
     for have in (variants("int8"), variants("fp32", "int8")):
         with pytest.raises(ProviderError, match=f"nothing to run on provider 'cuda': the artifact has int8 for {CPU}"):
             provider_candidates("cuda", "int8", have)
 
 
-def test_nothing_for_this_machine(no_cuda: None) -> None:
-    """The message has what the artifact is for, and what is here."""
+def test_no_variant_for_this_machine(no_cuda: None) -> None:
+    """The error has the providers that the artifact is for and those of this onnxruntime."""
     with pytest.raises(ProviderError, match=f"has fp16 for {CUDA}; this onnxruntime has AzureExecutionProvider, {CPU}"):
         provider_candidates("auto", None, variants("fp16"))
 
 
 def test_variant_by_name(cuda: None) -> None:
-    """To compare them: it runs wherever it is meant for."""
+    """A variant that is requested by name runs on every provider that it is for."""
     have = variants("fp32", "int8", "fp16")
-    assert chosen("auto", have, "fp32") == [("cuda", "fp32"), ("cpu", "fp32")]
-    assert chosen("auto", have, "int8") == [("cpu", "int8")]
-    assert chosen("auto", have, "fp16") == [("cuda", "fp16")]
-    assert chosen("cpu", have, "fp32") == [("cpu", "fp32")]
+    assert candidates("auto", have, "fp32") == [("cuda", "fp32"), ("cpu", "fp32")]
+    assert candidates("auto", have, "int8") == [("cpu", "int8")]
+    assert candidates("auto", have, "fp16") == [("cuda", "fp16")]
+    assert candidates("cpu", have, "fp32") == [("cpu", "fp32")]
 
 
 def test_unknown_variant(cuda: None) -> None:
-    """The message lists those there are."""
+    """The error for an unknown variant lists those of the artifact."""
     with pytest.raises(ArtifactError, match="variant 'int4' is not in this artifact; it has: fp32, int8"):
         provider_candidates("cpu", "int4", variants("fp32", "int8"))
 
 
-def test_cuda_without_cuda(no_cuda: None) -> None:
-    """Whatever the artifact has, it is an error that says what to install."""
+def test_cuda_that_is_not_available(no_cuda: None) -> None:
+    """`cuda` without CUDA is an error that says what to install, whatever variants the artifact has."""
     with pytest.raises(ProviderError, match=r"'cuda' is not in this onnxruntime.*pip install onnxruntime-gpu"):
         provider_candidates("cuda", None, variants("fp32", "int8", "fp16"))

@@ -1,4 +1,4 @@
-"""Providers, options and memory mapping."""
+"""Sessions: providers, installed distributions of onnxruntime, and memory mapping."""
 
 import subprocess
 import sys
@@ -14,13 +14,13 @@ from runtime.engine.model_file import strip_weights
 
 
 def test_unknown_provider(artifact: Path) -> None:
-    """The message lists those there are."""
+    """The error for an unknown provider lists the known ones."""
     with pytest.raises(ProviderError, match="unknown provider 'tpu': expected auto, cpu, cuda"):
         load(artifact, provider="tpu")  # type: ignore[arg-type]
 
 
 def test_cuda_without_cuda_is_an_error(artifact: Path) -> None:
-    """CUDA that was asked for and is not there is never a silent CPU run."""
+    """A request for CUDA where there is none is an error and never runs on the CPU."""
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
     with pytest.raises(ProviderError, match=r"'cuda' is not in this onnxruntime.*pip install onnxruntime-gpu"):
@@ -28,7 +28,7 @@ def test_cuda_without_cuda_is_an_error(artifact: Path) -> None:
 
 
 def test_auto_takes_the_cpu_where_there_is_no_cuda(classifier: Classifier, artifact: Path) -> None:
-    """And gives the same answer."""
+    """`auto` runs on the CPU if there is no CUDA, with the same scores."""
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
     automatic = load(artifact)
@@ -37,7 +37,7 @@ def test_auto_takes_the_cpu_where_there_is_no_cuda(classifier: Classifier, artif
 
 
 def test_auto_falls_back_if_cuda_does_not_start(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """onnxruntime-gpu lists CUDA on machines that have none; `auto` then means the CPU, `cuda` an error."""
+    """`auto` means the CPU where onnxruntime lists CUDA but cannot start it; `cuda` is an error there."""
     providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
     if (
@@ -53,7 +53,7 @@ def test_auto_falls_back_if_cuda_does_not_start(artifact: Path, monkeypatch: pyt
 
 
 def test_two_onnxruntimes(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both distributions overwrite each other's files: the message says what to do."""
+    """Loading fails if onnxruntime and onnxruntime-gpu are both installed, and says what to uninstall."""
     for name in ("onnxruntime-1.31.1.dist-info", "onnxruntime_gpu-1.31.1.dist-info"):
         (tmp_path / name).mkdir()
     assert Path(onnxruntime.__file__).parents[1] == providers.PACKAGES
@@ -64,14 +64,14 @@ def test_two_onnxruntimes(artifact: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_no_onnxruntime() -> None:
-    """The message names the extra to install."""
+    """Importing the runtime without onnxruntime raises an error that says what to install."""
     code = "import sys; sys.modules['onnxruntime'] = None; import runtime"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "DependencyError: onnxruntime is not installed: pip install onnxruntime, or" in done.stderr
 
 
-def test_skeleton_leaves_the_weights_in_the_file(artifact: Path) -> None:
-    """The copy has the structure, not the weights, and computes the same to the last bit."""
+def test_model_without_weights(artifact: Path) -> None:
+    """A model whose weights were replaced by references is small and computes bit-identical logits."""
     path = artifact / "onnx/model.onnx"
     content = path.read_bytes()
     small = strip_weights(memoryview(content), path.name)

@@ -1,4 +1,4 @@
-"""Results survive: whatever an earlier run left behind, and whatever becomes of the run that would replace them."""
+"""Output files: an existing result survives whatever happens to the job that would replace it."""
 
 import errno
 import io
@@ -18,7 +18,7 @@ NAMES = ["found.jsonl"]
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
-    """A finished result that its run left under both names."""
+    """A finished result that exists under both names, because its job was killed between link and unlink."""
     path = tmp_path / "found.jsonl"
     path.write_text("finished")
     os.link(path, tmp_path / "found.jsonl.part")
@@ -26,14 +26,14 @@ def target(tmp_path: Path) -> Path:
 
 
 def names(target: Path) -> list[str]:
-    """Returns what lies in the folder."""
+    """Returns the names of the files in the folder."""
     return sorted(path.name for path in target.parent.iterdir())
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, MemoryError])
 @pytest.mark.parametrize("written", ["", "new"])
 def test_result_survives_a_failed_overwrite(target: Path, error: type[BaseException], written: str) -> None:
-    """It is as it was until the new one is complete, also under two names of one file."""
+    """The old result stays complete if the job that overwrites it fails."""
     with pytest.raises(error), atomic_write(target, overwrite=True) as file:
         file.write(written)
         file.flush()
@@ -43,7 +43,7 @@ def test_result_survives_a_failed_overwrite(target: Path, error: type[BaseExcept
 
 
 def test_result_survives_a_failed_rename(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The new one then stays beside it."""
+    """The old result stays complete if the rename fails, and the new one stays beside it."""
 
     def fail(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -56,7 +56,7 @@ def test_result_survives_a_failed_rename(target: Path, monkeypatch: pytest.Monke
 
 
 def test_overwrite_of_a_result_under_two_names(target: Path) -> None:
-    """It is replaced when the new one is complete, and nothing is left beside it."""
+    """A result that exists under both names is replaced, and no other file is left."""
     with atomic_write(target, overwrite=True) as file:
         file.write("new")
     assert target.read_text() == "new"
@@ -64,7 +64,7 @@ def test_overwrite_of_a_result_under_two_names(target: Path) -> None:
 
 
 def test_empty_result_under_two_names(target: Path) -> None:
-    """An empty result is one, too: nothing is written into it."""
+    """An empty result counts as a result, so the new one is not written into it."""
     os.truncate(target, 0)
     with atomic_write(target, overwrite=True) as file:
         file.write("new")
@@ -74,7 +74,7 @@ def test_empty_result_under_two_names(target: Path) -> None:
 
 
 def test_nothing_is_touched_without_overwrite(target: Path) -> None:
-    """Neither the result nor what was left behind beside it."""
+    """Neither a result nor a leftover `.part` file is changed without `overwrite`."""
     with pytest.raises(InputError, match="exists"), atomic_write(target, overwrite=False):
         pass
     part = target.with_name("found.jsonl.part")
@@ -84,8 +84,8 @@ def test_nothing_is_touched_without_overwrite(target: Path) -> None:
     assert part.read_text() == "finished"
 
 
-def test_killed_between_two_names(tmp_path: Path) -> None:
-    """A run that is killed when the result has both names leaves the result, which the next run replaces as a whole."""
+def test_kill_between_link_and_unlink(tmp_path: Path) -> None:
+    """A job that is killed between link and unlink leaves a complete result, which the next job replaces."""
     script = """
 import os, signal, sys
 from pathlib import Path
@@ -108,7 +108,7 @@ with atomic_write(Path(sys.argv[1]), overwrite=False) as file:
 
 
 def test_files_in_use(tmp_path: Path) -> None:
-    """Neither the result nor its unfinished form may be a file that is read or written meanwhile, under any name."""
+    """An output that is also an open input is rejected, under its name, under `.part` and through hard links."""
     (tmp_path / "notes").write_text("late")
     for name in "found.jsonl", "found.jsonl.part":
         os.link(tmp_path / "notes", tmp_path / name)
@@ -122,8 +122,8 @@ def test_files_in_use(tmp_path: Path) -> None:
     assert (tmp_path / "notes").read_text() == "late"
 
 
-def test_what_is_one_file(tmp_path: Path) -> None:
-    """Regular files are compared by what they are; pipes, devices and memory are never one file."""
+def test_is_same_file(tmp_path: Path) -> None:
+    """Regular files are the same by device and inode; pipes, devices and files in memory never are."""
     (tmp_path / "notes").write_text("late")
     (tmp_path / "link").symlink_to(tmp_path / "notes")
     with (tmp_path / "notes").open("rb") as one, (tmp_path / "link").open("a") as other:

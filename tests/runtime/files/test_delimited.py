@@ -1,4 +1,4 @@
-"""Malformed rows of CSV keep the lines that belong to them, and cost no other row."""
+"""Malformed CSV rows: each keeps the lines that belong to it and costs no other row."""
 
 import io
 import random
@@ -13,13 +13,13 @@ from runtime.files.records import Layout, Record, read_records
 
 
 def read(content: str, **layout: object) -> list[Record]:
-    """Returns the records of a CSV file with the columns `text` and `id`, or those of the layout."""
+    """Returns the records of a CSV file with the columns `text` and `id`, or with the columns of the layout."""
     file = io.BufferedReader(io.BytesIO(content.encode()))  # type: ignore[arg-type]
     return list(read_records(file, Layout("csv", id_column="id", **layout)))  # type: ignore[arg-type]
 
 
-def outcome(body: str) -> list[str | None]:
-    """Returns the id of each row below the header, None for one that is malformed."""
+def ids(body: str) -> list[str | None]:
+    """Returns the id of each row below the header; None for a malformed row."""
     return [None if record.error else str(record.id) for record in read("text,id\n" + body)]
 
 
@@ -51,42 +51,42 @@ def outcome(body: str) -> list[str | None]:
     ],
 )
 def test_next_row_keeps_its_number(body: str, expected: list[str | None]) -> None:
-    """The lines of a malformed row are its own, and the row behind it has the number that it would have anyway."""
-    assert outcome(body) == expected
+    """A malformed row takes the lines that belong to it, so the rows after it keep their numbers."""
+    assert ids(body) == expected
 
 
 def test_short_row_takes_no_other() -> None:
-    """A row that merely lacks a field costs nothing but itself, whatever quote the next one has."""
+    """A row that lacks a field takes no other row, whatever quotes the next one has."""
     found = read('text,id,g\n"a, b",1\nscreen 15",2,x\nfine,3,y\n')
     assert [record.id for record in found] == ["1", "2", "3"]
     assert [bool(record.error) for record in found] == [True, False, False]
 
 
-def test_rows_behind_a_field_that_is_never_closed() -> None:
-    """Three lines on end that look like rows are rows, though the malformed one has not closed its field."""
+def test_rows_after_an_unclosed_field() -> None:
+    """Three consecutive lines that look like rows end a malformed row whose field is never closed."""
     rows = "".join(f"good{number},{number}\n" for number in range(50))
     found = read(f'text,id\n"He said "no" twice,1\n{rows}screen 15",98\nlast,99\n')
     assert [record.id for record in found] == [None, *map(str, range(50)), "98", "99"]
     assert str(found[0].error).startswith("line 2: ")
 
 
-def test_error_has_the_line() -> None:
-    """The error names the line with the quote, also behind rows of several lines and malformed ones."""
+def test_error_names_the_lines() -> None:
+    """The error names the lines of the malformed row, also after rows of several lines."""
     found = read('text,id\n"a\nb",1\n"c "d" e\nf",2\n"g\nh "i" j",3\n')
     lines = [str(record.error).partition(":")[0] for record in found if record.error]
     assert lines == ["lines 4 to 5", "line 7"]
 
 
 def test_lines_are_counted_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ends of two characters that are cut by what is read at once are one end."""
+    """A line end of two characters counts once, also if it is split between two chunks."""
     for size in range(1, 10):
         monkeypatch.setattr("runtime.files.records.FILE_CHUNK_BYTES", size)
         (*_, last) = read("text,id\r\nlate,1\r\ncalm,2\r\n" + '"a "b" c",3\r\n')
         assert str(last.error).startswith("line 4: ")
 
 
-def test_stray_quotes_by_chance() -> None:
-    """Of rows with a stray quote in front of a letter none adds a row or takes one, whatever line ends are in them."""
+def test_random_stray_quotes() -> None:
+    """Random rows with stray quotes neither add nor take a row, whatever line ends are in them."""
     generator = random.Random(7)
     words = ["he", "said", "no,", "\n", "and", '""so""', "went", "on; ", "\r\n", "late."]
     for _ in range(2000):
@@ -97,18 +97,18 @@ def test_stray_quotes_by_chance() -> None:
                 text = f'{text} say "hi" {text} end'
             body += f'"{text}",{index}\n'
             expected.append(None if broken else str(index))
-        assert outcome(body) == expected, body
+        assert ids(body) == expected, body
 
 
 def test_without_quoting() -> None:
-    """A quote is a character like others, and every line a row, also behind one that lacks a field."""
+    """Without quoting, a double quote is a plain character and each line is a row."""
     assert [record.id for record in read('text,id\n"late\n6",4\n', quoting=False)] == [None, "4"]
     found = read('text,id\n"He say "hi" to,1\nall",2\n', quoting=False)
     assert found == [Record(0, '"He say "hi" to', "1"), Record(1, 'all"', "2")]
 
 
 def test_without_a_header() -> None:
-    """The names that are given stand for the header, and the first line is a row."""
+    """The given column names replace the header, so the first line is a row."""
     found = read("late,1\ncalm\n", column_names=["text", "id"])
     assert found[0] == Record(0, "late", "1")
     assert found[1].error == "expected 2 fields as in --column-names, found 1"
@@ -116,7 +116,7 @@ def test_without_a_header() -> None:
 
 @pytest.mark.parametrize("line", ["all of them\n", "all, of them\n"])
 def test_memory_of_a_huge_malformed_row(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
-    """What is kept of the lines behind a malformed row is bounded, whether they look like rows or not."""
+    """The lines that are kept after a malformed row are limited, whether they look like rows or not."""
     monkeypatch.setattr("runtime.files.delimited.LOOK_AHEAD", 1000)
     kept: list[int] = []
 
@@ -132,8 +132,8 @@ def test_memory_of_a_huge_malformed_row(monkeypatch: pytest.MonkeyPatch, line: s
     assert max(kept) < 200
 
 
-def test_line_that_cannot_be_read() -> None:
-    """It is a row that has an error; the row before and the one behind it are as they were."""
+def test_unreadable_line() -> None:
+    """A line that cannot be read becomes an error in its place; the rows around it are read."""
     lines: list[Line] = ["text,id\n", "late,1\n", Unreadable("it is too long"), "calm,2\n"]
     assert list(Rows(iter(lines), delimiter=",")) == [
         ["late", "1"],

@@ -1,4 +1,4 @@
-"""Lines of files and pipes: what kind of input it is, how it is encoded, where lines end, and memory."""
+"""Lines of files and pipes: format, encoding, line ends and memory."""
 
 import io
 import itertools
@@ -19,17 +19,17 @@ TEXTS = ["late", "", "été", "calm"]
 
 
 class Pieces(io.RawIOBase):
-    """A pipe that gives these pieces, one at a time, and says when it is asked for more than they are."""
+    """A pipe that delivers given pieces, one per read."""
 
     def __init__(self, *pieces: bytes) -> None:
         self.left = list(pieces)
 
     def readable(self) -> bool:
-        """It can be read."""
+        """Returns True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fills in the next piece."""
+        """Copies the next piece into the buffer."""
         if not self.left:
             return 0
         piece = self.left.pop(0)
@@ -38,43 +38,43 @@ class Pieces(io.RawIOBase):
 
 
 def pipe(*pieces: bytes) -> io.BufferedReader:
-    """Returns a pipe that gives these pieces."""
+    """Returns a buffered pipe that delivers these pieces."""
     return io.BufferedReader(Pieces(*pieces))
 
 
 def cuts(content: bytes) -> list[tuple[bytes, ...]]:
-    """Returns a content whole, byte by byte, and cut in two at every place."""
+    """Returns the content whole, byte by byte, and split in two at every position."""
     halves = [(content[:place], content[place:]) for place in range(1, len(content))]
     return [(content,), tuple(content[place : place + 1] for place in range(len(content))), *halves]
 
 
 def texts_of_pipe(*pieces: bytes, encoding: str = "utf-8") -> list[str | None]:
-    """Returns what standard input is read as, None for an error."""
+    """Returns the texts that are read from standard input; None for an error."""
     records = itertools.chain.from_iterable(read_stdin(pipe(*pieces), encoding))
     return [None if record.error else record.text for record in records]
 
 
 def texts_of_file(*pieces: bytes, form: Format = "lines", **layout: Any) -> list[str | None]:
-    """Returns what a file is read as, None for an error."""
+    """Returns the texts that are read from a file; None for an error."""
     return [None if record.error else record.text for record in read_records(pipe(*pieces), Layout(form, **layout))]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_ends_of_lines(end: str) -> None:
-    """The three kinds of end each end a line, wherever a pipe is cut, and in a file as on standard input."""
+def test_line_ends(end: str) -> None:
+    """Each kind of line end ends a line, wherever a pipe is split, on standard input and in files."""
     for pieces in cuts((end.join(TEXTS) + end).encode()):
         assert texts_of_pipe(*pieces) == texts_of_file(*pieces) == TEXTS
 
 
-def test_mixed_ends() -> None:
-    """Standard input and a file count the same lines."""
+def test_mixed_line_ends() -> None:
+    """Standard input and files count the same lines if line ends are mixed."""
     for pieces in cuts(b"a\r\n\r\r\nb\n\rc\r\n\n\nd\r"):
         assert texts_of_pipe(*pieces) == texts_of_file(*pieces) == ["a", "", "", "b", "", "c", "", "", "d"]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-def test_answers_do_not_wait(end: bytes) -> None:
-    """A line is there as soon as its end is, also if that may be half of an end, or the line is empty."""
+def test_lines_do_not_wait(end: bytes) -> None:
+    """A line is returned as soon as its end arrives, also after a carriage return or for an empty line."""
     for line in b"late", b"", b" ", b"PK", b"<htm":
         source = Pieces(line + end, b"more", b"\n")
         assert [record.text for record in next(read_stdin(io.BufferedReader(source)))] == [line.decode()]
@@ -82,8 +82,8 @@ def test_answers_do_not_wait(end: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["utf-8-sig", "utf-16", "utf-32"])
-def test_marks_in_pieces(name: str) -> None:
-    """A byte order mark that arrives in pieces says how the input is encoded, and wins over the encoding asked for."""
+def test_split_byte_order_marks(name: str) -> None:
+    """A byte order mark sets the encoding, also if it arrives in pieces, and wins over the requested encoding."""
     for pieces in cuts("late\ncalm\n".encode(name)):
         assert texts_of_pipe(*pieces) == texts_of_pipe(*pieces, encoding="cp1252") == ["late", "calm"]
         assert texts_of_file(*pieces) == texts_of_file(*pieces, encoding="cp1252") == ["late", "calm"]
@@ -104,23 +104,23 @@ def test_marks_in_pieces(name: str) -> None:
         ("a\n".encode("utf-16-be"), "looks like UTF-16"),
     ],
 )
-def test_other_kinds_in_pieces(content: bytes, name: str) -> None:
-    """Another kind of file is known wherever the pipe is cut."""
+def test_split_magic_numbers(content: bytes, name: str) -> None:
+    """Other file formats are recognized wherever the pipe is split."""
     for pieces in cuts(content):
         for read in texts_of_pipe, texts_of_file:
             with pytest.raises(InputError, match=name):
                 read(*pieces)
 
 
-def test_first_line_decides_what_arrives() -> None:
-    """Behind a first line, which is answered at once, nothing makes standard input another kind of file."""
+def test_later_lines_do_not_change_the_format() -> None:
+    """After the first line of standard input was returned, markup no longer makes the input HTML."""
     for pieces in cuts(b"\n<html>\n"):
         assert texts_of_pipe(*pieces) == ["", "<html>"]
 
 
 @pytest.mark.parametrize("name", ["cp1252", "latin-1", "gb18030", "shift_jis", "utf-16-le", "utf-16", "utf-32-be"])
 def test_encodings(name: str) -> None:
-    """Every form of input is read in the encoding asked for, wherever it is cut."""
+    """Each format is read in the requested encoding, wherever the input is split."""
     text = "déjà" if name in ("cp1252", "latin-1") else "東京"
     assert texts_of_pipe(*cuts(f"{text}\nlate\n".encode(name))[1], encoding=name) == [text, "late"]
     files: dict[Format, str] = {
@@ -136,22 +136,22 @@ def test_encodings(name: str) -> None:
 
 @pytest.mark.parametrize("form", ["lines", "jsonl", "csv"])
 def test_bytes_outside_the_encoding(form: Format) -> None:
-    """They cost their own row, and the error names the encoding and the option."""
+    """Bytes outside the encoding make only their own row an error, which names the encoding and the option."""
     content = {"lines": b"a\x81\ncalm\n", "jsonl": b'{"text": "\x81"}\n{"text": "calm"}', "csv": b"text\n\x81\ncalm\n"}
     first, second = read_records(pipe(content[form]), Layout(form, encoding="cp1252"))
     assert first.error == "it is not cp1252; pass --encoding, for example cp1252 for a file from Windows"
     assert second.text == "calm"
 
 
-def test_input_that_breaks_off_in_its_encoding() -> None:
-    """Nobody knows where the next row begins."""
+def test_truncated_utf16() -> None:
+    """UTF-16 that ends within a character is an error of the whole input."""
     with pytest.raises(InputError, match="breaks off, or is not utf-16-le"):
         texts_of_file("late\n".encode("utf-16-le") + b"x", encoding="utf-16-le")
 
 
 @pytest.mark.parametrize("name", ["", "rot13", "hex", "nonsense", "a\0b", "\ud800", "../x", "undefined", "x" * 5000])
-def test_names_that_are_no_encodings(name: str) -> None:
-    """Nor are Python's codecs that make bytes of bytes."""
+def test_unknown_encodings(name: str) -> None:
+    """Unknown names and Python's bytes-to-bytes codecs are not encodings."""
     assert not is_encoding(name)
     assert is_encoding("cp1252")
 
@@ -159,7 +159,7 @@ def test_names_that_are_no_encodings(name: str) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("codec", ["punycode", "idna", "unicode_escape", "utf-7"])
 def test_odd_encodings(codec: str) -> None:
-    """Whatever Python's codecs make of the bytes, it is rows or an error of ours."""
+    """Python's odd codecs give rows or an InputError, whatever the bytes are."""
     try:
         list(read_records(pipe(bytes(range(256)), b"\nlate\n"), Layout("lines", encoding=codec)))
     except InputError:
@@ -168,7 +168,7 @@ def test_odd_encodings(codec: str) -> None:
 
 @pytest.mark.parametrize("form", ["lines", "jsonl", "csv"])
 def test_little_memory(tmp_path: Path, form: str) -> None:
-    """A line for which there is not enough memory is one error, and the next one is read."""
+    """A line for which there is not enough memory becomes an error, and the next line is read."""
     file = tmp_path / "texts"
     huge = "x" * 60_000_000
     lines = {
@@ -196,8 +196,8 @@ for record in records:
     assert second == "1 calm None"
 
 
-def test_line_that_is_given_up() -> None:
-    """Nothing of it is kept, and the next line begins behind its end."""
+def test_line_that_is_too_long() -> None:
+    """A line that is too long is dropped, and the next line begins after its end."""
     source = open_source(pipe(b"x" * 600, b"y\nlate", b"\n"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("runtime.files.lines.MAX_FIELD", 500)

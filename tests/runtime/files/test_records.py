@@ -1,4 +1,4 @@
-"""Files of texts: every row gets a record, whatever is wrong with it or its neighbours."""
+"""Records of files: every row gets one, whatever is wrong with it or its neighbours."""
 
 import io
 import json
@@ -24,20 +24,20 @@ def read(content: bytes, form: Format = "csv", identity: str | None = None, **la
 
 
 def test_columns_by_name() -> None:
-    """Text and id wherever they stand; the rest is left alone."""
+    """Text and id are found by column name; other columns are ignored."""
     found = read(b"when,id,text\nnow,a7,late\nthen,,calm\n", identity="id")
     assert found == [Record(0, "late", "a7"), Record(1, "calm", "")]
 
 
 @pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16", "utf-32"])
 def test_byte_order_marks(mark: str) -> None:
-    """Say how the file is encoded, and are no part of the first column's name."""
+    """A byte order mark sets the encoding and is not part of the first column's name."""
     assert read("text,x\nétait,1\n".encode(mark)) == [Record(0, "était")]
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "lines"])
 def test_bytes_that_are_not_utf8(form: Format) -> None:
-    """Cost only their own row."""
+    """Bytes that are not UTF-8 make only their own row an error."""
     rows = {
         "csv": b"text,x\nlate,1\nit\x92s,2\ncalm,3\n",
         "tsv": b"text\tx\nlate\t1\nit\x92s\t2\ncalm\t3\n",
@@ -49,8 +49,8 @@ def test_bytes_that_are_not_utf8(form: Format) -> None:
     assert "it is not UTF-8" in str(found[1].error)
 
 
-def test_quoted_newline_on_a_boundary() -> None:
-    """A field that goes on in the next mebibyte is one field."""
+def test_quoted_newline_at_a_chunk_boundary() -> None:
+    """A quoted field that continues in the next chunk is one field."""
     for shift in range(-3, 4):
         text = "x" * ((1 << 20) + shift - len('text\n"')) + "\nlate"
         assert read(f'text\n"{text}"\ncalm\n'.encode()) == [Record(0, text), Record(1, "calm")]
@@ -58,12 +58,12 @@ def test_quoted_newline_on_a_boundary() -> None:
 
 @pytest.mark.parametrize("size", [200_000, 20_000_000])
 def test_large_fields(size: int) -> None:
-    """Python's own limit of 128 KB does not apply."""
+    """Fields may be larger than the 128 KB limit of Python's csv module."""
     assert read(b"text\n" + b"x " * (size // 2) + b"\nlate\n")[1] == Record(1, "late")
 
 
-def test_quote_never_closed() -> None:
-    """Is told apart from a long field, and what was before it has been read."""
+def test_unclosed_quote() -> None:
+    """An unclosed quote is an error of the whole file, after the rows before it were read."""
     rows = read_records(stream(b'text\nlate\n"never closed\ncalm\n'), Layout("csv"))
     assert next(rows) == Record(0, "late")
     with pytest.raises(InputError, match=r"cannot be read beyond line 4: .* is a quote never closed"):
@@ -71,7 +71,7 @@ def test_quote_never_closed() -> None:
 
 
 def test_ragged_rows() -> None:
-    """Have an error in their place; blank lines are no rows."""
+    """Rows with too few or too many fields become errors in their place; blank lines are not rows."""
     found = read(b"text,x\nlate,1\n\nlate\nlate,1,2\ncalm,2\n")
     assert [record.text for record in found] == ["late", "", "", "calm"]
     assert found[1].error == "expected 2 fields as in the header, found 1"
@@ -79,26 +79,26 @@ def test_ragged_rows() -> None:
 
 
 def test_carriage_returns_alone() -> None:
-    """Old Macintosh line ends end lines."""
+    """A single carriage return ends a line, as in old Macintosh files."""
     assert [record.text for record in read(b"text,x\rlate,1\rcalm,2\r")] == ["late", "calm"]
 
 
 def test_fields_are_text() -> None:
-    """Whatever a spreadsheet or a data frame would make of them."""
+    """Fields are not interpreted: `NA`, numbers and formulas are texts."""
     odd = ["NA", "null", "nan", "", '=HYPERLINK("x")', "- denies pain", "@x", "1e3", " late "]
     content = "text\n" + "".join('"' + text.replace('"', '""') + '"\n' for text in odd)
     assert [record.text for record in read(content.encode())] == odd
 
 
 def test_stray_quote() -> None:
-    """A row that is malformed costs only itself."""
+    """A row with a stray quote makes only itself an error."""
     found = read(b'text,x\nlate,1\n"abc" x,2\ncalm,3\n')
     assert [record.text for record in found] == ["late", "", "calm"]
     assert found[1].error == "line 3: unexpected characters after a closing quote; double quotes inside a quoted field"
 
 
-def test_column_that_is_not_there() -> None:
-    """The message has what is nearly its name, as it is written."""
+def test_missing_column() -> None:
+    """The error for a missing column suggests a similar name of the file."""
     with pytest.raises(InputError, match=r"none of the 2 columns .* 'text', see --text-column; it has 'Text '"):
         read(b"Text ,id\nlate,1\n")
     with pytest.raises(InputError, match="called 'ID', see --id-column; it has 'id'"):
@@ -106,14 +106,14 @@ def test_column_that_is_not_there() -> None:
 
 
 def test_file_without_a_header() -> None:
-    """Its first row is somebody's text, which no error repeats."""
+    """The first row of a file without a header is a text, so no error repeats it."""
     with pytest.raises(InputError) as caught:
         read(b"John Smith,HIV,He denies pain\n")
     assert str(caught.value) == "none of the 3 columns of the input is called 'text', see --text-column"
 
 
 def test_other_delimiters() -> None:
-    """Are guessed in the message, and used if they are named."""
+    """The error for a wrong delimiter suggests the right one, and `delimiter` selects it."""
     content = b"title;text\nTrains;late, again\n;calm\n"
     with pytest.raises(InputError, match="seem to be separated by ';', pass --delimiter ';'"):
         read(content)
@@ -122,8 +122,8 @@ def test_other_delimiters() -> None:
     assert [record.text for record in both] == ["Trains late, again", "calm"]
 
 
-def test_column_that_is_there_twice() -> None:
-    """Nobody knows which is meant; other columns may have what names they like."""
+def test_duplicate_column() -> None:
+    """A text column that exists twice is an error; other duplicate columns are not."""
     with pytest.raises(InputError, match="the column 'text' 2 times"):
         read(b"text,text\nlate,1\n")
     assert read(b"x,x,text\n1,2,late\n") == [Record(0, "late")]
@@ -131,7 +131,7 @@ def test_column_that_is_there_twice() -> None:
 
 @pytest.mark.parametrize(("content", "count"), [(b"", None), (b"text\n", 0), (b"\n\n", None)])
 def test_empty_files(content: bytes, count: int | None) -> None:
-    """A header alone is a file of no texts, nothing at all is no file."""
+    """A file with only a header has no records; an empty file is an error."""
     if count is None:
         with pytest.raises(InputError, match="the input is empty"):
             read(content)
@@ -152,14 +152,14 @@ def test_empty_files(content: bytes, count: int | None) -> None:
         ("text,x\nlate,1\n".encode("utf-16-be"), "UTF-16 without"),
     ],
 )
-def test_other_kinds_of_file(start: bytes, name: str) -> None:
-    """Named for what they are, whatever their suffix says."""
+def test_other_formats(start: bytes, name: str) -> None:
+    """Files of another format are rejected and named, whatever their suffix."""
     with pytest.raises(InputError, match=rf"the input (is|looks like) {name}"):
         read(start + b"text\n")
 
 
 def test_json_lines() -> None:
-    """Every object is a row, every other line an error in its place."""
+    """Each JSON object is a record, and each other line an error in its place."""
     lines = [
         '{"text": "late", "id": 7}',
         "",
@@ -190,20 +190,20 @@ def test_json_lines() -> None:
 
 
 def test_broken_utf16() -> None:
-    """Ends the reading: nobody knows where the next row begins."""
+    """UTF-16 that does not decode is an error of the whole file, because the next row cannot be found."""
     with pytest.raises(InputError, match="not what its byte order mark says"):
         read("text\nlate\n".encode("utf-16") + b"\x00\xd8")
 
 
 def test_lines() -> None:
-    """Carriage returns are no part of them; an empty one is an empty text."""
+    """Carriage returns are not part of a line; an empty line is an empty text."""
     assert [record.text for record in read(b"late\r\n\ncalm", "lines")] == ["late", "", "calm"]
     assert [record.text for record in read(b"late\rcalm\r", "lines")] == ["late", "calm"]
 
 
 @pytest.mark.parametrize("form", ["lines", "jsonl"])
-def test_endless_line(monkeypatch: pytest.MonkeyPatch, form: Format) -> None:
-    """Takes no more memory than the longest field may, and costs only itself."""
+def test_line_over_the_limit(monkeypatch: pytest.MonkeyPatch, form: Format) -> None:
+    """A line over the length limit becomes an error in its place."""
     monkeypatch.setattr("runtime.files.lines.MAX_FIELD", 100)
     monkeypatch.setattr("runtime.files.lines.CHUNK_BYTES", 30)
     lines = ["late", "x" * 100, "x" * 99, "x" * 1000, "calm"]
@@ -214,8 +214,8 @@ def test_endless_line(monkeypatch: pytest.MonkeyPatch, form: Format) -> None:
     assert (found[0].text, found[4].text) == ("late", "calm")
 
 
-def test_endless_line_that_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same on standard input."""
+def test_line_over_the_limit_on_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line over the length limit becomes an error in its place on standard input, too."""
     monkeypatch.setattr("runtime.files.lines.MAX_FIELD", 100)
     monkeypatch.setattr("runtime.files.lines.CHUNK_BYTES", 30)
     content = b"\xef\xbb\xbflate\r\n" + b"x" * 500 + b"\ncalm\n" + b"x" * 90 + b"\n\nend"
@@ -225,14 +225,14 @@ def test_endless_line_that_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ["longer than" in str(record.error) for record in found] == [False, True, *[False] * 4]
 
 
-def test_what_only_looks_like_other_kinds() -> None:
-    """Names may begin with what archives begin with, and a NUL may stand anywhere."""
+def test_texts_that_begin_like_other_formats() -> None:
+    """A text may begin like the magic number of an archive, and may contain NUL."""
     assert read(b"Bzhania has pain\n", "lines")[0].text == "Bzhania has pain"
     assert read(b"i\0d,text\n1,late\n")[0].text == "late"
 
 
-def test_mark_in_pieces() -> None:
-    """A byte order mark may arrive byte by byte, and be all that comes before a line without an end."""
+def test_byte_order_mark_byte_by_byte() -> None:
+    """A byte order mark may arrive byte by byte, in front of a line without an end."""
     source = io.BufferedReader(Slow(b"\xef\xbb\xbflate"))
     assert [record.text for group in read_stdin(source) for record in group] == ["late"]
     source = io.BufferedReader(Slow("late\n".encode("utf-16")))
@@ -242,17 +242,17 @@ def test_mark_in_pieces() -> None:
 
 
 class Slow(io.RawIOBase):
-    """Gives a byte at a time."""
+    """Delivers one byte per read."""
 
     def __init__(self, content: bytes) -> None:
         self._left = list(content)
 
     def readable(self) -> bool:
-        """It can be read."""
+        """Returns True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fills in the next byte."""
+        """Copies the next byte into the buffer."""
         if not self._left:
             return 0
         buffer[0] = self._left.pop(0)
@@ -260,7 +260,7 @@ class Slow(io.RawIOBase):
 
 
 @pytest.mark.parametrize("content", ["late\ncalm\n".encode("utf-16-le"), b"\x1f\x8b\x08 late\n"])
-def test_other_kinds_that_arrive(content: bytes) -> None:
-    """Are refused as a whole, not answered line by line."""
+def test_other_formats_on_stdin(content: bytes) -> None:
+    """Standard input of another format is rejected as a whole."""
     with pytest.raises(InputError, match=r"looks like UTF-16 without|is gzip"):
         list(read_stdin(stream(content)))

@@ -1,4 +1,4 @@
-"""What is written: JSON Lines, CSV, a table, coloured words and a page."""
+"""Output formats: JSON Lines, CSV, TSV, tables, highlighted words and HTML pages."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ TEXT = "it <b> is"
 
 
 def written(form: Format, *rows: dict[str, Any], with_id: bool = False, with_text: bool = False) -> str:
-    """Returns what the writer writes."""
+    """Returns the content that the writer writes for these rows."""
     output = io.StringIO()
     write = row_writer(form, output, LABELS, with_id=with_id, with_text=with_text)
     for fields in rows:
@@ -31,8 +31,8 @@ def written(form: Format, *rows: dict[str, Any], with_id: bool = False, with_tex
     return output.getvalue()
 
 
-def test_row_has_no_text_unless_asked() -> None:
-    """Nor an id, and an error's row has why."""
+def test_row_has_no_text_by_default() -> None:
+    """A row has neither text nor id by default; the row of an error has its reason."""
     assert output_row(Record(3, "Miller", "a7"), GIVEN) == {
         "index": 3,
         "labels": ["glad", "sad"],
@@ -47,7 +47,7 @@ def test_row_has_no_text_unless_asked() -> None:
 
 
 def test_json_lines() -> None:
-    """An object a line, with what the row has."""
+    """JSON Lines have one object per row, with all its fields."""
     fields = output_row(Record(0, "été"), GIVEN, with_text=True, explanation=EXPLAINED)
     assert fields["words"] == [[0, 2, 2.0], [3, 6, -1.0], [7, 9, 0.01]]
     assert fields["explained"] == "sad"
@@ -56,7 +56,7 @@ def test_json_lines() -> None:
 
 @pytest.mark.parametrize(("form", "delimiter"), [("csv", ","), ("tsv", "\t")])
 def test_delimited(form: Format, delimiter: str) -> None:
-    """A column for every score, and empty cells where there is nothing to say."""
+    """CSV and TSV have a column per score, and empty cells for missing values."""
     rows = [
         output_row(Record(0, 'late, "late"\n\tlate\r|', "=1+1"), GIVEN, with_id=True, with_text=True),
         output_row(Record(1, "", None), TextError(1, "it is empty"), with_id=True, with_text=True),
@@ -80,7 +80,7 @@ def test_delimited(form: Format, delimiter: str) -> None:
 
 
 def test_table() -> None:
-    """A line per label, aligned; what abstains and what failed is to be seen."""
+    """A table has one aligned line per label and shows abstentions and errors."""
     rows = [
         output_row(Record(0, ""), GIVEN),
         output_row(Record(1, ""), ABSTAINED),
@@ -97,21 +97,21 @@ def test_table() -> None:
     assert len({line.index(".") for line in lines if "." in line}) == 1
 
 
-def test_table_of_the_best() -> None:
-    """With `top_k` all that are given scores are shown, also where only one label is given."""
+def test_table_with_top_k() -> None:
+    """A table with `top_k` shows all returned scores; labels that are not assigned are in parentheses."""
     best = Prediction(("glad",), {"glad": 0.7, "sad": 0.2}, False, False, 12)
     lines = written("table", output_row(Record(0, ""), best)).splitlines()
     assert [line.split() for line in lines[1:]] == [["0", "glad", "0.7000"], ["(sad)", "0.2000"]]
 
 
-def test_long_ids_are_seen_to_be_cut() -> None:
-    """Two that begin alike are not taken for the same."""
+def test_long_ids_end_with_an_ellipsis() -> None:
+    """A long id in a table ends with an ellipsis, so that it is not taken for a whole id."""
     lines = written("table", output_row(Record(0, "", "CommentId-123456789"), GIVEN, with_id=True), with_id=True)
     assert "CommentId-12345… " in lines
 
 
-def test_table_obeys_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Escape sequences and line ends in ids and texts are shown as dots; long texts are cut to the terminal."""
+def test_table_escapes_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control characters in ids and texts appear as dots in a table; long texts are cut at 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")
     fields = output_row(Record(0, "a\033[31mb\nc" + "x" * 200, "\033]0;x\007"), ABSTAINED, with_id=True, with_text=True)
     content = written("table", fields, with_id=True, with_text=True)
@@ -121,7 +121,7 @@ def test_table_obeys_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_coloured() -> None:
-    """Words for the label green, those against red, strong ones bold, weak ones plain, and all of the text is there."""
+    """Words for the label are green, words against it red, strong ones bold, and weak ones plain."""
     found = coloured(TEXT + " gone", EXPLAINED)
     assert found == "\033[42;1mit\033[0m \033[41;1m<b>\033[0m is gone"
     assert re.sub(r"\033\[[\d;]*m", "", found) == TEXT + " gone"
@@ -130,13 +130,13 @@ def test_coloured() -> None:
 
 @pytest.mark.parametrize("show", [coloured, lambda text, explanation: article("1", text, explanation)])
 def test_nothing_contributes(show: Callable[[str, Explanation], str]) -> None:
-    """A text whose words all contribute nothing, or that has none, is shown all the same."""
+    """A text without contributions or without words is shown as it is."""
     for words in (Word(0, 4, 0.0),), ():
         assert "late" in show("late", Explanation("sad", 0.5, words, False))
 
 
 def test_article() -> None:
-    """Names, labels and texts are escaped; what a word contributes is in its title."""
+    """Names, labels and texts are escaped in HTML; a word's title has its contribution."""
     found = article("<7>", TEXT, EXPLAINED)
     assert "<bdi>&lt;7&gt;</bdi>: sad" in found
     assert 'title="-1.000">&lt;b&gt;</mark>' in found
@@ -145,7 +145,7 @@ def test_article() -> None:
 
 
 def test_page() -> None:
-    """Needs nothing from anywhere else."""
+    """The page loads nothing from elsewhere and has no script."""
     page = PAGE + article("0", TEXT, EXPLAINED) + END
     assert "http" not in page
     assert "<script" not in page
@@ -156,8 +156,8 @@ AWKWARD = ("b|a", "a", "b", '"a"', '5" pipe', '"', "|", '""|', "a|", "Größe, s
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv"])
-def test_labels_can_be_split_again(form: Format) -> None:
-    """Whatever printable characters are in them, by one line of Python."""
+def test_joined_labels_can_be_split(form: Format) -> None:
+    """Joined labels can be split by one line of Python, whatever printable characters they have."""
     delimiter = "," if form == "csv" else "\t"
     for given in [(), *((label,) for label in AWKWARD), *itertools.permutations(AWKWARD, 2), AWKWARD]:
         prediction = Prediction(given, dict.fromkeys(AWKWARD, 0.5), False, False, 3)
@@ -167,15 +167,15 @@ def test_labels_can_be_split_again(form: Format) -> None:
         assert tuple(next(csv.reader([found["labels"]], delimiter="|"))) == given
 
 
-def test_usual_labels_are_joined_as_they_are() -> None:
-    """Quotes are only for labels that have the separator or quotes in them."""
+def test_only_ambiguous_labels_are_quoted() -> None:
+    """Only labels with the separator or a double quote are quoted."""
     assert join_labels(["late", "it's, so", "été"]) == "late|it's, so|été"
     assert join_labels(["b|a", "a", 'the "b"']) == '"b|a"|a|"the ""b"""'
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv"])
-def test_columns_of_the_best(form: Format) -> None:
-    """With `top_k` a row has so many labels and scores, best first, however many labels there are."""
+def test_columns_with_top_k(form: Format) -> None:
+    """With `top_k`, CSV has columns for that many labels and scores, best first."""
     labels = tuple(f"label {index}" for index in range(150))
     best = Prediction(("label 9",), {"label 9": 0.7, "label 2": 0.2}, False, False, 12)
     output = io.StringIO()
@@ -190,8 +190,8 @@ def test_columns_of_the_best(form: Format) -> None:
     assert found[1]["error"] == "it is empty"
 
 
-def test_more_of_the_best_than_there_are() -> None:
-    """Then there are columns for all of them."""
+def test_top_k_above_the_number_of_labels() -> None:
+    """A `top_k` above the number of labels gives columns for all labels."""
     output = io.StringIO()
     row_writer("csv", output, LABELS, with_id=False, with_text=False, top_k=10**9)
     assert output.getvalue().count("score_") == 3

@@ -1,4 +1,4 @@
-"""Streams: bounded memory, order kept, nothing lost."""
+"""Streams: bounded memory, the order of the texts, and errors in their place."""
 
 import subprocess
 import sys
@@ -16,15 +16,15 @@ from runtime.scheduling.background import BackgroundTask
 
 
 def test_stream_equals_many(classifier: Classifier) -> None:
-    """In the order of the texts, whatever their lengths, over several chunks."""
+    """A stream gives the predictions of `predict_many`, in order, over several chunks."""
     texts = [" ".join(["late"] * (1 + index * 7 % 45)) for index in range(700)]
     found = [prediction.n_tokens for prediction in classifier.predict_iter(texts)]
     assert found == [3 + index * 7 % 45 for index in range(700)]
     assert found == [prediction.n_tokens for prediction in classifier.predict_many(texts)]
 
 
-def test_stream_never_ends(classifier: Classifier) -> None:
-    """It reads no further ahead than it says, and the first answers come after 192 texts."""
+def test_endless_stream(classifier: Classifier) -> None:
+    """A stream reads 192 texts before the first prediction and no more than two chunks ahead later."""
     taken = 0
 
     def endless() -> Iterator[str]:
@@ -42,8 +42,8 @@ def test_stream_never_ends(classifier: Classifier) -> None:
     assert taken <= 20_001 + 2 * streaming.LAST_CHUNK
 
 
-def test_long_texts_count_more(classifier: Classifier) -> None:
-    """A chunk has a bound in characters as well."""
+def test_chunks_are_limited_in_characters(classifier: Classifier) -> None:
+    """A chunk is limited in characters as well as in texts."""
     taken: list[int] = []
 
     def long() -> Iterator[str]:
@@ -58,7 +58,7 @@ def test_long_texts_count_more(classifier: Classifier) -> None:
 
 
 def test_errors_in_their_place(classifier: Classifier) -> None:
-    """With `return_errors` a bad text costs only itself, and its error has its position in the stream."""
+    """With `return_errors`, the error of a text takes its place and has its position in the stream."""
     texts = ["late", "", "late", None, "\u200b"] * 50
     found = list(classifier.predict_iter(texts, return_errors=True))  # type: ignore[arg-type]
     for index, item in enumerate(found):
@@ -71,26 +71,26 @@ def test_errors_in_their_place(classifier: Classifier) -> None:
 
 
 def test_error_ends_the_stream(classifier: Classifier) -> None:
-    """Without it the first bad text is raised, with its position in the stream."""
+    """Without `return_errors`, the first bad text ends the stream and is raised with its position."""
     stream = classifier.predict_iter(["late"] * 300 + [" "] + ["late"] * 300)
     with pytest.raises(TextError) as caught:
         list(stream)
     assert caught.value.position == 300
 
 
-def test_stream_of_none(classifier: Classifier) -> None:
-    """No texts, no predictions."""
+def test_empty_stream(classifier: Classifier) -> None:
+    """A stream without texts gives no predictions."""
     assert list(classifier.predict_iter([])) == []
 
 
-def test_a_bare_string_is_no_stream(classifier: Classifier) -> None:
-    """It is refused at once, not when the first prediction is asked for."""
+def test_bare_string(classifier: Classifier) -> None:
+    """A single `str` instead of a stream raises TypeError at once."""
     with pytest.raises(TypeError, match="use predict"):
         classifier.predict_iter("late")
 
 
-def test_what_the_source_raises(classifier: Classifier) -> None:
-    """Comes through, in the thread that reads."""
+def test_error_of_the_source(classifier: Classifier) -> None:
+    """An error of the source iterable is raised in the caller's thread."""
 
     def broken() -> Iterator[str]:
         yield "late"
@@ -100,8 +100,8 @@ def test_what_the_source_raises(classifier: Classifier) -> None:
         list(classifier.predict_iter(broken()))
 
 
-def test_a_stream_left_alone(artifact: Path) -> None:
-    """Half read and dropped, it keeps nothing from working or closing."""
+def test_abandoned_stream(artifact: Path) -> None:
+    """A stream that is dropped half-read does not keep the classifier from predicting or closing."""
     classifier = load(artifact, provider="cpu")
     stream = classifier.predict_iter("late" for _ in range(1000))
     next(stream)
@@ -113,7 +113,7 @@ def test_a_stream_left_alone(artifact: Path) -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(1, 60), max_size=40), st.integers(1, 200))
 def test_batches_are_bounded(lengths: list[int], most: int) -> None:
-    """Each text once; no batch above the budget but for a text that is longer itself."""
+    """Each text is in exactly one batch, and only a single text may exceed the token limit."""
     found = list(batching.batches(lengths, most))
     assert sorted(position for batch in found for position in batch) == list(range(len(lengths)))
     for batch in found:
@@ -121,8 +121,8 @@ def test_batches_are_bounded(lengths: list[int], most: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["\u200b", "\u200b ", "\0", "\u0301", "\ud800"])
-def test_long_text_of_nothing(classifier: Classifier, kind: str) -> None:
-    """Is an error in its place, like a short one, or has an answer; it costs the others nothing."""
+def test_long_text_without_visible_characters(classifier: Classifier, kind: str) -> None:
+    """A long text without visible characters is an error in its place or a prediction; the others are unaffected."""
     found = list(classifier.predict_iter(["late", kind * 10_000, "late"], return_errors=True))
     assert found[0] == found[2]
     assert isinstance(found[0], Prediction)
@@ -130,8 +130,8 @@ def test_long_text_of_nothing(classifier: Classifier, kind: str) -> None:
         assert found[1].position == 1
 
 
-def test_source_that_breaks_off(classifier: Classifier) -> None:
-    """What it gave before is answered first."""
+def test_texts_before_an_error_of_the_source(classifier: Classifier) -> None:
+    """The texts before an error of the source get their predictions before it is raised."""
 
     def source(count: int) -> Iterator[str]:
         yield from ["late"] * count
@@ -145,14 +145,14 @@ def test_source_that_breaks_off(classifier: Classifier) -> None:
 
 
 @pytest.mark.parametrize("texts", [None, 3])
-def test_what_is_no_stream(classifier: Classifier, texts: Any) -> None:
-    """Is refused at once."""
+def test_not_iterable(classifier: Classifier, texts: Any) -> None:
+    """An argument that is not iterable raises TextTypeError at once."""
     with pytest.raises(TextTypeError, match="expected several texts"):
         classifier.predict_iter(texts)
 
 
 def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The work is done all the same."""
+    """A background task runs in the caller's thread if no thread can be started."""
 
     def fail(self: object) -> None:
         raise RuntimeError("can't start new thread")
@@ -161,8 +161,8 @@ def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert BackgroundTask(lambda: 3).result() == 3
 
 
-def test_forked_while_a_task_is_at_work(artifact: Path) -> None:
-    """The child is told so, as it is for the session."""
+def test_fork_during_a_background_task(artifact: Path) -> None:
+    """A child that was forked during a background task gets an InferenceError instead of waiting forever."""
     code = (
         "import os, time, runtime\n"
         "from runtime.scheduling.background import BackgroundTask\n"
@@ -177,8 +177,8 @@ def test_forked_while_a_task_is_at_work(artifact: Path) -> None:
     assert done.stdout == "the classifier was loaded before this process was forked; load it in every process\n"
 
 
-def test_task_raises_what_its_work_raised() -> None:
-    """In the thread that waits for it."""
+def test_task_raises_the_error_of_its_function() -> None:
+    """`result` raises the error of the function in the thread that waits."""
 
     def fail() -> int:
         raise ValueError("broken")

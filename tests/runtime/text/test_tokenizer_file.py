@@ -1,4 +1,4 @@
-"""A `tokenizer.json` that may be anybody's."""
+"""Tokenizer files from any source: damaged ones are errors, and odd ones cannot exhaust memory or time."""
 
 import base64
 import json
@@ -26,14 +26,14 @@ CHARSMAPS = {
 
 
 def precompiled(content: dict[str, Any], charsmap: str) -> None:
-    """Has the tokenizer begin with SentencePiece's normalizer."""
+    """Puts SentencePiece's normalizer with this character map in front."""
     first = {"type": "Precompiled", "precompiled_charsmap": charsmap}
     content["normalizer"] = {"type": "Sequence", "normalizers": [first, content["normalizer"]]}
 
 
 @pytest.mark.parametrize("name", CHARSMAPS)
 def test_damaged_charsmap(copy: Path, name: str) -> None:
-    """It is an error before tokenizers sees it, which would abort the process or panic."""
+    """A damaged character map is an error before tokenizers reads it, which would abort or panic."""
     rewrite_json(copy, "tokenizer.json", lambda content: precompiled(content, CHARSMAPS[name]))
     loading = (
         "import sys, runtime\n"
@@ -45,41 +45,41 @@ def test_damaged_charsmap(copy: Path, name: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, message, "")
 
 
-def test_charsmap_whose_key_is_spelled_with_escapes(copy: Path) -> None:
-    """JSON may write a letter as its number; the map is found all the same."""
+def test_escaped_charsmap_key(copy: Path) -> None:
+    """A damaged character map is found also if its key is written with JSON escapes."""
     rewrite_json(copy, "tokenizer.json", lambda content: precompiled(content, CHARSMAPS["a trie of 4 GB"]))
     path = copy / "tokenizer.json"
     path.write_text(path.read_text().replace("precompiled_charsmap", "precompiled\\u005fcharsmap"))
     assert "\\u005f" in path.read_text()
-    rewrite_json_as_it_is(copy)
+    update_hashes(copy)
     with pytest.raises(ArtifactError, match="is not a tokenizer"):
         load(copy)
 
 
-def rewrite_json_as_it_is(folder: Path) -> None:
-    """Makes the hash of tokenizer.json right again."""
+def update_hashes(folder: Path) -> None:
+    """Updates the hash of tokenizer.json in the manifest."""
     rewrite_json(folder, "config.json", lambda _: None)
 
 
-def test_token_named_like_the_key(copy: Path) -> None:
-    """A vocabulary may have the word; it is no map."""
-    rewrite_json(copy, "tokenizer.json", lambda content: rename(content, "late", "charsmap"))
+def test_token_named_charsmap(copy: Path) -> None:
+    """A token named `charsmap` is not taken for a character map."""
+    rewrite_json(copy, "tokenizer.json", lambda content: rename_token(content, "late", "charsmap"))
     assert load(copy, provider="cpu").predict("charsmap").n_tokens == 3
 
 
-def rename(content: dict[str, Any], old: str, new: str) -> None:
-    """Gives a token another text."""
+def rename_token(content: dict[str, Any], old: str, new: str) -> None:
+    """Renames a token of the vocabulary."""
     vocabulary = content["model"]["vocab"]
     vocabulary[new] = vocabulary.pop(old)
 
 
-def far(content: dict[str, Any]) -> None:
-    """Gives a word an id beyond the embedding, without having more tokens."""
+def large_id(content: dict[str, Any]) -> None:
+    """Gives a word an id beyond the embedding, without adding a token."""
     content["model"]["vocab"]["late"] = 99_999
 
 
-def far_template(content: dict[str, Any]) -> None:
-    """Has the template begin every text with an id that no vocabulary has."""
+def large_id_in_template(content: dict[str, Any]) -> None:
+    """Makes the template begin every text with an id beyond the embedding."""
     content["post_processor"] = {
         "type": "TemplateProcessing",
         "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
@@ -88,9 +88,9 @@ def far_template(content: dict[str, Any]) -> None:
     }
 
 
-@pytest.mark.parametrize(("change", "largest"), [(far, 99_999), (far_template, 77_777)])
+@pytest.mark.parametrize(("change", "largest"), [(large_id, 99_999), (large_id_in_template, 77_777)])
 def test_id_beyond_the_embedding(copy: Path, change: Callable[[dict[str, Any]], None], largest: int) -> None:
-    """The largest id counts, not how many tokens there are: load and verify refuse it."""
+    """A tokenizer whose largest id is beyond the embedding is rejected by load and verify."""
     rewrite_json(copy, "tokenizer.json", change)
     message = f"has the token id {largest}, the model's embedding the ids 0 to 30521"
     with pytest.raises(ArtifactError, match=message):
@@ -100,15 +100,15 @@ def test_id_beyond_the_embedding(copy: Path, change: Callable[[dict[str, Any]], 
 
 
 def test_padding_to_terabytes(copy: Path) -> None:
-    """Published padding is dropped before anything is tokenized."""
+    """Padding that the tokenizer file defines is dropped before anything is tokenized."""
     padding = {"strategy": {"Fixed": 10**12}, "direction": "Right", "pad_to_multiple_of": None}
     padding |= {"pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
     rewrite_json(copy, "tokenizer.json", lambda content: content.update(padding=padding))
     assert load(copy, provider="cpu").predict("late").n_tokens == 3
 
 
-def test_text_without_a_space_is_read_up_to_a_limit(classifier: Any) -> None:
-    """Of a word of a million letters no more than the first 131,072 are read, and `truncated` says so."""
+def test_characters_read_of_one_word(classifier: Any) -> None:
+    """No more than 131,072 characters of a text without a space are read, and `truncated` is set."""
     found = classifier.predict("a" * 1_000_000)
     assert (found.truncated, found.n_tokens) == (True, 3)
     assert classifier.predict("a" * 1_000_000 + " late") == found
@@ -117,15 +117,15 @@ def test_text_without_a_space_is_read_up_to_a_limit(classifier: Any) -> None:
     assert json.dumps(found.to_dict())
 
 
-def test_white_space_in_front_of_a_text_costs_nothing(classifier: Any) -> None:
-    """All of it but one character is left out of what is tokenized, and the words are where they were."""
+def test_leading_white_space_is_skipped(classifier: Any) -> None:
+    """Leading white space is not tokenized, except one character, and positions in the text stay right."""
     start, read = limit_text(" " * 1_000_000 + "late", 48)
     assert (start, read) == (999_999, " late")
     (word,) = classifier.explain(" " * 1_000_000 + "late").words
     assert (word.start, word.end) == (1_000_000, 1_000_004)
 
 
-def test_word_behind_more_than_is_read(classifier: Any) -> None:
-    """The error does not say that a text is empty of which only the beginning was read."""
+def test_visible_characters_after_the_limit(classifier: Any) -> None:
+    """A text whose visible characters come after the limit gets an error of its own, not the one for empty texts."""
     with pytest.raises(TextError, match="the part that is read has no visible character"):
         classifier.predict("\u200b" * 1_000_000 + "late")

@@ -1,4 +1,4 @@
-"""Very long texts: a prefix gives the same tokens as the whole."""
+"""Very long texts: tokenizing a prefix gives the tokens of the whole text."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,7 @@ texts = st.lists(st.sampled_from([*WORDS, " ", " ", "\u200b", "."]), min_size=30
 
 
 def byte_level() -> Tokenizer:
-    """RoBERTa's kind, trained on a few words."""
+    """Returns a tokenizer like RoBERTa's, trained on a few words."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
@@ -40,7 +40,7 @@ def byte_level() -> Tokenizer:
 
 
 def unigram() -> Tokenizer:
-    """XLM-RoBERTa's kind, trained on a few words."""
+    """Returns a tokenizer like XLM-RoBERTa's, trained on a few words."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
@@ -50,7 +50,7 @@ def unigram() -> Tokenizer:
 
 
 def word_piece() -> Tokenizer:
-    """BERT's kind, with cleaning in front as training writes it."""
+    """Returns a tokenizer like BERT's, with cleaning steps as training writes them."""
     vocabulary = [
         "[UNK]",
         "[CLS]",
@@ -81,7 +81,7 @@ def word_piece() -> Tokenizer:
 
 @pytest.fixture(scope="module", params=[byte_level, unigram, word_piece])
 def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
-    """One that truncates as the runtime's does."""
+    """A tokenizer that truncates as the runtime's does."""
     make: Callable[[], Tokenizer] = request.param
     made = make()
     made.enable_truncation(MAX_LENGTH)
@@ -91,20 +91,20 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
 @settings(max_examples=60, deadline=None)
 @given(text=texts)
 def test_prefix_gives_the_tokens_of_the_whole(tokenizer: Tokenizer, text: str) -> None:
-    """Same ids, same places in the text, and the same word on whether something is left."""
-    cut = prefix_rule(tokenizer)
-    assert cut is not None
-    whole, start = tokenizer.encode(text), encode_prefix(tokenizer, text, MAX_LENGTH, cut)
+    """A prefix gives the token ids and offsets of the whole text, and the same truncation flag."""
+    rule = prefix_rule(tokenizer)
+    assert rule is not None
+    whole, start = tokenizer.encode(text), encode_prefix(tokenizer, text, MAX_LENGTH, rule)
     assert (start.ids, start.offsets) == (whole.ids, whole.offsets)
     assert bool(start.overflowing) == bool(whole.overflowing)
 
 
 def test_only_a_prefix_is_tokenized(tokenizer: Tokenizer) -> None:
-    """Which is the point: what overflows is a few windows, not the whole text's."""
-    cut = prefix_rule(tokenizer)
-    assert cut is not None
+    """Only a prefix of a long text is tokenized, so few windows overflow."""
+    rule = prefix_rule(tokenizer)
+    assert rule is not None
     for text in "late " * 10_000, "late\n" * 10_000, "late\u00a0" * 10_000:
-        assert len(encode_prefix(tokenizer, text, MAX_LENGTH, cut).overflowing) < 100
+        assert len(encode_prefix(tokenizer, text, MAX_LENGTH, rule).overflowing) < 100
         assert len(tokenizer.encode(text).overflowing) > 500
 
 
@@ -123,7 +123,7 @@ def test_only_a_prefix_is_tokenized(tokenizer: Tokenizer) -> None:
     ids=str,
 )
 def test_cleaning_across_words(step: normalizers.Normalizer) -> None:
-    """What may join words, or look further than a word, forbids it."""
+    """A cleaning step that may join words or look beyond one gives no prefix rule."""
     made = word_piece()
     made.normalizer = step
     assert prefix_rule(made) is None
@@ -141,7 +141,7 @@ def test_cleaning_across_words(step: normalizers.Normalizer) -> None:
     ids=str,
 )
 def test_splitting_elsewhere_than_at_spaces(split: pre_tokenizers.PreTokenizer | None) -> None:
-    """What does not split at spaces, or is not known to, forbids it."""
+    """A pre-tokenizer that does not split at spaces, or is not known to, gives no prefix rule."""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = split
     assert prefix_rule(made) is None
@@ -151,20 +151,20 @@ def test_splitting_elsewhere_than_at_spaces(split: pre_tokenizers.PreTokenizer |
     "text", ["漢字" * 20_000, ".,;" * 20_000, '{"a":1,' * 8_000, "[SEP]" * 10_000], ids=lambda t: t[:7]
 )
 def test_text_without_white_space(text: str) -> None:
-    """Where cleaning looks at no whole words, a prefix may end anywhere: its last words are not used."""
+    """A prefix may end anywhere if no cleaning step looks at whole words, because its last words are not used."""
     made = word_piece()
     made.normalizer = normalizers.Sequence([normalizers.Replace(Regex(r"\s+"), " "), normalizers.BertNormalizer()])
     made.add_tokens(["a very long added token, with spaces and 漢字"])
     made.enable_truncation(MAX_LENGTH)
-    cut = prefix_rule(made)
-    assert cut is not None
-    start, whole = encode_prefix(made, text, MAX_LENGTH, cut), made.encode(text)
+    rule = prefix_rule(made)
+    assert rule is not None
+    start, whole = encode_prefix(made, text, MAX_LENGTH, rule), made.encode(text)
     assert (start.ids, start.offsets) == (whole.ids, whole.offsets)
     assert len(start.overflowing) < len(whole.overflowing) / 10
 
 
-def test_real_tokenizers_can_be_cut() -> None:
-    """ALBERT's and DeBERTa's cleaning is known as well."""
+def test_published_tokenizers_have_a_prefix_rule() -> None:
+    """The cleaning steps of ALBERT and DeBERTa have a prefix rule."""
     made = unigram()
     albert = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"'), normalizers.Replace(Regex(" {2,}"), " ")]
     made.normalizer = normalizers.Sequence(albert)
@@ -175,14 +175,14 @@ def test_real_tokenizers_can_be_cut() -> None:
 
 
 def test_added_token_across_the_end() -> None:
-    """Its first words are taken for themselves where a prefix ends in it; so many words at the end are not trusted."""
+    """A long added token at the end of a prefix does not change the ids."""
     made = word_piece()
     made.normalizer = normalizers.BertNormalizer()
     added = " ".join(map(str, range(1, 21)))
     made.add_tokens([added])
     made.enable_truncation(MAX_LENGTH)
-    cut = prefix_rule(made)
-    assert cut is not None
+    rule = prefix_rule(made)
+    assert rule is not None
     for shift in range(190, 256):
         text = "x" * shift + " " + added + " late" * 1000
-        assert encode_prefix(made, text, MAX_LENGTH, cut).ids == made.encode(text).ids
+        assert encode_prefix(made, text, MAX_LENGTH, rule).ids == made.encode(text).ids

@@ -1,4 +1,4 @@
-"""Windows of texts of any length: the windows of the whole text, made one after the other."""
+"""Windows of texts of any length: made one after the other, they are the windows of the whole text."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ LONG = "the margins were irregular and late . " * 8_000  # 304,000 characters
 
 @pytest.fixture(scope="module", params=[byte_level, unigram, word_piece])
 def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
-    """One that truncates as the runtime's does, with windows that overlap."""
+    """A tokenizer that truncates as the runtime's does, with overlapping windows."""
     make: Callable[[], Tokenizer] = request.param
     made = make()
     made.enable_truncation(LENGTH, stride=OVERLAP)
@@ -33,25 +33,25 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
 @settings(max_examples=30, deadline=None)
 @given(text=texts)
 def test_windows_are_those_of_the_whole_text(tokenizer: Tokenizer, text: str) -> None:
-    """Small pieces give the ids, segments and offsets that the tokenizer gives for all of the text at once."""
+    """Small pieces give the ids, segments and offsets that the tokenizer gives for the whole text."""
     compare(tokenizer, text)
 
 
 @pytest.mark.parametrize("text", ["漢字" * 3_000, ".,;" * 3_000, "late " * 3_000 + " " * 9_000 + "x", "[SEP]" * 3_000])
 def test_windows_of_odd_texts(tokenizer: Tokenizer, text: str) -> None:
-    """Texts without spaces, with nothing but spaces in the middle, or of special tokens have the same windows, too."""
+    """Texts without spaces, with only spaces in the middle, or of special tokens have the same windows as well."""
     compare(tokenizer, text, longest=1 << 16)
 
 
 def compare(tokenizer: Tokenizer, text: str, *, piece: int = 512, longest: int = 1 << 13) -> None:
-    """Compares the windows from pieces with those of the whole text."""
+    """Compares the windows that pieces give with those of the whole text."""
     whole = tokenizer.encode(text)
-    cut, length = prefix_rule(tokenizer), LENGTH - tokenizer.num_special_tokens_to_add(False)
-    assert cut is not None
+    rule, length = prefix_rule(tokenizer), LENGTH - tokenizer.num_special_tokens_to_add(False)
+    assert rule is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "PIECE", piece)
         patch.setattr(windows, "LONGEST_PIECE", longest)
-        found = list(windows.windows(tokenizer.encode, text, cut, length=length, overlap=OVERLAP))
+        found = list(windows.windows(tokenizer.encode, text, rule, length=length, overlap=OVERLAP))
     expected = [part for part in (whole, *whole.overflowing) if len(part) > LENGTH - length]
     assert [(window.ids, window.type_ids) for window in found] == [(part.ids, part.type_ids) for part in expected]
     words = [
@@ -61,24 +61,24 @@ def compare(tokenizer: Tokenizer, text: str, *, piece: int = 512, longest: int =
             if not special
         ]
         for part in expected
-    ]  # without the space that RoBERTa's has in front of the first token of a window
+    ]  # without the space that RoBERTa's tokenizer includes in the first token of a window
     assert [[text[slice(*at)].strip() for at in window.offsets] for window in found] == words
 
 
-def test_word_longer_than_a_piece_comes_to_an_end(tokenizer: Tokenizer) -> None:
-    """A word that no piece can hold is cut, and what follows it is read."""
+def test_word_longer_than_a_piece(tokenizer: Tokenizer) -> None:
+    """A word longer than a piece is cut, and the words after it are read."""
     text = "x" * 20_000 + " late late"
-    cut, length = prefix_rule(tokenizer), LENGTH - tokenizer.num_special_tokens_to_add(False)
-    assert cut is not None
+    rule, length = prefix_rule(tokenizer), LENGTH - tokenizer.num_special_tokens_to_add(False)
+    assert rule is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "PIECE", 256)
         patch.setattr(windows, "LONGEST_PIECE", 1024)
-        found = list(windows.windows(tokenizer.encode, text, cut, length=length, overlap=OVERLAP))
+        found = list(windows.windows(tokenizer.encode, text, rule, length=length, overlap=OVERLAP))
     assert found[-1].ids[-8:] == (tokenizer.encode("x late late").ids)[-8:] or found[-1].offsets[-1][1] == len(text)
 
 
 def test_long_text_is_read_to_its_end(classifier: Classifier) -> None:
-    """A text of several pieces gives the scores that its windows have, from the first character to the last."""
+    """The windows of a text of several pieces cover it, and each has the scores of its part alone."""
     found = classifier.predict(LONG, windows=True)
     assert (found.windows[0].start, found.windows[-1].end) == (0, len(LONG.rstrip()))
     middle = found.windows[len(found.windows) // 2]
@@ -87,29 +87,29 @@ def test_long_text_is_read_to_its_end(classifier: Classifier) -> None:
 
 
 def test_long_text_in_a_stream(classifier: Classifier) -> None:
-    """Long texts keep their place among short ones, and say what they say alone."""
+    """Long texts keep their place among short ones and get the same prediction as alone."""
     found = classifier.predict_many(["late", LONG, "early"], windows="max")
     assert found[1] == classifier.predict(LONG, windows="max")
     assert [len(prediction.windows) > 1 for prediction in found] == [False, True, False]
 
 
-def test_long_text_without_tokens_is_the_error_of_its_row(classifier: Classifier) -> None:
-    """Of a text of characters without a width nothing can be read; the others are classified."""
+def test_long_text_without_tokens(classifier: Classifier) -> None:
+    """A long text without tokens is an error in its place, and the other texts are classified."""
     found = list(classifier.predict_iter(["late", "\u200b" * 300_000, "late"], windows=True, return_errors=True))
     assert isinstance(found[1], TextError)
     assert found[1].position == 1
     assert found[0] == found[2]
 
 
-def spanning(content: dict[str, Any]) -> None:
-    """Has the cleaning look across words, so that no piece is sure to be cleaned as the whole text would be."""
+def clean_across_words(content: dict[str, Any]) -> None:
+    """Adds a cleaning step that looks across words, so that pieces cannot be cleaned separately."""
     step = {"type": "Replace", "pattern": {"Regex": r"\(.*?\)"}, "content": " "}
     content["normalizer"] = {"type": "Sequence", "normalizers": [step, content["normalizer"]]}
 
 
 def test_cleaning_across_words_has_a_limit(copy: Path) -> None:
-    """A text of more than a million characters is refused where it would have to be read as a whole."""
-    rewrite_json(copy, "tokenizer.json", spanning)
+    """A text of more than a million characters is rejected if it has to be read as a whole."""
+    rewrite_json(copy, "tokenizer.json", clean_across_words)
     classifier = load(copy, provider="cpu", threads=1)
     assert len(classifier.predict("(no) late " * 20_000, windows=True).windows) > 100
     with pytest.raises(TextError, match=r"more than 1048576 characters.*split it"):
@@ -130,15 +130,15 @@ print(len(text), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) *
 
 @pytest.mark.slow
 def test_memory_does_not_depend_on_the_length(artifact: Path) -> None:
-    """Of a text of 2 million characters, the windows' own scores are all that is kept."""
+    """Memory grows with a text of 2 million characters only by the scores of its windows."""
     command = [sys.executable, "-c", PEAK, str(artifact), "60000"]
     characters, grown = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     assert characters > 2_000_000
     assert grown < 15 * characters
 
 
-def test_step_that_backtracks_without_bound(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A text on which the regular expression gives up is the error of its row, and its panic is not printed."""
+def test_backtracking_cleaning_step(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A text on which a regular expression gives up is an error in its place, and the panic is not printed."""
     step = {"type": "Replace", "pattern": {"Regex": r"(\w+\s?)+:"}, "content": " "}
 
     def add(content: dict[str, Any]) -> None:
@@ -154,8 +154,8 @@ def test_step_that_backtracks_without_bound(copy: Path, capfd: pytest.CaptureFix
     assert capfd.readouterr().err == ""
 
 
-def test_text_behind_a_panic_is_still_printed(capfd: pytest.CaptureFixture[str]) -> None:
-    """What other code writes to standard error before a panic comes through."""
+def test_output_before_a_panic_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    """Output that other code writes to stderr before a panic is printed."""
     code = (
         "import os\nfrom tokenizers import Regex, normalizers\nfrom runtime.text.panics import silenced_panics\n"
         "step = normalizers.Sequence([normalizers.Replace(Regex('a*'), ' '), normalizers.Lowercase()])\n"
