@@ -16,5 +16,5 @@ def position_limit(model: PreTrainedModel) -> int | None:
     for name, module in model.named_modules():
         padding = getattr(module, "padding_idx", None)
         if count is not None and name.endswith("position_embeddings") and padding is not None:
-            return count - padding - 1
+            return count - int(padding) - 1
     return count

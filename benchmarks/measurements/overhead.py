@@ -60,6 +60,7 @@ def bare(classifier: Classifier) -> Callable[[str], npt.NDArray[np.float32]]:
     """Returns a function from text to logits as one would write it by hand, without checks or decisions."""
     tokenizer = classifier._tokenizer._fast  # noqa: SLF001 - both ways must use the same objects to be comparable
     session = classifier._session._session  # noqa: SLF001 - as above
+    assert session is not None, "the classifier is open"
     names = [node.name for node in session.get_inputs()]
 
     def logits(text: str) -> npt.NDArray[np.float32]:

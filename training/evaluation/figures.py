@@ -128,7 +128,7 @@ def evaluate(data: LabelledData, tuned: FineTuned, decisions: Decisions, *, show
         None if multi_label else _coverage(data, scores(test, task, decisions.temperature)),
         _answers(data, test, decisions),
         _teacher(tuned, data),
-        (*data_warnings(data), *cut_warnings(data, tuned)),
+        (*data_warnings(data), *truncation_warnings(data, tuned)),
     )
 
 
@@ -281,7 +281,7 @@ def data_warnings(data: LabelledData) -> tuple[str, ...]:
     return tuple(found)
 
 
-def cut_warnings(data: LabelledData, tuned: FineTuned) -> tuple[str, ...]:
+def truncation_warnings(data: LabelledData, tuned: FineTuned) -> tuple[str, ...]:
     """Says of how many texts the ends were not read."""
     return tuple(
         f"{tuned.truncated[name]} of {len(part.texts)} {SPLITS[name]} texts are longer than "
