@@ -159,7 +159,7 @@ def _tokenizer_config(folder: Path) -> dict[str, Any]:
     if content.get("truncation_side", "right") != "right":
         raise CheckpointError(
             f"{folder}/tokenizer_config.json: truncation_side: expected 'right', found "
-            f"{content['truncation_side']!r:.80}; the runtime truncates long texts at their end. Set it and train again "
+            f"{content['truncation_side']!r:.80}; the runtime truncates long texts at the end. Set it and train again "
             "if training texts were truncated"
         )
     return content
