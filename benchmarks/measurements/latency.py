@@ -92,6 +92,7 @@ def measure(
             "texts": len(real),
             "texts_file": None if texts_file is None else texts_file.path,
         },
+        "variant": classifier.variant,
         "results": {name: _results(result, measured.get(BASELINE)) for name, result in measured.items()},
         "litmus_speedup": {name: _speedups(measured, name) for name in RIVALS if {name, LITMUS} <= set(measured)},
         "overhead": extra,

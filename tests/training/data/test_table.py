@@ -124,7 +124,7 @@ def test_file_with_another_delimiter(tmp_path: Path) -> None:
         ("a.csv", 'text,label\n"x,y\nx,y\n', "is a quote never closed?"),
         ("a.csv", "text,text\nx,y\n", "columns 1 and 2 have the same name; rename one"),
         ("a.txt", "text,label\nx,y\n", "expected .csv, .tsv or .jsonl"),
-        ("a.csv", gzip.compress(b"text,label\nx,y\n"), "is gzip, not a table"),
+        ("a.csv", gzip.compress(b"text,label\nx,y\n", mtime=0), "is gzip, not a table"),
         ("a.csv", b"PAR1xxxxPAR1", "is Parquet, not a table"),
         ("a.csv", "<!DOCTYPE html><html></html>", "is HTML, not a table"),
         ("a.jsonl", '{"text": "x"}\n{"text": "se', "line 2 is not JSON; was the file cut?"),

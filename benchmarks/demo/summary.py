@@ -1,4 +1,4 @@
-"""The table that `make demo` ends with: quality and latency of PyTorch and of the artifact, side by side."""
+"""The table at the end of `make demo`: quality, latency and size of PyTorch and of the artifact, side by side."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +11,11 @@ from training.data.dataset import LabelledData, load_data
 from training.data.record import training_data
 from training.decisions.metrics import quality
 
+from ..harness.catalog import LITMUS
+
 
 def summary(latency: Mapping[str, Any], quality_report: Mapping[str, Any]) -> str:
-    """Puts a latency and a quality report of one artifact together.
+    """Joins a latency report and a quality report of one artifact.
 
     Args:
         latency: From `latency.measure`, with PyTorch fp32 and Litmus among the contenders.
@@ -24,10 +26,10 @@ def summary(latency: Mapping[str, Any], quality_report: Mapping[str, Any]) -> st
     """
     settings = quality_report["settings"]
     model, checkpoint = settings["model"], settings["checkpoint"]
-    metrics = list(quality_report["results"]["litmus"]["figures"])
+    metrics = list(quality_report["results"][LITMUS]["figures"])
     lines = [
         "",
-        "| | " + " | ".join(metrics) + " | ms per text | speedup | size MB |",
+        "| | " + " | ".join(metrics) + " | ms per text | speedup | size, MB |",
         "|---" * (len(metrics) + 4) + "|",
     ]
     for name, result in quality_report["results"].items():
@@ -38,23 +40,23 @@ def summary(latency: Mapping[str, Any], quality_report: Mapping[str, Any]) -> st
             ("PyTorch", _torch_mb(checkpoint)) if variant is None else (f"Litmus {variant}", _size_mb(model, variant))
         )
         figures = " | ".join(f"{result['figures'][metric]:.4f}" for metric in metrics)
-        speed = next(iter(latency["results"][name]["workloads"].values()))  # the first are real texts
-        lines.append(f"| {title} | {figures} | {speed['median_ms']:.2f} | {speed['speedup']:.2f} | {size_mb:.1f} |")
-    same = quality_report["results"]["litmus"]["label_agreement"]
+        speed = next(iter(latency["results"][name]["workloads"].values()))  # the first workload is real texts
+        lines.append(f"| {title} | {figures} | {speed['median_ms']:.2f} | {speed['speedup']:.2f}x | {size_mb:.1f} |")
+    agreement = quality_report["results"][LITMUS]["label_agreement"]
     data = training_data(checkpoint)
     if data.sha256 == load_data(DataArguments(dataset="wisconsin")).sha256:
-        lines.append(_ceiling(data, metrics))
+        lines.append(_reference(data, metrics))
     return "\n".join(lines) + (
-        f"\n\n{settings['rows']} held-out rows; {same:.2%} label agreement with PyTorch; "
-        f"batch 1, {latency['machine']['threads']} threads.\n"
-        f"artifact: {model}\n"
-        f"next:     .venv/bin/python -m runtime.predict --model {model} 'your text'\n"
-        "          train on your own file: see README.md\n"
+        f"\n\n{settings['rows']} rows of the test split; label agreement of Litmus with PyTorch {agreement:.2%}; "
+        f"one text at a time, {latency['machine']['threads']} threads.\n\n"
+        f"artifact:  {model}\n"
+        f"try it:    .venv/bin/python -m runtime.predict --model {model} 'your text'\n"
+        "your data: see README.md\n"
     )
 
 
-def _ceiling(data: LabelledData, metrics: list[str]) -> str:
-    """The row of the model that sees the measurements themselves, on the same split."""
+def _reference(data: LabelledData, metrics: list[str]) -> str:
+    """Returns the row of a model that is fitted on the measurements behind the texts, on the same split."""
     decided = wisconsin.logistic_regression(data.train.rows, data.test.rows)
     figures = quality(decided, data.test.targets, data.task)
     cells = " | ".join(f"{figures[metric]:.4f}" for metric in metrics)

@@ -1,0 +1,103 @@
+"""The command line of `python -m benchmarks`."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from .harness.catalog import CONTENDERS
+
+HELP = {
+    "latency": "time from text to scores, compared with PyTorch, Optimum and OpenVINO",
+    "throughput": "texts per second, compared with batches padded in the order of the file",
+    "footprint": "start-up time, memory and idle CPU time of the runtime; Linux only",
+    "quality": "quality of an artifact, compared with its checkpoint in PyTorch",
+    "training": "speed of training, compared with padding every text",
+}
+PLOT_FORMATS = (".svg", ".png")
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line; exits with status 2 if it is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measures speed, size and quality of an artifact, compared with PyTorch, Optimum and OpenVINO.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parsers = {}
+    for name, help_text in HELP.items():
+        command = parsers[name] = commands.add_parser(name, help=help_text, description=_sentence(help_text))
+        if name != "training":
+            command.add_argument("--model", required=True, metavar="ARTIFACT", help="folder from `python -m export`")
+        if name != "footprint":
+            help_checkpoint = "folder from `python -m training`"
+            command.add_argument("--checkpoint", required=True, metavar="FOLDER", help=help_checkpoint)
+        command.add_argument("--output", type=Path, metavar="FILE.json", help="also write the report as JSON")
+    _add_latency(parsers["latency"])
+    _add_rounds_and_threads(parsers["throughput"], rounds=5)
+    texts_help = "texts of the test split to run (default: all)"
+    parsers["throughput"].add_argument("--texts", type=_positive, metavar="N", help=texts_help)
+    _add_number(parsers["footprint"], "--calls", 10000, "calls after the first hundred, in which memory may grow")
+    _add_number(parsers["footprint"], "--repeats", 9, "processes for each time")
+    _add_number(parsers["training"], "--rows", 128, "rows of the training split to train on")
+    _add_number(parsers["training"], "--rounds", 3, "interleaved rounds")
+    _add_report_commands(commands)
+    args = parser.parse_args(argv)
+    if args.command == "latency" and (args.texts_file is None) != (args.text_column is None):
+        parsers["latency"].error("pass both --texts_file and --text_column, or neither")
+    return args
+
+
+def _add_latency(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--contenders",
+        nargs="+",
+        default=list(CONTENDERS),
+        choices=list(CONTENDERS),
+        metavar="NAME",
+        help=f"contenders to measure (default: all): {', '.join(CONTENDERS)}",
+    )
+    _add_rounds_and_threads(command, rounds=7)
+    _add_number(command, "--texts", 40, "real texts per round")
+    command.add_argument(
+        "--texts_file", metavar="FILE", help=".csv, .tsv or .jsonl file of real texts (default: the test split)"
+    )
+    command.add_argument("--text_column", metavar="NAME", help="column of the file with the texts")
+    command.add_argument("--delimiter", help="field delimiter of the file, for example ';' (default: by its suffix)")
+    command.add_argument("--encoding", default="utf-8", help="encoding of the file (default: utf-8)")
+
+
+def _add_report_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    help_text = "draw a latency report as one picture"
+    plot = commands.add_parser("plot", help=help_text, description=_sentence(help_text))
+    plot.add_argument("--latency", type=Path, required=True, metavar="FILE.json", help="report of `latency`")
+    plot.add_argument("--output", type=_image, required=True, metavar="FILE", help=".svg or .png file to write")
+    help_text = "join a latency and a quality report in one table, as at the end of `make demo`"
+    demo = commands.add_parser("demo", help=help_text, description=_sentence(help_text))
+    for name in ("latency", "quality"):
+        demo.add_argument(f"--{name}", type=Path, required=True, metavar="FILE.json", help=f"report of `{name}`")
+
+
+def _add_rounds_and_threads(command: argparse.ArgumentParser, *, rounds: int) -> None:
+    _add_number(command, "--rounds", rounds, "interleaved rounds")
+    threads_help = "threads of each contender (default: the CPUs of this process)"
+    command.add_argument("--threads", type=_positive, metavar="N", help=threads_help)
+
+
+def _add_number(command: argparse.ArgumentParser, option: str, default: int, help_text: str) -> None:
+    command.add_argument(option, type=_positive, default=default, metavar="N", help=f"{help_text} (default: {default})")
+
+
+def _sentence(help_text: str) -> str:
+    return f"{help_text[0].upper()}{help_text[1:]}."
+
+
+def _positive(value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, found {value!r}")
+    return int(value)
+
+
+def _image(value: str) -> Path:
+    if not value.endswith(PLOT_FORMATS):
+        raise argparse.ArgumentTypeError(f"expected a file name that ends in {' or '.join(PLOT_FORMATS)}")
+    return Path(value)

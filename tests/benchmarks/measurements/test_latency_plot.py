@@ -1,0 +1,105 @@
+"""`plot` draws a latency report from the report's own figures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.axes import Axes
+
+from benchmarks.__main__ import main
+from benchmarks.errors import BenchmarkError
+from benchmarks.harness.catalog import CONTENDERS
+from benchmarks.measurements.latency_plot import TITLES, draw
+
+MEDIANS_MS = {"pytorch-fp32": (9.76, 67.23), "litmus": (2.0, 31.26), "openvino-int8": (2.86, 24.9)}
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    """A latency report of three contenders at two lengths, on real texts and in batches."""
+    versions = {"python": "3.11.7", "onnxruntime": "1.31.1", "torch": "2.13.0", "transformers": "5.23.0"}
+    results = {}
+    for name, (short, long) in MEDIANS_MS.items():
+        medians = {"real texts": 3.3, "32 tokens": short, "512 tokens": long, "8 x 128": 99.0}
+        results[name] = {
+            "versions": {"openvino": "2026.4.1"} if name == "openvino-int8" else {},
+            "workloads": {workload: {"median_ms": median_ms} for workload, median_ms in medians.items()},
+        }
+    return {
+        "kind": "latency",
+        "machine": {"cpu": "Some CPU", "cpu_flags": ["avx2", "amx_int8"], "threads": 2, "versions": versions},
+        "settings": {"rounds": 5},
+        "variant": "int8",
+        "results": results,
+    }
+
+
+def panels(report: dict[str, Any]) -> list[Axes]:
+    """Draws the report and returns the panels of the figure."""
+    figure = draw(report)
+    figure.canvas.draw()
+    return figure.axes
+
+
+def test_every_length_is_a_panel_and_every_contender_a_bar(report: dict[str, Any]) -> None:
+    """The panels are the text lengths, and the bars are the contenders' medians with Litmus first."""
+    short, long = panels(report)
+    assert [axes.get_title() for axes in (short, long)] == ["32 tokens", "512 tokens"]
+    assert [label.get_text() for label in short.get_yticklabels()] == ["Litmus int8", "PyTorch fp32", "OpenVINO int8"]
+    widths = [bar.get_width() for bar in long.patches]
+    assert widths == [31.26, 67.23, 24.9]
+
+
+def test_bars_show_the_speedup_of_litmus(report: dict[str, Any]) -> None:
+    """Each bar shows its median and how much faster Litmus is, also where Litmus is slower."""
+    short, long = panels(report)
+    assert [label.get_text() for label in short.texts] == ["2.0 ms", "9.8 ms  (4.9x)", "2.9 ms  (1.4x)"]
+    assert long.texts[2].get_text() == "24.9 ms  (0.8x)"
+
+
+def test_without_litmus_there_is_no_speedup(report: dict[str, Any]) -> None:
+    """A contender that is missing is left out, and without Litmus the bars show only medians."""
+    del report["results"]["litmus"]
+    (short, _) = panels(report)
+    assert [label.get_text() for label in short.texts] == ["9.8 ms", "2.9 ms"]
+
+
+def test_caption_has_machine_and_versions(report: dict[str, Any]) -> None:
+    """The caption gives the CPU, its flags, the threads, the rounds and the versions of Litmus and of the peers."""
+    caption = draw(report).get_supxlabel()
+    for text in ("Some CPU (avx2, amx_int8), 2 threads, 5 interleaved rounds", "torch 2.13.0", "openvino 2026.4.1"):
+        assert text in caption
+
+
+def test_report_without_results(report: dict[str, Any]) -> None:
+    """A report in which every contender failed cannot be drawn."""
+    with pytest.raises(BenchmarkError, match="no results to draw"):
+        draw(report | {"results": {}})
+
+
+def test_every_contender_has_a_title() -> None:
+    """The figure names every contender of the catalog."""
+    assert set(TITLES) == set(CONTENDERS) - {"litmus"}
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".svg", b"<?xml"), (".png", b"\x89PNG")])
+def test_plot_writes_a_small_file(report: dict[str, Any], tmp_path: Path, suffix: str, start: bytes) -> None:
+    """The command writes SVG or PNG by the suffix, below 60 KB, and the same file every time."""
+    source = tmp_path / "latency.json"
+    source.write_text(json.dumps(report))
+    contents = []
+    for name in ("one", "two"):
+        path = tmp_path / f"{name}{suffix}"
+        assert main(["plot", "--latency", str(source), "--output", str(path)]) == 0
+        contents.append(path.read_bytes())
+    assert contents[0].startswith(start)
+    assert len(contents[0]) < 60_000
+    assert contents[0] == contents[1]
+
+
+def test_plot_of_another_suffix(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file name that ends in neither .svg nor .png is a usage error."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["plot", "--latency", "latency.json", "--output", "latency.pdf"])
+    assert "expected a file name that ends in .svg or .png" in capsys.readouterr().err
