@@ -31,9 +31,7 @@ from ..damage import (
 
 INT8, FP16 = "onnx/model_int8.onnx", "onnx/model_fp16.onnx"
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-pytestmark = pytest.mark.skipif(
-    CUDA in onnxruntime.get_available_providers(), reason="expects a machine without CUDA"
-)
+pytestmark = pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="expects a machine without CUDA")
 
 
 def statuses(folder: Path) -> dict[tuple[str, str], str]:
