@@ -29,21 +29,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> SharedFolders:
-    """Folders that all processes of this run have in common."""
+    """Folders that all processes of this run share."""
     own = tmp_path_factory.getbasetemp()
     return SharedFolders((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _shared_folders_do_not_change(shared: SharedFolders) -> Iterator[None]:
-    """Fails after the file whose tests changed a shared folder."""
+    """Fails after a test file that changed a shared folder."""
     yield
     assert shared.changed() == []
 
 
 @pytest.fixture(scope="session")
 def torch_traces_once(shared: SharedFolders) -> Iterator[None]:
-    """Has every export of a model use the graph that torch traced for the first one."""
+    """Makes every export of a model use the graph that torch traced for the first one."""
     import torch
 
     from .traces import traced_once
@@ -63,13 +63,13 @@ def checkpoint(shared: SharedFolders) -> Path:
 
 @pytest.fixture(scope="session")
 def artifact(checkpoint: Path, torch_traces_once: None, shared: SharedFolders) -> Path:
-    """The exported `checkpoint`."""
+    """The `checkpoint` exported in fp32."""
     return shared.make("artifact", lambda folder: export_to(checkpoint, folder, "--variants", "fp32"))
 
 
 @pytest.fixture(scope="session")
 def int8_artifact(checkpoint: Path, torch_traces_once: None, shared: SharedFolders) -> Path:
-    """The exported `checkpoint` in fp32, static int8 and fp16, whatever they cost a model that has learned nothing."""
+    """The `checkpoint` exported in fp32, static int8 and fp16, with a quality gate that always passes."""
 
     def fill(folder: Path) -> None:
         texts = folder.with_name("int8_texts.txt")
@@ -90,13 +90,13 @@ def export_to(checkpoint: Path, folder: Path, *options: str) -> None:
 
 @pytest.fixture
 def copy(artifact: Path, tmp_path: Path) -> Path:
-    """The exported `checkpoint`, for a test that damages it."""
+    """A copy of `artifact`, for a test that damages it."""
     return Path(shutil.copytree(artifact, tmp_path / "copy"))
 
 
 @pytest.fixture
 def int8_copy(int8_artifact: Path, tmp_path: Path) -> Path:
-    """`int8_artifact`, for a test that damages it."""
+    """A copy of `int8_artifact`, for a test that damages it."""
     return Path(shutil.copytree(int8_artifact, tmp_path / "copy"))
 
 
@@ -111,14 +111,14 @@ def multi_label_checkpoint(shared: SharedFolders) -> Path:
 
 @pytest.fixture(scope="session")
 def multi_label_artifact(multi_label_checkpoint: Path, torch_traces_once: None, shared: SharedFolders) -> Path:
-    """The exported `multi_label_checkpoint`."""
+    """The `multi_label_checkpoint` exported in fp32."""
     options = ("--variants", "fp32")
     return shared.make("multi_label_artifact", lambda folder: export_to(multi_label_checkpoint, folder, *options))
 
 
 @pytest.fixture(scope="session")
 def classifier(artifact: Path) -> "Classifier":
-    """The single-label artifact, loaded."""
+    """A classifier of the single-label `artifact`."""
     from runtime import load
 
     return load(artifact, provider="cpu", threads=1)

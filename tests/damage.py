@@ -1,4 +1,4 @@
-"""Ways to damage an artifact, for tests of what refuses it."""
+"""Ways to damage an artifact, for tests of what rejects it."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ MODEL = "onnx/model.onnx"
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], object] = dict) -> None:
-    """Changes the manifest and makes its digest and hashes right again, as an attacker or a broken exporter would."""
+    """Changes the manifest and updates its digest and hashes, as an attacker or a faulty exporter would."""
     fields = json.loads((folder / "litmus.json").read_text())
     fields.pop("manifest_sha256")
     for name, entry in fields["files"].items():
@@ -31,7 +31,7 @@ def rewrite_variant(folder: Path, variant: str, /, **changes: object) -> None:
 
 
 def rewrite_json(folder: Path, name: str, change: Callable[[dict[str, Any]], object]) -> None:
-    """Changes one of the JSON files and makes its hash right again."""
+    """Changes a JSON file and updates its hash."""
     content = json.loads((folder / name).read_text("utf-8"))
     change(content)
     (folder / name).write_text(json.dumps(content))
@@ -39,7 +39,7 @@ def rewrite_json(folder: Path, name: str, change: Callable[[dict[str, Any]], obj
 
 
 def change_model(folder: Path, change: Callable[[onnx.ModelProto], object], name: str = MODEL) -> None:
-    """Changes an ONNX file and makes its hash right again."""
+    """Changes an ONNX file and updates its hash."""
     model = onnx.load(folder / name)
     change(model)
     (folder / name).write_bytes(model.SerializeToString())
@@ -54,12 +54,12 @@ def flip_bit(path: Path) -> None:
 
 
 def add_foreign_domain(model: onnx.ModelProto) -> None:
-    """Declares operators that onnxruntime does not bring along."""
+    """Declares an operator domain that onnxruntime does not have."""
     model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
 
 
 def point_outside(model: onnx.ModelProto) -> None:
-    """Has the first weight lie in another file, which could be any file of the machine."""
+    """Moves the first weight to another file, which could be any file of the machine."""
     tensor = model.graph.initializer[0]
     tensor.ClearField("raw_data")
     tensor.data_location = onnx.TensorProto.EXTERNAL

@@ -1,4 +1,4 @@
-"""Small random checkpoints with a real tokenizer, for everything that does not need a model that has learned."""
+"""Small random checkpoints with a real tokenizer, for tests that need no trained model."""
 
 import json
 from pathlib import Path
@@ -32,21 +32,21 @@ SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attenti
 
 
 def bert(task: str) -> PreTrainedConfig:
-    """Returns a two-layer BERT's config; BERT reads `token_type_ids`."""
+    """Returns the config of a two-layer BERT, which reads `token_type_ids`."""
     return BertConfig(**SIZES, **_head(task))
 
 
 def distilbert(task: str) -> PreTrainedConfig:
-    """Returns a two-layer DistilBERT's config; DistilBERT reads no `token_type_ids`."""
+    """Returns the config of a two-layer DistilBERT, which does not read `token_type_ids`."""
     return DistilBertConfig(dim=32, n_layers=2, n_heads=4, hidden_dim=64, **_head(task))
 
 
 def families(task: str = "single_label") -> dict[str, PreTrainedConfig]:
-    """Returns a small config of every family that the export knows, by its `model_type`.
+    """Returns a small config of every supported family, by its `model_type`.
 
-    What makes a family go wrong is as in its published models: RoBERTa's padding id of 1 and its positions that start
-    behind it, DeBERTa's relative positions in buckets, ModernBERT's window, here shorter than the texts. The weights
-    are ten times the usual, so that what a token sees changes the logits by far more than the parity's tolerance.
+    The parts that make a family difficult are as in its published models: RoBERTa's padding id of 1 and its position
+    offset, DeBERTa's relative position buckets, and ModernBERT's window, here shorter than the texts. The weights are
+    ten times as large as usual, so that attention changes the logits by far more than the parity tolerance.
     """
     common = SIZES | _head(task) | {"vocab_size": 30522, "initializer_range": 0.2}
     roberta = common | {"pad_token_id": 1, "max_position_embeddings": MAX_LENGTH + 2, "type_vocab_size": 1}
@@ -72,9 +72,9 @@ def families(task: str = "single_label") -> dict[str, PreTrainedConfig]:
 def write_checkpoint(
     folder: Path, config: PreTrainedConfig, *, cleaning: tuple[str, ...] = (), biases: float = 0.0
 ) -> Path:
-    """Writes a checkpoint with random weights and no record; the tokenizer pads with the config's id.
+    """Writes a checkpoint with random weights and no training record; the tokenizer pads with the config's id.
 
-    `biases` is the standard deviation of those that are zero before training, the head's aside.
+    `biases` is the standard deviation of the biases that are zero before training, except those of the head.
     """
     torch.manual_seed(7)
     model = AutoModelForSequenceClassification.from_config(config)
@@ -93,7 +93,7 @@ def write_checkpoint(
 
 
 def write_minilm(folder: Path) -> Path:
-    """Writes the packaged encoder with a random head that tells texts apart, two labels; the same on every machine."""
+    """Writes the packaged encoder with a random head of two labels; it is the same on every machine."""
     labels = ("benign", "malignant")
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
     model = AutoModelForSequenceClassification.from_pretrained(resolve("packaged:minilm"), **names)
@@ -107,13 +107,13 @@ def write_minilm(folder: Path) -> Path:
 
 
 def write_texts(path: Path) -> Path:
-    """Writes eighty texts, one per line, to calibrate and compare on."""
+    """Writes eighty texts, one per line, for calibration and comparison."""
     path.write_text("".join(f"The train number {n} was late again, by {n * 7 % 60} minutes.\n" for n in range(80)))
     return path
 
 
 def _move_padding(path: Path, pad_token_id: int) -> None:
-    """Exchanges the padding token's id with the token's that has the id asked for."""
+    """Swaps the ids of the padding token and of the token that has the requested id."""
     content = json.loads(path.read_text("utf-8"))
     vocabulary = content["model"]["vocab"]
     before = vocabulary["[PAD]"]

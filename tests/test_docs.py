@@ -1,4 +1,4 @@
-"""docs/runtime.md: its examples run as they stand, in the order they stand. docs/training.md: its options exist."""
+"""The pages in docs: examples of runtime.md run in order; options in tables and commands exist."""
 
 import inspect
 import re
@@ -19,12 +19,12 @@ PAGE = (ROOT / "docs/runtime.md").read_text("utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    """Returns the page's code blocks in a language."""
+    """Returns the code blocks of runtime.md in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def test_library(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Only the artifact is another."""
+    """The Python examples of docs/runtime.md run in order, with only the artifact's path changed."""
     names: dict[str, Any] = {}
     for block in blocks("python"):
         exec(block.replace("build/artifact", str(artifact)), names)
@@ -36,7 +36,7 @@ def test_library(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_command_line(artifact: Path, tmp_path: Path) -> None:
-    """Exit status 0, and the files are there."""
+    """The commands of docs/runtime.md succeed and write their output files."""
     (tmp_path / "notes.csv").write_text("id,note\n7,late\n8,calm\n")
     for block in blocks("sh"):
         for line in block.splitlines():
@@ -48,7 +48,7 @@ def test_command_line(artifact: Path, tmp_path: Path) -> None:
 
 
 def test_tables() -> None:
-    """Every argument of `load`, every option of the command line that is named, and every error is there."""
+    """The tables of docs/runtime.md name every argument of `load`, every error, and only options that exist."""
     rows = re.findall(r"^\| (`.*?`) \|", PAGE, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     arguments = {*inspect.signature(runtime.load).parameters} - {"folder"}
@@ -61,7 +61,7 @@ def test_tables() -> None:
 
 
 def test_training_commands(tmp_path: Path) -> None:
-    """Every command of docs/training.md parses, and every option of its tables; the recipes are those there are."""
+    """The commands and options of docs/training.md parse, and its recipes are those of the package."""
     page = (ROOT / "docs/training.md").read_text("utf-8")
     commands = re.findall(r"^python -m training (.*)", page.replace("\\\n", " "), re.MULTILINE)
     assert len(commands) >= 2

@@ -1,4 +1,4 @@
-"""README.md's commands, run as they stand, in the order they stand."""
+"""README.md: its commands run in order, and the options and paths that it names exist."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.mark.slow
 def test_commands(tmp_path: Path) -> None:
-    """Train, export, predict, compare, and the library in five lines; the output folder and the sizes are others."""
+    """The commands and the Python example of README.md run in order, on shorter settings."""
     steps = [block for block in blocks("sh") if "make " not in block and "pip install" not in block]
     assert len(steps) >= 3
     for step in steps:
@@ -65,13 +65,13 @@ def test_own_file_arguments(tmp_path: Path) -> None:
 
 
 def test_export_arguments() -> None:
-    """The export commands in the text parse, as those in the blocks run."""
+    """The export commands in the text of README.md parse."""
     commands = re.findall(r"`python -m export ([^`]*)`", README)
     assert [parse_export(shlex.split(command)).portable for command in commands] == [False, True]
 
 
 def test_export_options() -> None:
-    """Every option that docs/int8.md names is one of the export's."""
+    """The export has every option that docs/int8.md names."""
     page = (ROOT / "docs/int8.md").read_text("utf-8")
     options = re.findall(r"`(--[a-z0-9-]+)", page)
     assert "--fp32-layers" in options
@@ -80,7 +80,7 @@ def test_export_options() -> None:
 
 
 def test_make_targets_exist() -> None:
-    """The README's `make` commands are in the Makefile."""
+    """The Makefile has every target that README.md names."""
     makefile = (ROOT / "Makefile").read_text()
     targets = re.findall(r"^make (\w+)", "\n".join(blocks("sh")), re.MULTILINE)
     assert {"demo", "test"} <= set(targets)
@@ -88,7 +88,7 @@ def test_make_targets_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
-def test_map_of_the_house() -> None:
-    """Every path the README names exists."""
+def test_paths_exist() -> None:
+    """Every path that README.md names exists."""
     for path in re.findall(r"`((?:runtime|training|export|benchmarks|tests|docs)/[\w/.]*)`", README):
         assert (ROOT / path).exists(), path

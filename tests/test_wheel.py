@@ -1,4 +1,4 @@
-"""The wheel: what it holds, and that it predicts in an environment that has nothing else."""
+"""The wheel: its content, and that it predicts in an environment without other packages."""
 
 import json
 import os
@@ -29,7 +29,7 @@ INSTALLS = [shlex.split(line, comments=True) for line in re.findall(r"^pip (inst
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built wheel, in a folder `dist` as `make wheel` builds it."""
+    """The wheel, built into a folder `dist` as `make wheel` builds it."""
     folder = tmp_path_factory.mktemp("wheel") / "dist"
     line = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
     subprocess.run(line, check=True, capture_output=True)
@@ -39,7 +39,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def lean_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with the wheel and its [cpu] extra alone, as README says to install it."""
+    """A fresh environment with only the wheel and its [cpu] extra, installed as README.md says."""
     folder = tmp_path_factory.mktemp("lean") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin/python"
@@ -48,7 +48,7 @@ def lean_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pip(wheel: Path, python: Path, arguments: list[str], *options: str) -> str:
-    """Runs one of README's pip commands on an environment, beside the folder `dist`, with the tested versions."""
+    """Runs one of README.md's pip commands for an environment, beside the folder `dist`, with the tested versions."""
     line = [sys.executable, "-m", "pip", "--python", str(python), *arguments, "-c", str(ROOT / "constraints.txt")]
     folder = wheel.parents[1]
     return subprocess.run([*line, *options], check=True, capture_output=True, text=True, cwd=folder).stdout
@@ -56,7 +56,7 @@ def pip(wheel: Path, python: Path, arguments: list[str], *options: str) -> str:
 
 @pytest.fixture(scope="module")
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packaged encoder with a new head, exported: MiniLM-L6 in fp32, 91 MB."""
+    """An artifact of the packaged encoder with a new head: MiniLM-L6 in fp32, 91 MB."""
     folder = tmp_path_factory.mktemp("minilm")
     arguments = EncoderArguments()
     load_model(arguments, ("benign", "malignant"), "single_label").model.save_pretrained(folder / "checkpoint")
@@ -65,8 +65,8 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "artifact"
 
 
-def test_wheel_holds_the_runtime_alone(wheel: Path) -> None:
-    """What a service embeds: the runtime's modules, its type marker, metadata."""
+def test_wheel_contains_only_the_runtime(wheel: Path) -> None:
+    """The wheel contains the modules of the runtime, its type marker and metadata."""
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.partition("/")[0] for name in names} == {"runtime", f"{wheel.name.rsplit('-', 3)[0]}.dist-info"}
     sources = [path for path in (ROOT / "runtime").rglob("*") if path.suffix in {".py", ".typed"}]
@@ -76,7 +76,7 @@ def test_wheel_holds_the_runtime_alone(wheel: Path) -> None:
 
 @pytest.mark.slow
 def test_predicts_without_torch(lean_python: Path, minilm: Path, tmp_path: Path) -> None:
-    """From the wheel alone, in another folder, with no HOME and LANG=C; within the promised memory."""
+    """The installed wheel predicts without HOME, with LANG=C, and within the stated memory."""
     code = (
         "import json, runtime\n"
         f"prediction = runtime.load({str(minilm)!r}).predict('The nuclei are large and irregular.')\n"
@@ -93,7 +93,7 @@ def test_predicts_without_torch(lean_python: Path, minilm: Path, tmp_path: Path)
 
 @pytest.mark.slow
 def test_command_line_without_torch(lean_python: Path, minilm: Path, tmp_path: Path) -> None:
-    """`python -m runtime.predict` on an edge box."""
+    """The installed wheel runs `python -m runtime.predict`."""
     line = [str(lean_python), "-m", "runtime.predict", "--model", str(minilm)]
     done = subprocess.run(line, input="one\ntwo\n", capture_output=True, text=True, check=True, cwd=tmp_path)
     assert [json.loads(row)["index"] for row in done.stdout.splitlines()] == [0, 1]
@@ -101,7 +101,7 @@ def test_command_line_without_torch(lean_python: Path, minilm: Path, tmp_path: P
 
 
 def test_readme_installs_the_wheel(wheel: Path) -> None:
-    """Its commands name the file that is built: the first one with an extra, the second without dependencies."""
+    """The pip commands of README.md name the wheel that is built, with its extra and without dependencies."""
     assert INSTALLS[0] == ["install", f"dist/{wheel.name}[cpu]"]
     assert INSTALLS[1][:3] == ["install", "--no-deps", f"dist/{wheel.name}"]
     assert len(INSTALLS) == 2
@@ -109,7 +109,7 @@ def test_readme_installs_the_wheel(wheel: Path) -> None:
 
 @pytest.mark.slow
 def test_readme_installs_without_dependencies(wheel: Path, lean_python: Path) -> None:
-    """The second command takes as well, and asks for nothing but what the runtime imports."""
+    """The pip command without dependencies installs only what the runtime imports."""
     found = pip(wheel, lean_python, INSTALLS[1], "--dry-run", "--ignore-installed")
     (line,) = re.findall(r"^Would install (.*)", found, re.MULTILINE)
     names = {word.rpartition("-")[0] for word in line.split()}
@@ -118,7 +118,7 @@ def test_readme_installs_without_dependencies(wheel: Path, lean_python: Path) ->
 
 @pytest.mark.slow
 def test_runs_without_dependencies(lean_python: Path, minilm: Path, tmp_path: Path) -> None:
-    """Loads, predicts, explains and verifies where nothing can be imported but what that command installs."""
+    """The runtime loads, predicts, explains and verifies with only the packages that it imports."""
     packages = [name for name in site_packages(lean_python) if name not in IMPORTED]
     assert "huggingface_hub" in packages
     code = (
@@ -137,7 +137,7 @@ def test_runs_without_dependencies(lean_python: Path, minilm: Path, tmp_path: Pa
 
 @pytest.mark.slow
 def test_installed_size(lean_python: Path) -> None:
-    """All that the wheel brings along stays small enough for an edge box."""
+    """The installed wheel with its dependencies stays below the size limit."""
     folder = next((lean_python.parents[1] / "lib").glob("python*/site-packages"))
     size_mb = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
     assert size_mb <= MAX_INSTALLED_MB

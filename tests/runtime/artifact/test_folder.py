@@ -28,7 +28,7 @@ from runtime.files.writers import printable
 from ...damage import add_foreign_domain, change_model, flip_bit, point_outside, rewrite
 
 
-def refusal(folder: Path) -> str:
+def load_error(folder: Path) -> str:
     """Loads the artifact, which must fail, and returns the message of the error; it is one line."""
     with pytest.raises(ArtifactError) as caught:
         load(folder, provider="cpu")
@@ -55,47 +55,47 @@ def test_folder_without_manifest(tmp_path: Path) -> None:
 def test_flipped_bit(copy: Path, name: str) -> None:
     """One flipped bit in any file changes its hash, so the artifact is rejected."""
     flip_bit(copy / name)
-    assert refusal(copy).startswith(f"{name}: its sha256 is not the one in the manifest")
+    assert load_error(copy).startswith(f"{name}: its sha256 is not the one in the manifest")
 
 
 def test_changed_manifest(copy: Path) -> None:
     """A label that was edited by hand does not match the manifest's own digest."""
     path = copy / "litmus.json"
     path.write_text(path.read_text().replace('"calm"', '"calk"'))
-    assert "was changed after the export" in refusal(copy)
+    assert "was changed after the export" in load_error(copy)
 
 
 def test_truncated_file(copy: Path) -> None:
     """A model file that lost its last bytes is rejected because of its size."""
     path = copy / "onnx/model.onnx"
     path.write_bytes(path.read_bytes()[:-10])
-    assert "bytes, found" in refusal(copy)
+    assert "bytes, found" in load_error(copy)
 
 
 def test_truncated_manifest(copy: Path) -> None:
     """A truncated manifest is not valid JSON."""
     path = copy / "litmus.json"
     path.write_text(path.read_text()[:200])
-    assert "not valid JSON" in refusal(copy)
+    assert "not valid JSON" in load_error(copy)
 
 
 def test_missing_file(copy: Path) -> None:
     """An artifact is rejected if a file that its manifest lists is missing."""
     (copy / "tokenizer.json").unlink()
-    assert "tokenizer.json is missing" in refusal(copy)
+    assert "tokenizer.json is missing" in load_error(copy)
 
 
 def test_extra_file(copy: Path) -> None:
     """An artifact is rejected if it has a file that its manifest does not list."""
     (copy / "onnx/extra.bin").write_bytes(b"x")
-    assert "'onnx/extra.bin' is not in the manifest" in refusal(copy)
+    assert "'onnx/extra.bin' is not in the manifest" in load_error(copy)
 
 
 def test_symbolic_link(copy: Path, tmp_path: Path) -> None:
     """A file that is a symbolic link is rejected, because the link may lead elsewhere later."""
     (copy / "tokenizer.json").rename(tmp_path / "tokenizer.json")
     (copy / "tokenizer.json").symlink_to(tmp_path / "tokenizer.json")
-    assert "'tokenizer.json' is a symbolic link" in refusal(copy)
+    assert "'tokenizer.json' is a symbolic link" in load_error(copy)
 
 
 @pytest.mark.parametrize("name", ["onnx", "litmus.json"])
@@ -103,20 +103,20 @@ def test_symbolic_link_to_folder_or_manifest(copy: Path, tmp_path: Path, name: s
     """A folder of the artifact, or the manifest itself, may not be a symbolic link either."""
     (copy / name).rename(tmp_path / name)
     (copy / name).symlink_to(tmp_path / name)
-    assert "is a symbolic link" in refusal(copy)
+    assert "is a symbolic link" in load_error(copy)
 
 
 @pytest.mark.parametrize("name", ["../outside.txt", "/etc/hostname", "onnx/../../outside.txt", "..\\outside.txt"])
 def test_path_outside(copy: Path, name: str) -> None:
     """A manifest that lists a path outside the artifact is rejected."""
     rewrite(copy, lambda fields: fields["files"].update({name: {"sha256": "0", "size_bytes": 0}}))
-    assert "a path outside the artifact" in refusal(copy)
+    assert "a path outside the artifact" in load_error(copy)
 
 
 def test_variant_outside(copy: Path) -> None:
     """A variant's file must be one that the manifest lists, so it cannot be outside the artifact."""
     rewrite(copy, lambda fields: fields["variants"][0].update(file="../model.onnx"))
-    assert "variants.fp32: expected a listed file, found '../model.onnx'" in refusal(copy)
+    assert "variants.fp32: expected a listed file, found '../model.onnx'" in load_error(copy)
 
 
 ENTRY = {"sha256": "0", "size_bytes": 0}
@@ -134,13 +134,13 @@ FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
 def test_long_and_multiline_names_in_the_manifest(copy: Path, name: str) -> None:
     """A name from the manifest never makes an error message long or puts a line break into it."""
     rewrite(copy, FORGED[name])
-    assert len(refusal(copy)) < 300
+    assert len(load_error(copy)) < 300
 
 
 def test_line_break_in_a_file_name(copy: Path) -> None:
     """The name of a file in the artifact is escaped in the error message."""
     (copy / "a\nb").symlink_to("README.md")
-    assert r"'a\nb' is a symbolic link" in refusal(copy)
+    assert r"'a\nb' is a symbolic link" in load_error(copy)
 
 
 def test_line_break_in_an_output_name(copy: Path) -> None:
@@ -151,13 +151,13 @@ def test_line_break_in_an_output_name(copy: Path) -> None:
         model.graph.output[0].name = "a\nb"
 
     change_model(copy, rename)
-    assert "expected an output named 'logits', found ['a" in refusal(copy)
+    assert "expected an output named 'logits', found ['a" in load_error(copy)
 
 
 def test_unknown_schema_version(copy: Path) -> None:
     """A manifest with another major schema version is rejected, because its fields may have another meaning."""
     rewrite(copy, lambda fields: fields.update(schema_version="999.0"))
-    assert "expected schema_version 1.x, found '999.0'" in refusal(copy)
+    assert "expected schema_version 1.x, found '999.0'" in load_error(copy)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_unknown_schema_version(copy: Path) -> None:
 def test_wrong_field(copy: Path, field: str, value: object, expected: str) -> None:
     """The type and range of each field are checked, and the message names the field."""
     rewrite(copy, lambda fields: fields.update({field: value}))
-    assert expected in refusal(copy)
+    assert expected in load_error(copy)
 
 
 def test_labels_with_joiners(copy: Path) -> None:
@@ -205,7 +205,7 @@ def test_labels_with_joiners(copy: Path) -> None:
 def test_variant_without_provider(copy: Path) -> None:
     """A variant without a provider is rejected."""
     rewrite(copy, lambda fields: fields["variants"][0].update(providers=[]))
-    assert "variants.fp32.providers: expected one or more" in refusal(copy)
+    assert "variants.fp32.providers: expected one or more" in load_error(copy)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_variant_without_provider(copy: Path) -> None:
 def test_hostile_json(copy: Path, content: str) -> None:
     """JSON that Python's parser refuses, too deep or with too long a number, raises ArtifactError."""
     (copy / "litmus.json").write_text(content)
-    assert "not valid JSON" in refusal(copy)
+    assert "not valid JSON" in load_error(copy)
 
 
 def test_nested_json_of_any_depth() -> None:
@@ -228,7 +228,7 @@ def test_varint_without_end(copy: Path) -> None:
     """A protobuf number without an end is rejected at once; reading it all would take days."""
     (copy / "onnx/model.onnx").write_bytes(b"\xff" * 5_000_000)
     rewrite(copy)
-    assert refusal(copy) == "model.onnx is not an ONNX model; export it again"
+    assert load_error(copy) == "model.onnx is not an ONNX model; export it again"
 
 
 def test_older_onnxruntime(copy: Path) -> None:
@@ -250,20 +250,20 @@ def test_path_that_is_not_utf8(copy: Path, tmp_path: Path) -> None:
     folder = copy.rename(tmp_path / os.fsdecode(b"caf\xe9"))
     (tmp_path / "link").symlink_to(folder)
     for path in (folder, tmp_path / "link"):
-        assert "is not UTF-8, or the locale is not" in refusal(path)
+        assert "is not UTF-8, or the locale is not" in load_error(path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_unreadable_file(copy: Path) -> None:
     """A file without read permission raises ArtifactError with the reason."""
     (copy / "tokenizer.json").chmod(0)
-    assert "cannot read the artifact: Permission denied" in refusal(copy)
+    assert "cannot read the artifact: Permission denied" in load_error(copy)
 
 
 def test_file_name_too_long(copy: Path) -> None:
     """An error of the operating system about a listed name becomes an ArtifactError."""
     rewrite(copy, lambda fields: fields["files"].update({"x" * 5000: {"sha256": "0", "size_bytes": 0}}))
-    assert "cannot read the artifact: File name too long" in refusal(copy)
+    assert "cannot read the artifact: File name too long" in load_error(copy)
 
 
 def test_external_data_in_a_constant(copy: Path) -> None:
@@ -276,7 +276,7 @@ def test_external_data_in_a_constant(copy: Path) -> None:
         model.graph.node.append(onnx.helper.make_node("Constant", [], ["t"], value=tensor))
 
     change_model(copy, hide)
-    assert "keeps weights in other files" in refusal(copy)
+    assert "keeps weights in other files" in load_error(copy)
 
 
 def test_fixed_batch_size(copy: Path) -> None:
@@ -287,16 +287,16 @@ def test_fixed_batch_size(copy: Path) -> None:
             node.type.tensor_type.shape.dim[0].dim_value = 2
 
     change_model(copy, fix)
-    assert "expected int64 of (batch, sequence), any number of both" in refusal(copy)
+    assert "expected int64 of (batch, sequence), any number of both" in load_error(copy)
 
 
 def test_unused_model_is_checked(int8_copy: Path) -> None:
     """A changed file of a variant that does not run is found in the background, and loading waits for the check."""
     flip_bit(int8_copy / "onnx/model.onnx")
-    assert "onnx/model.onnx: its sha256 is not the one in the manifest" in refusal(int8_copy)
+    assert "onnx/model.onnx: its sha256 is not the one in the manifest" in load_error(int8_copy)
     threads = threading.active_count()
     flip_bit(int8_copy / "onnx/model_int8.onnx")
-    assert "its sha256 is not the one in the manifest" in refusal(int8_copy)
+    assert "its sha256 is not the one in the manifest" in load_error(int8_copy)
     assert threading.active_count() == threads
 
 
@@ -315,7 +315,7 @@ def test_tokenizer_that_panics(copy: Path) -> None:
 def test_missing_field(copy: Path) -> None:
     """The message about a missing field names the field."""
     rewrite(copy, lambda fields: fields.pop("window"))
-    assert "none of: window" in refusal(copy)
+    assert "none of: window" in load_error(copy)
 
 
 def test_unknown_field_is_ignored(copy: Path) -> None:
@@ -329,7 +329,7 @@ def test_wrong_number_of_logits(copy: Path) -> None:
     rewrite(
         copy, lambda fields: fields.update(labels=["calm", "sad"], golden=[]) or fields["variants"][0].update(golden=[])
     )
-    assert "expected tensor(float) of (batch, 2), one column per label" in refusal(copy)
+    assert "expected tensor(float) of (batch, 2), one column per label" in load_error(copy)
 
 
 @pytest.mark.parametrize("content", [b"<html>not found</html>", b"", b"\x08\x0a"], ids=["html", "empty", "no graph"])
@@ -337,19 +337,19 @@ def test_not_a_model(copy: Path, content: bytes) -> None:
     """A file that is not an ONNX model is rejected, although its hash is right."""
     (copy / "onnx/model.onnx").write_bytes(content)
     rewrite(copy)
-    assert refusal(copy) == "model.onnx is not an ONNX model; export it again"
+    assert load_error(copy) == "model.onnx is not an ONNX model; export it again"
 
 
 def test_foreign_operator_domain(copy: Path) -> None:
     """Operators of an unknown domain are rejected, because they would need a custom library."""
     change_model(copy, add_foreign_domain)
-    assert "model.onnx uses operators of the domain 'com.example'" in refusal(copy)
+    assert "model.onnx uses operators of the domain 'com.example'" in load_error(copy)
 
 
 def test_external_data(copy: Path) -> None:
     """A model with weights in another file, which could be any file of the machine, is rejected."""
     change_model(copy, point_outside)
-    assert "keeps weights in other files" in refusal(copy)
+    assert "keeps weights in other files" in load_error(copy)
 
 
 def test_disguised_external_data(copy: Path) -> None:
@@ -359,7 +359,7 @@ def test_disguised_external_data(copy: Path) -> None:
     with (copy / "onnx/model.onnx").open("ab") as file:
         file.write(bytes_field(7, bytes_field(5, bytes_field(8, "extra") + bytes(disguised))))
     rewrite(copy)
-    assert refusal(copy) == "model.onnx is not an ONNX model; export it again"
+    assert load_error(copy) == "model.onnx is not an ONNX model; export it again"
 
 
 def test_nan_weights(copy: Path) -> None:

@@ -1,4 +1,4 @@
-"""The keys of a configuration that make transformers run code from outside its package."""
+"""Configuration keys that make transformers run code from outside its package."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ from runtime.artifact.remote_code import find_remote_code
     ],
 )
 def test_find_remote_code(config: Any, key: str | None) -> None:
-    """A key is found at any depth; the same word as a value is no key."""
+    """A key is found at any depth of the configuration; a value with the same text is ignored."""
     assert find_remote_code(config) == key
 
 
 def test_deep_nesting() -> None:
-    """Nesting beyond Python's recursion limit is no error."""
+    """A key is found below Python's recursion limit."""
     config: dict[str, Any] = {"auto_map": {}}
     for _ in range(50_000):
         config = {"inner": config}

@@ -53,7 +53,7 @@ def test_default_label_has_the_highest_score(classifier: Classifier) -> None:
 def test_unknown_label(classifier: Classifier) -> None:
     """The error for an unknown label lists the known ones and does not repeat the argument."""
     with pytest.raises(SettingError, match=r"^unknown label, expected one of calm, glad, sad$"):
-        classifier.explain("calm", TEXT)  # the wrong way round
+        classifier.explain("calm", TEXT)  # arguments in the wrong order
 
 
 def test_long_text(classifier: Classifier) -> None:
