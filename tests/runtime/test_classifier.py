@@ -62,7 +62,7 @@ def test_many_equals_one_by_one(classifier: Classifier, texts: list[list[str]]) 
         assert (prediction.n_tokens, prediction.truncated) == (alone.n_tokens, alone.truncated)
 
 
-def test_many_splits_into_batches_under_the_token_budget(classifier: Classifier) -> None:
+def test_many_splits_into_batches_under_the_token_limit(classifier: Classifier) -> None:
     """Texts for several batches come back complete and in order."""
     texts = [" ".join(["late"] * (1 + index % 40)) for index in range(300)]
     predictions = classifier.predict_many(texts)

@@ -62,7 +62,7 @@ def test_no_memory_for_the_check(int8_artifact: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(("wrong_by", "expected"), [(0, False), (-1, True)])
 def test_one_wrong_sum_is_enough(monkeypatch: pytest.MonkeyPatch, wrong_by: int, expected: bool) -> None:
-    """A single wrong sum in the product means that the CPU saturates."""
+    """One wrong sum in the product means that the CPU saturates."""
 
     def run(_: object, inputs: dict[str, npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.int32]]:
         found = inputs["a"].astype(np.int32) @ np.full((inputs["a"].shape[1], 16), 127, np.int32)
@@ -87,9 +87,9 @@ def options(monkeypatch: pytest.MonkeyPatch) -> list[onnxruntime.SessionOptions]
     return seen
 
 
-def set_saturation(monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
+def set_saturation(monkeypatch: pytest.MonkeyPatch, saturates: bool) -> None:
     """Makes `int8_saturates` return a fixed value."""
-    monkeypatch.setattr(inference_session, "int8_saturates", lambda: answer)
+    monkeypatch.setattr(inference_session, "int8_saturates", lambda: saturates)
 
 
 def test_exact_kernels_on_a_saturating_cpu(int8_artifact: Path, options: list, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,12 +102,12 @@ def test_exact_kernels_on_a_saturating_cpu(int8_artifact: Path, options: list, m
     assert settings["disabled_optimizers"] == ("SkipLayerNormFusion", "BiasGeluFusion")
 
 
-@pytest.mark.parametrize(("variant", "answer"), [("int8", False), ("fp32", True), ("fp32", False)])
+@pytest.mark.parametrize(("variant", "saturates"), [("int8", False), ("fp32", True), ("fp32", False)])
 def test_no_exact_kernels_on_other_cpus(
-    int8_artifact: Path, options: list, monkeypatch: pytest.MonkeyPatch, variant: str, answer: bool
+    int8_artifact: Path, options: list, monkeypatch: pytest.MonkeyPatch, variant: str, saturates: bool
 ) -> None:
     """Exact kernels are not selected on other CPUs, where they are ten times slower, nor for fp32."""
-    set_saturation(monkeypatch, answer)
+    set_saturation(monkeypatch, saturates)
     load(int8_artifact, provider="cpu", variant=variant)
     ((used, _),) = options
     assert used.graph_optimization_level == Level.ORT_DISABLE_ALL
@@ -132,8 +132,8 @@ def test_check_runs_once(int8_artifact: Path, options: list) -> None:
 def test_exact_kernels_give_the_same_logits(int8_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exact kernels give the same logits as the usual ones on a CPU where both are right."""
     found = []
-    for answer in (True, int8_saturates()):
-        set_saturation(monkeypatch, answer)
+    for saturates in (True, int8_saturates()):
+        set_saturation(monkeypatch, saturates)
         found.append(load(int8_artifact, provider="cpu", variant="int8").logits(TEXTS))
     np.testing.assert_allclose(found[0], found[1], atol=1e-3)
 
@@ -154,8 +154,8 @@ def test_exact_kernels_with_shared_weights(int8_copy: Path, monkeypatch: pytest.
     """Exact kernels work on weights that layers share, which `x64quantprecision` alone does not support."""
     change_model(int8_copy, share_weights, "onnx/model_int8.onnx")
     found = []
-    for answer in (True, int8_saturates()):
-        set_saturation(monkeypatch, answer)
+    for saturates in (True, int8_saturates()):
+        set_saturation(monkeypatch, saturates)
         found.append(load(int8_copy, provider="cpu", variant="int8").logits(TEXTS))
     np.testing.assert_allclose(found[0], found[1], atol=1e-3)
 
