@@ -120,7 +120,7 @@ def evaluate(data: LabelledData, tuned: FineTuned, decisions: Decisions, *, show
         _label_figures(data, decided, decisions),
         _mistakes(data, test, decisions, show_text=show_text),
         {
-            "as trained": reliability(test, data.test.targets, task, 1.0),
+            "uncalibrated": reliability(test, data.test.targets, task, 1.0),
             "calibrated": reliability(test, data.test.targets, task, decisions.temperature),
         },
         None if multi_label else confusion_matrix(data.test.targets, decided, labels=range(len(data.labels))),

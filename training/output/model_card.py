@@ -10,9 +10,9 @@ from ..decisions.learning import Decisions
 from ..evaluation.figures import Evaluation
 from .markdown import plain
 
-FOLDED = "A transformers pipeline computes the same\ncalibrated scores, but uses neither thresholds nor abstaining."
+FOLDED = "A transformers pipeline computes the same\ncalibrated scores but uses neither thresholds nor abstaining, and"
 NOT_FOLDED = (
-    "A transformers pipeline uses neither\ntemperature nor thresholds, so its scores differ from those of Litmus."
+    "A transformers pipeline uses neither\ntemperature nor thresholds, so its scores differ from the runtime, and it"
 )
 BODY = """---
 {{ card_data }}
@@ -31,8 +31,8 @@ BODY = """---
 - {{ warning }}
 {% endfor %}
 `report.md` has the metrics of every label, plots, and the most confident wrong predictions. `training.json` has the
-arguments, the fingerprint of the data, and the decision parameters. {{ decisions }}
-It truncates texts only with `truncation=True`:
+arguments, the fingerprint of the data, and the decision parameters. {{ decisions }} truncates texts
+only with `truncation=True`:
 
 ```python
 from transformers import pipeline
@@ -71,11 +71,12 @@ def write_model_card(
         eval_results=results,
     )
     labels = ", ".join(plain(label) for label in data.labels)
+    task = data.task.replace("_", "-").capitalize()
     rows = ", ".join(f"{len(split.texts)} {split_name}" for split_name, split in data.splits.items())
     ModelCard.from_template(
         card_data,
         template_str=BODY,
-        summary=f"{plain(data.task)}, fine-tuned from {shown} on {plain(name)} (rows: {rows}). Labels: {labels}.",
+        summary=f"{task}, fine-tuned from {shown} on {plain(name)} (rows: {rows}). Labels: {labels}.",
         rows=len(data.test.texts),
         metrics=metrics,
         decisions=FOLDED if decisions.temperature == 1 else NOT_FOLDED,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from ..arrays import Doubles, Integers
 from ..decisions.temperature import BINS, Bin
@@ -66,6 +67,8 @@ def reliability(bins: Mapping[str, Sequence[Bin]]) -> Figure:
         lower.bar(edges, [item.rows for item in items], width=0.9 * width, align="edge", color=line.get_color())
     upper.set(ylabel="accuracy", title="Reliability diagram, test split", xlim=(0, 1), ylim=(0, 1.02))
     lower.set(xlabel="confidence", ylabel="rows", yscale="log")
+    lower.yaxis.set_major_formatter(ScalarFormatter())
+    lower.yaxis.set_minor_formatter(NullFormatter())
     upper.legend()
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
