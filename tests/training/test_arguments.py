@@ -23,7 +23,7 @@ def recipe(folder: Path, content: object) -> str:
 
 
 def test_command_line_overrides_the_recipe(tmp_path: Path) -> None:
-    """Everything else stays as the recipe has it, lists and separators included."""
+    """The command line overrides the recipe, and everything else is as in the recipe."""
     path = recipe(
         tmp_path,
         {"train_file": "a.csv", "label_columns": ["x", "y"], "delimiter": ";", "learning_rate": 1e-3, "max_length": 99},
@@ -35,7 +35,7 @@ def test_command_line_overrides_the_recipe(tmp_path: Path) -> None:
 
 
 def test_recipe_of_every_json_type(tmp_path: Path) -> None:
-    """Null and [] mean "as by default", an object and a boolean arrive as what they are."""
+    """In a recipe null and [] mean the default; objects and booleans keep their type."""
     content = {
         "delimiter": None,
         "cleaning": [],
@@ -50,25 +50,25 @@ def test_recipe_of_every_json_type(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.json")), ids=lambda path: path.stem)
 def test_shipped_recipes_parse(path: Path, tmp_path: Path) -> None:
-    """Each recipe is complete but for the output folder."""
+    """Each shipped recipe needs no option but the output folder."""
     data = parse_args([str(path), "--output_dir", str(tmp_path / "out")]).data
     assert data.dataset or data.label_columns
 
 
 def test_values_of_a_recipe_are_no_options(tmp_path: Path) -> None:
-    """Whatever they begin with."""
+    """A value in a recipe may start with a hyphen."""
     found = parse_args([recipe(tmp_path, {"label_separator": "-"}), "--output_dir", str(tmp_path / "out")])
     assert found.data.label_separator == "-"
 
 
 def test_path_that_is_not_utf8(tmp_path: Path) -> None:
-    """No report could name it, which is better known before the training."""
+    """A path that is not UTF-8 is rejected before the training."""
     with pytest.raises(TrainingError, match="not UTF-8; rename the file"):
         parse_args(["--train_file", "a\udcff.csv", "--output_dir", str(tmp_path)])
 
 
 def test_typo_in_a_recipe(tmp_path: Path) -> None:
-    """An unknown field is an error, not silently ignored."""
+    """An unknown field of a recipe is an error."""
     with pytest.raises(TrainingError, match="learning_rat"):
         parse_args([recipe(tmp_path, {"learning_rat": 1}), "--output_dir", str(tmp_path / "out")])
 
@@ -88,7 +88,7 @@ def test_typo_in_a_recipe(tmp_path: Path) -> None:
     ],
 )
 def test_unusable_recipe(tmp_path: Path, content: str | None, expected: str) -> None:
-    """Missing, not JSON, or no object."""
+    """A recipe that is missing, not JSON, or not an object is a one-line error."""
     path = tmp_path / "recipe.json"
     if content is not None:
         path.write_text(content)
@@ -97,7 +97,7 @@ def test_unusable_recipe(tmp_path: Path, content: str | None, expected: str) -> 
 
 
 def test_output_folder_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is overwritten; one line, exit status 1."""
+    """A folder with other files is rejected with exit status 1, and nothing is overwritten."""
     (tmp_path / "keep.txt").write_text("x")
     assert main(["--dataset", "wisconsin", "--output_dir", str(tmp_path)]) == 1
     assert "is not empty; choose a new folder" in capsys.readouterr().err
@@ -105,7 +105,7 @@ def test_output_folder_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No stack trace, exit status 1."""
+    """A missing file is a one-line error with exit status 1."""
     argv = [
         "--train_file",
         "absent.csv",
@@ -153,7 +153,7 @@ def test_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_wrong_numbers_are_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], argument: str, value: str
 ) -> None:
-    """Before anything is read or trained, and the argument is named."""
+    """An invalid value is rejected before anything is read or trained, and the error names the argument."""
     assert main(["--dataset", "wisconsin", "--output_dir", str(tmp_path / "out"), argument, value]) == 1
     (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert argument.removeprefix("--") in error.replace(" ", "_").lower()
@@ -164,7 +164,11 @@ def test_wrong_numbers_are_one_line(
     [
         ("--accelerator_config", '{"x": 1}', "unexpected keyword argument 'x'; see python -m training --help"),
         ("--accelerator_config", "absent.json", "absent.json"),
-        ("--accelerator_config", '{"x"', "an option's value begins like a JSON object and is none: Expecting"),
+        (
+            "--accelerator_config",
+            '{"x"',
+            "an option's value starts like a JSON object but is not valid JSON: Expecting",
+        ),
         ("--fsdp", "x", "Unknown `fsdp` option: x; see python -m training --help"),
         ("--deepspeed", '{"zero_optimization": 1}', "see python -m training --help"),
         ("--lr_scheduler_kwargs", "5", "--lr_scheduler_kwargs: expected a JSON object, found '5'"),
@@ -175,7 +179,7 @@ def test_wrong_numbers_are_one_line(
 def test_what_transformers_stumbles_over(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], argument: str, value: str, expected: str
 ) -> None:
-    """It ends in one line, whatever kind of error transformers makes of it."""
+    """A value that transformers fails on is a one-line error, whatever the type of the exception."""
     assert main(["--dataset", "wisconsin", "--output_dir", str(tmp_path / "out"), f"{argument}={value}"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
@@ -191,7 +195,7 @@ def test_training_that_transformers_stops(
     capsys: pytest.CaptureFixture[str],
     error: Exception,
 ) -> None:
-    """An option that it stumbles over in the middle is one line, too."""
+    """An exception during the training is a one-line error."""
 
     def stumble(*_: object, **__: object) -> None:
         raise error
@@ -220,7 +224,7 @@ def test_training_that_transformers_stops(
 def test_precision_that_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str, expected: tuple[bool, bool, bool], where: str
 ) -> None:
-    """It wins over what is chosen where nobody asks; so does the device."""
+    """Precision and device that are passed take precedence over the automatic choice."""
     monkeypatch.setattr("training.arguments.groups._cpu_has_bf16", lambda: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     words = options.split()
@@ -233,13 +237,13 @@ def test_precision_that_is_asked_for(
 
 
 def test_bf16_and_fp16_both_asked_for(tmp_path: Path) -> None:
-    """Nobody can have both."""
+    """--bf16 and --fp16 exclude each other."""
     with pytest.raises(TrainingError, match="At most one of fp16 and bf16"):
         parse_args(["--output_dir", str(tmp_path / "out"), "--bf16", "true", "--fp16", "true"])
 
 
 def test_help_has_our_options_first(capsys: pytest.CaptureFixture[str]) -> None:
-    """In groups with titles, and transformers' own at the end."""
+    """The help has our options first, in groups with titles, then those of transformers."""
     with pytest.raises(SystemExit):
         parse_args(["--help"])
     page = capsys.readouterr().out
@@ -254,7 +258,7 @@ def test_help_has_our_options_first(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_best_checkpoint_is_saved(tmp_path: Path) -> None:
-    """Evaluating more often than saving would keep another one than the best."""
+    """Evaluating more often than saving is rejected, as the best checkpoint might not be saved."""
     arguments = ["--output_dir", str(tmp_path / "out"), "--eval_strategy", "steps", "--save_strategy", "steps"]
     with pytest.raises(TrainingError, match="--save_steps: expected 20 as --eval_steps"):
         parse_args([*arguments, "--eval_steps", "20", "--save_steps", "40"])
@@ -263,7 +267,7 @@ def test_best_checkpoint_is_saved(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["--label_smoothing_factor", "--target_precision"])
 def test_options_of_single_label_data(tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
-    """Multi-label data has no use for them, and they are not left aside in silence."""
+    """Options for single-label data are rejected for multi-label data."""
     data = tmp_path / "train.csv"
     data.write_text("text,a,b\n" + "".join(f"row {index},{index % 2},1\n" for index in range(40)))
     columns = ["--text_columns", "text", "--label_columns", "a", "b"]
@@ -272,7 +276,7 @@ def test_options_of_single_label_data(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_output_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Found before training, not after its first epoch."""
+    """An output folder that cannot be written to is an error before the training."""
     (tmp_path / "file").write_text("x")
     assert main(["--dataset", "wisconsin", "--output_dir", str(tmp_path / "file/out")]) == 1
     assert "cannot write to --output_dir" in capsys.readouterr().err
@@ -289,6 +293,6 @@ def test_output_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.Cap
     ],
 )
 def test_what_transformers_takes_without_a_word(option: str, value: str) -> None:
-    """Values that would train otherwise than asked, or diverge, are refused by their names."""
+    """Values that transformers would accept silently are rejected by name."""
     with pytest.raises(TrainingError, match=f"^--{option}: "):
         parse_args(["--train_file", "a.csv", "--output_dir", "out", f"--{option}", value])

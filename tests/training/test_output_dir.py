@@ -22,14 +22,14 @@ OPTIONS = ("--label_columns", "label", "--num_train_epochs", "10", "--early_stop
 
 
 def start(log: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """Starts a training as a user does; what it prints goes to a file."""
+    """Starts a training as a user does, with its output in a file."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     with log.open("w") as file:
         return subprocess.Popen([sys.executable, "-m", *arguments], env=environment, stdout=file, stderr=file)
 
 
 def epochs(folder: Path) -> int:
-    """How many epochs are behind the newest complete state."""
+    """Returns how many epochs the newest complete trainer checkpoint has."""
     states = list(folder.glob("checkpoint-*/trainer_state.json"))
     found = 0
     for state in states:
@@ -42,7 +42,7 @@ def epochs(folder: Path) -> int:
 
 @pytest.mark.slow
 def test_killed_and_resumed(encoder: Path, easy: Path, tmp_path: Path) -> None:
-    """Killed at 60 % without a word and gone on with: the same figures and the same weights as without."""
+    """A training that is killed at 60 % and resumed has the same metrics and the same weights."""
     log, output = tmp_path / "log", tmp_path / "killed"
     assert train(encoder, easy, tmp_path / "whole", *OPTIONS) == 0
     process = start(log, "training", *command(encoder, easy, output, *OPTIONS))
@@ -64,7 +64,7 @@ def test_killed_and_resumed(encoder: Path, easy: Path, tmp_path: Path) -> None:
 
 
 def claiming(folder: Path, encoder: Path, easy: Path) -> subprocess.Popen[bytes]:
-    """Starts a training and waits until the folder is its own."""
+    """Starts a training and waits until it has locked its folder."""
     process = start(folder.parent / "log", "training", *command(encoder, easy, folder, "--label_columns", "label"))
     run = folder / "run.json"
     while process.poll() is None and not (run.is_file() and run.stat().st_size):
@@ -73,19 +73,21 @@ def claiming(folder: Path, encoder: Path, easy: Path) -> subprocess.Popen[bytes]
 
 
 def stopped(folder: Path, encoder: Path, easy: Path) -> Path:
-    """A folder as a killed training leaves it, with a claim and no state yet."""
+    """Returns a folder as a killed training leaves it, without a trainer checkpoint."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr("training.__main__.fine_tune", lambda *_: sys.exit("killed"))
         train(encoder, easy, folder, "--label_columns", "label")
     return folder
 
 
-def test_gone_on_with(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Not with other settings or by accident; with the same it starts where it was, here from the beginning."""
+def test_resumed_with_the_same_settings_only(
+    encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder is resumed with the same settings and on request only; without a trainer checkpoint it starts over."""
     folder = stopped(tmp_path / "out", encoder, easy)
     assert train(encoder, easy, folder, "--label_columns", "label") == 1
     assert "is not empty" in (error := capsys.readouterr().err)
-    assert "pass --resume_from_checkpoint latest to go on" in error
+    assert "pass --resume_from_checkpoint latest to resume" in error
     go_on = ["--label_columns", "label", "--resume_from_checkpoint", "latest"]
     assert train(encoder, easy, folder, *go_on, "--learning_rate", "1e-3", "--max_length", "16") == 1
     assert "holds a training with other settings: learning_rate, max_length" in capsys.readouterr().err
@@ -98,10 +100,10 @@ def test_gone_on_with(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.
     assert (folder / "training.json").is_file()
 
 
-def test_other_encoder_is_not_gone_on_with(
+def test_other_encoder_is_not_resumed(
     encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same folder with other files in it would give half a model of each."""
+    """A training is not resumed if the files of its encoder have changed."""
     own = shutil.copytree(encoder, tmp_path / "encoder")
     folder = stopped(tmp_path / "out", own, easy)
     tokenizer = json.loads((own / "tokenizer.json").read_text())
@@ -111,7 +113,7 @@ def test_other_encoder_is_not_gone_on_with(
 
 
 def test_state_of_another_folder(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What it was trained on is not known."""
+    """A trainer checkpoint outside the output folder is rejected."""
     complete(tmp_path / "checkpoint-3", 3)
     arguments = ["--label_columns", "label", "--resume_from_checkpoint", str(tmp_path / "checkpoint-3")]
     assert train(encoder, easy, tmp_path / "out", *arguments) == 1
@@ -120,7 +122,7 @@ def test_state_of_another_folder(encoder: Path, easy: Path, tmp_path: Path, caps
 
 @pytest.mark.parametrize("states", [True, False])
 def test_full_disk(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], states: bool) -> None:
-    """One line, and the same command goes on when there is room; here for files above 50 KB."""
+    """A full disk, here a limit of 50 KB per file, is a one-line error, and the same command resumes afterwards."""
     none = ["--save_strategy", "no", "--eval_strategy", "no", "--load_best_model_at_end", "false"]
     options = ["--label_columns", "label", "--num_train_epochs", "1", *([] if states else none)]
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -135,8 +137,8 @@ def test_full_disk(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.Cap
     assert train(encoder, easy, tmp_path / "out", *options, "--resume_from_checkpoint", "latest") == 0
 
 
-def test_mistake_leaves_no_claim(encoder: Path, easy: Path, tmp_path: Path) -> None:
-    """The corrected command runs in the same folder."""
+def test_mistake_leaves_the_folder_empty(encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """After an error before the training, the corrected command runs in the same folder."""
     folder = tmp_path / "out"
     assert train(encoder, easy, folder, "--label_columns", "label", "--max_length", "100") == 1
     assert not list(folder.iterdir())
@@ -146,7 +148,7 @@ def test_mistake_leaves_no_claim(encoder: Path, easy: Path, tmp_path: Path) -> N
 def test_killed_at_the_very_end(
     encoder: Path, easy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A complete checkpoint is not trained again: what was left is cleared away."""
+    """A complete checkpoint is not trained again; leftover trainer checkpoints are removed."""
     options = ("--label_columns", "label", "--num_train_epochs", "1")
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr("training.__main__.remove_trainer_checkpoints", lambda _: sys.exit("killed"))
@@ -154,13 +156,13 @@ def test_killed_at_the_very_end(
     before = (tmp_path / "out/model.safetensors").stat().st_mtime_ns
     caplog.set_level("INFO")
     assert train(encoder, easy, tmp_path / "out", *options, "--resume_from_checkpoint", "latest") == 0
-    assert "all was done" in caplog.text
+    assert "already complete" in caplog.text
     assert (tmp_path / "out/model.safetensors").stat().st_mtime_ns == before
     assert not list((tmp_path / "out").glob("checkpoint-*")) + list((tmp_path / "out").glob("run.json"))
 
 
 def test_two_runs_on_one_folder(encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The second is refused while the first runs, and the first is not disturbed."""
+    """A second run on the same folder is rejected and does not disturb the first."""
     folder = tmp_path / "out"
     process = claiming(folder, encoder, easy)
     go_on = ["--label_columns", "label", "--resume_from_checkpoint", "latest"]
@@ -173,7 +175,7 @@ def test_two_runs_on_one_folder(encoder: Path, easy: Path, tmp_path: Path, capsy
 def test_incomplete_state_is_refused(
     encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Asked for by name, it is not passed over in silence."""
+    """An incomplete trainer checkpoint is rejected if it is named."""
     state = tmp_path / "out/checkpoint-3"
     state.mkdir(parents=True)
     (tmp_path / "out/run.json").touch()
@@ -183,7 +185,7 @@ def test_incomplete_state_is_refused(
 
 
 def complete(state: Path, step: int) -> None:
-    """Writes the files that a state has."""
+    """Writes the files of a complete trainer checkpoint."""
     state.mkdir()
     for name in ("model.safetensors", "optimizer.pt", "scheduler.pt"):
         (state / name).touch()
@@ -191,7 +193,7 @@ def complete(state: Path, step: int) -> None:
 
 
 def test_latest_of_several(tmp_path: Path) -> None:
-    """By step, not by name or time."""
+    """The latest trainer checkpoint is the complete one with the highest step."""
     for step in (9, 100, 20):
         complete(tmp_path / f"checkpoint-{step}", step)
     (tmp_path / "checkpoint-300").mkdir()
@@ -208,13 +210,13 @@ def test_latest_of_several(tmp_path: Path) -> None:
 
 @pytest.fixture
 def launch() -> tuple[str, ...]:
-    """Two processes that train together."""
+    """The command that starts two processes that train together."""
     return ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "training")
 
 
 @pytest.mark.slow
 def test_two_processes(encoder: Path, easy: Path, tmp_path: Path, launch: tuple[str, ...]) -> None:
-    """Torchrun makes one checkpoint, the same if all were stopped and started again; TensorBoard has its log."""
+    """Two processes make one checkpoint, the same if they are stopped and resumed, and TensorBoard has its log."""
     log, whole, output = tmp_path / "log", tmp_path / "whole", tmp_path / "stopped"
     options = (*OPTIONS, "--report_to", "tensorboard")
     assert start(log, *launch, *command(encoder, easy, whole, *options)).wait(300) == 0, log.read_text()[-3000:]
@@ -233,12 +235,12 @@ def test_two_processes(encoder: Path, easy: Path, tmp_path: Path, launch: tuple[
     assert list(whole.glob("runs/*/events.out.tfevents.*"))
     (output / "run.json").touch()  # as if it had been killed before the last of its cleaning up
     assert start(log, *launch, *again).wait(300) == 0, log.read_text()[-3000:]
-    assert "all was done" in log.read_text()
+    assert "already complete" in log.read_text()
 
 
 @pytest.mark.slow
 def test_refused_in_one_process(encoder: Path, easy: Path, tmp_path: Path, launch: tuple[str, ...]) -> None:
-    """What the first alone can see ends the others, too, which would wait for it."""
+    """An error that only the first process finds ends the others as well."""
     (tmp_path / "notes.txt").touch()
     process = start(tmp_path / "log", *launch, *command(encoder, easy, tmp_path, "--label_columns", "label"))
     assert process.wait(300) != 0

@@ -43,7 +43,7 @@ def test_limit(config: PreTrainedConfig, limit: int | None) -> None:
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "roberta, padding id 5", "data2vec-text"])
 def test_limit_is_what_the_model_reads(name: str) -> None:
-    """A text of as many tokens runs, and one of a token more fails."""
+    """A text with as many tokens as the limit runs, and one with a token more fails."""
     config, limit = CASES[name]
     assert limit is not None
     model = AutoModelForSequenceClassification.from_config(config).eval()

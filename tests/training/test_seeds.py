@@ -32,7 +32,7 @@ def three(encoder: Path, easy: Path, shared: SharedFolders) -> Path:
 
 
 def test_first_model_is_kept(encoder: Path, easy: Path, three: Path, tmp_path: Path) -> None:
-    """The checkpoint is to the last bit that of a training with the first seed alone, and as plain."""
+    """The checkpoint of several seeds is bit-identical to that of the first seed alone."""
     assert train(encoder, easy, tmp_path / "one", *OPTIONS) == 0
     expected, found = (load_file(folder / "model.safetensors") for folder in (tmp_path / "one", three))
     assert all((found[name] == weight).all() for name, weight in expected.items())
@@ -41,7 +41,7 @@ def test_first_model_is_kept(encoder: Path, easy: Path, three: Path, tmp_path: P
 
 
 def test_other_seeds_are_those_of_single_trainings(encoder: Path, easy: Path, three: Path, tmp_path: Path) -> None:
-    """What the second seed gives is what a training with that seed gives, on each split."""
+    """The metrics of the second seed are those of a training with that seed alone."""
     assert train(encoder, easy, tmp_path / "two", *OPTIONS[:-1], "8") == 0
     assert record(three)["seeds"]["8"] == record(tmp_path / "two")["metrics"]
 
@@ -60,7 +60,7 @@ def test_spread_is_reported(three: Path) -> None:
 
 
 def test_one_seed_has_no_spread(trained: Path) -> None:
-    """Without the option there is one seed, and nothing on others in the report."""
+    """With one seed there is no spread, and no section on seeds in the report."""
     assert record(trained)["spread"] == {}
     assert "## Seeds" not in (trained / "report.md").read_text("utf-8")
 
@@ -75,7 +75,7 @@ def test_killed_and_resumed(
     caplog: pytest.LogCaptureFixture,
     place: str,
 ) -> None:
-    """Killed within the second seed, or between it and the first, the same command gives the same result."""
+    """A run that is killed during or after the second seed gives the same result when resumed."""
     folder, options = tmp_path / "out", (*OPTIONS, "--seeds", "2")
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(place, lambda *_: sys.exit("killed"))
@@ -85,7 +85,7 @@ def test_killed_and_resumed(
     assert bool(list((folder / "seeds").glob("8/checkpoint-*"))) != done
     caplog.set_level("INFO")
     assert train(encoder, easy, folder, *options, "--resume_from_checkpoint", "latest") == 0
-    assert ("seed 8: trained before" in caplog.text) == done
+    assert ("seed 8: already trained" in caplog.text) == done
     assert record(folder)["seeds"] == {seed: record(three)["seeds"][seed] for seed in ("7", "8")}
     assert not (folder / "seeds").exists()
 
@@ -93,7 +93,7 @@ def test_killed_and_resumed(
 def test_other_number_of_seeds_is_not_resumed(
     encoder: Path, easy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A folder of two seeds is not gone on with as one of three."""
+    """A run with two seeds is not resumed with three."""
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr("training.seeds.fine_tune", lambda *_: sys.exit("killed"))
         train(encoder, easy, tmp_path / "out", *OPTIONS, "--seeds", "2")
@@ -102,8 +102,8 @@ def test_other_number_of_seeds_is_not_resumed(
     assert "other settings: seeds;" in capsys.readouterr().err
 
 
-def test_mistake_leaves_no_claim(encoder: Path, easy: Path, tmp_path: Path) -> None:
-    """An option that only the Trainer refuses leaves the folder empty, for the corrected command."""
+def test_mistake_leaves_the_folder_empty(encoder: Path, easy: Path, tmp_path: Path) -> None:
+    """An option that the Trainer rejects leaves the folder empty, for the corrected command."""
     folder = tmp_path / "out"
     assert train(encoder, easy, folder, *OPTIONS, "--seeds", "2", "--optim", "adamw_bnb_8bit") == 1
     assert not list(folder.iterdir())
@@ -111,7 +111,7 @@ def test_mistake_leaves_no_claim(encoder: Path, easy: Path, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_two_processes(encoder: Path, easy: Path, tmp_path: Path, launch: tuple[str, ...]) -> None:  # noqa: F811
-    """Torchrun trains all seeds, and resumes those that are missing."""
+    """Two processes train all seeds."""
     log, folder = tmp_path / "log", tmp_path / "out"
     line = ["--model_name_or_path", str(encoder), "--train_file", str(easy), "--output_dir", str(folder)]
     line += ["--text_columns", "text", "--max_length", "32", "--learning_rate", "5e-3", *OPTIONS, "--seeds", "2"]

@@ -1,8 +1,7 @@
-"""A data set for fine-tuning: texts, targets, and the three parts they are split into.
+"""A data set for fine-tuning: texts and targets in a training, a validation and a test split.
 
-The split depends on the rows' order and the seed alone, so that anyone who has the file can rebuild the test part. It
-is scikit-learn's `train_test_split`, stratified for single-label data: the same rows as in the notebooks that Litmus
-replaces.
+The splits depend only on the order of the rows and the seed, so anyone who has the file can rebuild them. They are made
+with scikit-learn's `train_test_split`, stratified for single-label data.
 """
 
 import hashlib
@@ -34,9 +33,9 @@ class Split:
 
     Attributes:
         texts: One per row.
-        targets: As `labels.encode` gives them.
-        rows: (rows,) int64, where they stand in their file, counted from 0.
-        keys: The texts as they are compared: as `cleaned` gives them.
+        targets: As returned by `labels.encode`.
+        rows: (rows,) int64 row numbers in their file, from 0.
+        keys: One per row, for duplicate detection, as returned by `cleaned`.
     """
 
     texts: tuple[str, ...]
@@ -47,17 +46,18 @@ class Split:
 
 @dataclass(frozen=True)
 class LabelledData:
-    """A data set, split.
+    """A data set with its splits.
 
     Attributes:
         task: `single_label` or `multi_label`.
         labels: Names in the order of the targets.
         sha256: Fingerprint of everything that was read.
-        files: Fingerprints of the files of rows, one by one.
-        train: Fitted on.
-        validation: Chooses the best checkpoint.
-        test: Judges the result once.
-        removed: How many rows of train and validation were left out because a part further on has their text, too.
+        files: Fingerprint of each file of rows.
+        train: The training split.
+        validation: The validation split, on which the epoch and the decision parameters are chosen.
+        test: The test split, on which the result is evaluated once.
+        removed: How many rows of the training and the validation split were removed as duplicates of texts in a later
+            split.
     """
 
     task: Task
@@ -71,7 +71,7 @@ class LabelledData:
 
     @property
     def splits(self) -> dict[str, Split]:
-        """The parts by name."""
+        """The splits by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
@@ -79,7 +79,7 @@ def load_data(arguments: DataArguments) -> LabelledData:
     """Reads and splits the data set that the arguments name.
 
     Raises:
-        DataError: A file, a column, a label, a text or the split is not usable.
+        DataError: A file, a column, a label or a text cannot be used, or the rows cannot be split as asked.
     """
     if arguments.dataset is not None:
         return _embedded(arguments)
@@ -90,29 +90,29 @@ def load_data(arguments: DataArguments) -> LabelledData:
     if len(set(arguments.text_columns)) < len(arguments.text_columns):
         raise DataError("--text_columns names a column twice")
     if set(arguments.text_columns) & set(arguments.label_columns):
-        raise DataError("a column is both in --text_columns and in --label_columns; the text would hold the answer")
+        raise DataError("a column is in both --text_columns and --label_columns; the label would leak into the text")
     tables = {"train": _read(arguments.train_file, arguments)}
-    for part, path in (("validation", arguments.validation_file), ("test", arguments.test_file)):
+    for name, path in (("validation", arguments.validation_file), ("test", arguments.test_file)):
         if path is not None:
-            tables[part] = _read(path, arguments)
+            tables[name] = _read(path, arguments)
     names, names_sha256 = _label_names(arguments.label_names_file)
     task, sets = _label_sets(tables["train"], arguments, names)
     labels = known_labels(sets, arguments.label_columns, names, tables["train"].name)
-    parts = {}
+    splits = {}
     for name, table in tables.items():
         found, sets = _label_sets(table, arguments, names)
         if (task, found) == ("single_label", "multi_label"):
             raise DataError(
-                f"{table.name} has lists of labels; expected one label per row, as {tables['train'].name} has"
+                f"{table.name}: expected one label per row as in {tables['train'].name}, found lists of labels"
             )
         texts = _texts(table, arguments.text_columns)
         keys = tuple(cleaned(texts, arguments.cleaning, table.name))
-        parts[name] = Split(texts, encode(sets, labels, task, table.name), np.arange(len(texts)), keys)
+        splits[name] = Split(texts, encode(sets, labels, task, table.name), np.arange(len(texts)), keys)
     files = tuple(table.sha256 for table in tables.values())
     hashes = [f"{name} {table.sha256}" for name, table in tables.items()] + names_sha256
     several = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
     sha256 = tables["train"].sha256 if len(hashes) == 1 else several
-    return _split(parts, task, labels, (sha256, files), arguments)
+    return _split(splits, task, labels, (sha256, files), arguments)
 
 
 def _label_sets(table: Table, arguments: DataArguments, names: tuple[str, ...]) -> tuple[Task, list[tuple[str, ...]]]:
@@ -121,7 +121,7 @@ def _label_sets(table: Table, arguments: DataArguments, names: tuple[str, ...]) 
 
 
 def _label_names(path: str | None) -> tuple[tuple[str, ...], list[str]]:
-    """Reads the names of numbered labels: the names, and the file's hash as a list of one; nothing without a file."""
+    """Reads the names of numbered labels; returns them and the file's hash in a list, both empty without a file."""
     if path is None:
         return (), []
     try:
@@ -148,9 +148,9 @@ def _read(path: str, arguments: DataArguments) -> Table:
 
 def _embedded(arguments: DataArguments) -> LabelledData:
     if arguments.dataset not in DATASETS:
-        raise DataError(f"unknown data set {arguments.dataset!r}; embedded is: {', '.join(DATASETS)}")
+        raise DataError(f"unknown data set {arguments.dataset!r}; expected {' or '.join(DATASETS)}")
     if arguments.train_file or arguments.validation_file or arguments.test_file:
-        raise DataError("pass --dataset or files, not both")
+        raise DataError("pass either --dataset or files, not both")
     cases = wisconsin.cases()
     sha256 = hashlib.sha256("\n".join(cases.reports).encode()).hexdigest()
     keys = tuple(cleaned(cases.reports, arguments.cleaning, arguments.dataset))
@@ -166,69 +166,69 @@ def _texts(table: Table, columns: Sequence[str]) -> tuple[str, ...]:
                 raise DataError(
                     f"{table.name}: row {number}, column {column!r}: expected text, found {type(value).__name__}"
                 )
-        text = " ".join(part for part in row if part)
-        # A JSON file can spell half of a surrogate pair, which no tokenizer takes.
+        text = " ".join(field for field in row if field)
+        # A JSON file can contain half of a surrogate pair, which tokenizers reject.
         texts.append(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
     empty = [number for number, text in enumerate(texts, start=1) if not text.strip()]
     if empty:
         raise DataError(
-            f"{table.name}: {len(empty)} rows have an empty text in {', '.join(columns)}, the first is row {empty[0]}; "
+            f"{table.name}: {len(empty)} rows have an empty text in {', '.join(columns)}; the first is row {empty[0]}; "
             "remove them"
         )
     return tuple(texts)
 
 
 def _split(
-    parts: dict[str, Split],
+    splits: dict[str, Split],
     task: Task,
     labels: tuple[str, ...],
     fingerprints: tuple[str, tuple[str, ...]],
     arguments: DataArguments,
 ) -> LabelledData:
-    """Cuts the test part, then the validation part, off the training part, unless they came as files."""
-    rows = len(parts["train"].texts)
-    whole = parts["train"]
+    """Splits the test rows, then the validation rows, off the training rows, unless they have files of their own."""
+    rows = len(splits["train"].texts)
+    whole = splits["train"]
     kept = np.arange(rows)
-    for name, share in (("test", arguments.test_size), ("validation", arguments.validation_size)):
-        if name in parts:
+    for name, fraction in (("test", arguments.test_size), ("validation", arguments.validation_size)):
+        if name in splits:
             continue
-        if not 0 < share < 1:
-            raise DataError(f"--{name}_size: expected a share between 0 and 1, found {share}")
-        kept, cut = _cut(kept, whole.targets, task, math.ceil(share * rows), arguments.split_seed, name)
-        parts[name] = _rows(whole, cut)
-    parts["train"] = _rows(whole, kept)
-    removed = _remove_duplicates(parts)
-    train, validation, test = (parts[name] for name in ("train", "validation", "test"))
+        if not 0 < fraction < 1:
+            raise DataError(f"--{name}_size: expected a fraction between 0 and 1, found {fraction}")
+        kept, taken = _take(kept, whole.targets, task, math.ceil(fraction * rows), arguments.split_seed, name)
+        splits[name] = _rows(whole, taken)
+    splits["train"] = _rows(whole, kept)
+    removed = _remove_duplicates(splits)
+    train, validation, test = (splits[name] for name in ("train", "validation", "test"))
     return LabelledData(task, labels, *fingerprints, train, validation, test, removed)
 
 
-def _remove_duplicates(parts: dict[str, Split]) -> dict[str, int]:
-    """Takes out of train and validation what the parts behind them have, too: it would flatter their figures.
+def _remove_duplicates(splits: dict[str, Split]) -> dict[str, int]:
+    """Removes rows of the training and the validation split whose text is also in a later split, in place.
 
-    The test part stays as it is, so that figures compare with those of others. Texts are the same if, once
-    cleaned, they differ in nothing but case and white space.
+    They would make the metrics too good. The test split stays whole, so that its metrics compare with published ones.
+    Texts are duplicates if they differ only in case and white space after cleaning.
 
     Returns:
-        How many rows were taken out of which part.
+        How many rows were removed, by split.
     """
     seen: set[str] = set()
     removed = {}
     for name in ("test", "validation", "train"):
-        keys = parts[name].keys
+        keys = splits[name].keys
         if name != "test":
             kept = np.array([row for row, key in enumerate(keys) if key not in seen], np.int64)
             removed[name] = len(keys) - len(kept)
             if not len(kept):
                 others = "test" if name == "validation" else "validation or test"
-                raise DataError(f"every text of the {name} part stands in the {others} part, too; use other rows")
+                raise DataError(f"every text of the {name} split is also in the {others} split; use other rows")
             if removed[name]:
-                parts[name] = _rows(parts[name], kept)
+                splits[name] = _rows(splits[name], kept)
         seen.update(keys)
     return removed
 
 
-def _cut(rows: Integers, targets: Targets, task: Task, size: int, seed: int, name: str) -> tuple[Integers, Integers]:
-    """Splits row numbers in two. A label with a single row cannot be in both, so it stays in the first."""
+def _take(rows: Integers, targets: Targets, task: Task, size: int, seed: int, name: str) -> tuple[Integers, Integers]:
+    """Splits `size` rows off; returns the other rows and these. The only row of a label stays among the others."""
     if not 0 <= seed <= MAX_SEED:
         raise DataError(f"--split_seed: expected 0 to {MAX_SEED}, found {seed}")
     single: list[int] = []
@@ -239,18 +239,20 @@ def _cut(rows: Integers, targets: Targets, task: Task, size: int, seed: int, nam
         rows = np.setdiff1d(rows, single, assume_unique=True)
         stratify = targets[rows]
     if size >= len(rows):
-        of = "rows" if task == "multi_label" else "rows whose label comes twice"
-        raise DataError(f"cannot cut a {name} part of {size} rows from {len(rows)} {of}; use more, or another size")
+        of = "rows" if task == "multi_label" else "rows whose label is not unique"
+        raise DataError(
+            f"cannot split {size} {name} rows off {len(rows)} {of}; use more rows, or another --{name}_size"
+        )
     try:
-        kept, cut = train_test_split(rows, test_size=size, random_state=seed, stratify=stratify)
+        kept, taken = train_test_split(rows, test_size=size, random_state=seed, stratify=stratify)
     except ValueError as error:
         raise DataError(
-            f"cannot cut a {name} part of {size} rows from {len(rows)}: {str(error).rstrip('. ')}; "
+            f"cannot split {size} {name} rows off {len(rows)}: {str(error).rstrip('. ')}; "
             f"use more rows or another --{name}_size"
         ) from error
-    return np.concatenate([kept, np.array(single, np.int64)]), cut
+    return np.concatenate([kept, np.array(single, np.int64)]), taken
 
 
 def _rows(whole: Split, rows: Integers) -> Split:
-    texts, keys = (tuple(found[row] for row in rows) for found in (whole.texts, whole.keys))
+    texts, keys = (tuple(items[row] for row in rows) for items in (whole.texts, whole.keys))
     return Split(texts, whole.targets[rows], whole.rows[rows], keys)

@@ -1,7 +1,7 @@
-"""Names of columns and labels: which look the same, and how to show them so that the difference is seen.
+"""Compares names of columns and labels by how they look, and quotes them so that a difference is visible.
 
-A message shows a name that a file has only where it is nearly one that was asked for: without a header, the first row
-of somebody's texts stands in the place of the names.
+A message shows a name from a file only if it looks like the requested one. In a file without a header, the first row of
+texts takes the place of the names, and texts must not be shown.
 """
 
 import unicodedata
@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 
 def look(name: str) -> str:
-    """Returns what is the same for names that differ in nothing but case, white space, Unicode form or what is unseen.
+    """Returns a key that names share if they differ only in case, white space, Unicode form or invisible characters.
 
-    Unseen are control and format characters, such as joiners and marks of direction.
+    Invisible characters are control and format characters, such as joiners and direction marks.
     """
     plain = unicodedata.normalize("NFKC", name.casefold())
     seen = "".join(character for character in plain if character.isspace() or unicodedata.category(character)[0] != "C")
@@ -19,10 +19,10 @@ def look(name: str) -> str:
 
 
 def nearly(asked: str, names: Iterable[str]) -> str | None:
-    """Returns the first of the names that looks like the one that was asked for, spelt; None if there is none."""
-    return next((spelt(name) for name in names if look(name) == look(asked)), None)
+    """Returns the first of the names that looks like the requested one, quoted; None if there is none."""
+    return next((quoted(name) for name in names if look(name) == look(asked)), None)
 
 
-def spelt(name: str) -> str:
-    """Quotes a name, in ASCII if its characters are not composed as usual, which nobody sees."""
+def quoted(name: str) -> str:
+    """Quotes a name; in ASCII if it is not in composed form (NFC), a difference that would be invisible."""
     return repr(name) if unicodedata.is_normalized("NFC", name) else ascii(name)

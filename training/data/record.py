@@ -1,4 +1,4 @@
-"""`training.json`: reads what a checkpoint was trained on, and finds those texts again."""
+"""`training.json`: reads a checkpoint's record, and loads its data set with the same splits."""
 
 import json
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ def read_record(checkpoint: str) -> dict[str, Any]:
     """Reads a checkpoint's record.
 
     Raises:
-        DataError: There is none, it is not one of training's, or another version of Litmus wrote it.
+        DataError: There is no record, `python -m training` did not write it, or another version of Litmus did.
     """
     path = Path(checkpoint) / RECORD
     if not path.is_file():
-        raise DataError(f"{checkpoint} has no {RECORD}; expected a checkpoint folder that `python -m training` wrote")
+        raise DataError(f"{checkpoint} has no {RECORD}; expected a checkpoint folder written by `python -m training`")
     try:
         record = json.loads(path.read_text("utf-8"))
         check_schema(record, checkpoint)
@@ -32,15 +32,15 @@ def read_record(checkpoint: str) -> dict[str, Any]:
     except DataError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path} is not a record that `python -m training` wrote; train again") from error
+        raise DataError(f"{path} was not written by `python -m training`, or is damaged; train again") from error
     return dict(record)
 
 
 def check_schema(record: Mapping[str, Any], checkpoint: str) -> None:
-    """Refuses the record of a version of Litmus whose fields may mean something else; without one it is ours.
+    """Rejects a record whose schema has another major version; a record without a version passes.
 
     Raises:
-        DataError: The major version is another.
+        DataError: The major version is not `SCHEMA_MAJOR`.
     """
     version = record.get("schema_version", f"{SCHEMA_MAJOR}.0")
     if not isinstance(version, str) or version.partition(".")[0] != str(SCHEMA_MAJOR):
@@ -51,53 +51,57 @@ def check_schema(record: Mapping[str, Any], checkpoint: str) -> None:
 
 
 def without_paths(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the data arguments that matter wherever the files lie; the fingerprint speaks for their content."""
+    """Returns the data arguments without the paths of files, whose content is compared by fingerprint."""
     return {name: value for name, value in arguments.items() if name not in PATHS}
 
 
 def check_start(option: str, checkpoint: str, data: LabelledData, arguments: DataArguments) -> None:
-    """Refuses to start from a checkpoint that read its texts otherwise, or one of the same files otherwise split.
+    """Rejects a starting checkpoint whose cleaning differs, or that used the same files with other splits.
 
-    What has no record is not one of training's, and of others nobody knows.
+    Otherwise test texts could leak into the training. A checkpoint without a record passes: Litmus did not train it,
+    and its training data is unknown.
 
     Raises:
-        DataError: It may know the test part; or its record cannot be read.
+        DataError: The checkpoint may have been trained on texts of the test split, its cleaning differs, or its record
+            cannot be read.
     """
     if not (Path(checkpoint) / RECORD).is_file():
         return
     record = read_record(checkpoint)
     now, before = _reading(arguments), _reading(DataArguments(**record["data_arguments"]))
-    if now["cleaning"] != before["cleaning"]:  # its tokenizer goes on cleaning, and duplicates have to be found so
-        raise DataError(f"{option} {checkpoint} was trained with another --cleaning; pass what {RECORD} there has")
+    if (
+        now["cleaning"] != before["cleaning"]
+    ):  # its tokenizer keeps cleaning, and duplicates must be detected in the same way
+        raise DataError(f"{option} {checkpoint} was trained with another --cleaning; pass the one in its {RECORD}")
     others = [f"--{name}" for name in now if now[name] != before.get(name, now[name])]
     if record["data"]["sha256"] != data.sha256:
         others.append("set of files")
     if set(record["data"]["files"]) & set(data.files) and others:
         raise DataError(
-            f"{option} {checkpoint} was trained on this data with another {', another '.join(others)}, so it may know "
-            f"the test part; pass what {RECORD} there has"
+            f"{option} {checkpoint} was trained on this data with another {', another '.join(others)}, so its "
+            f"training may have included test texts; pass the arguments in its {RECORD}"
         )
 
 
 def _reading(arguments: DataArguments) -> dict[str, Any]:
-    """Returns what rows and split depend on: parts that come as files are not cut."""
+    """Returns the arguments that affect rows and splits; the size of a split with its own file does not."""
     test, validation = arguments.test_file is not None, arguments.validation_file is not None
     unused = {"test_size": test, "validation_size": validation, "split_seed": test and validation}
     return {name: value for name, value in without_paths(asdict(arguments)).items() if not unused.get(name)}
 
 
 def training_data(checkpoint: str) -> LabelledData:
-    """Reads the checkpoint's data set again and splits it the same way.
+    """Loads the checkpoint's data set with the same splits.
 
     Raises:
-        DataError: The checkpoint has no record, or the data set is gone or has changed.
+        DataError: The checkpoint has no usable record, or the data set is missing or has changed.
     """
     record = read_record(checkpoint)
     try:
         data = load_data(DataArguments(**record["data_arguments"]))
-    except TypeError as error:  # a number where a name belongs, or the like
+    except TypeError as error:  # an argument of another type
         raise DataError(
-            f"{checkpoint}/{RECORD} is not a record that `python -m training` wrote; train again"
+            f"{checkpoint}/{RECORD} was not written by `python -m training`, or is damaged; train again"
         ) from error
     if data.sha256 != record["data"]["sha256"]:
         raise DataError(f"the data set of {checkpoint} has changed since the training; train again")

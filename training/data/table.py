@@ -1,7 +1,7 @@
-"""Reads a CSV, TSV or JSON Lines file as rows of named fields, or says in one line why it cannot.
+"""Reads a CSV, TSV or JSON Lines file as rows of named fields.
 
-Knows files, encodings and columns; knows nothing of texts or labels. Fields stay what the file says: `NA`, `null` and
-`=1+1` are text. The whole file is read into memory: a data set for fine-tuning fits.
+Knows files, encodings and columns; knows nothing of texts or labels. Fields are not interpreted: `NA`, `null` and
+`=1+1` are text. The whole file is read into memory.
 """
 
 import codecs
@@ -45,8 +45,8 @@ class Table:
     Attributes:
         name: The file's name, for messages.
         sha256: Of the file's bytes.
-        columns: Column names in the file's order.
-        rows: One tuple of fields per row; strings, except in JSON Lines, which keep their JSON types.
+        columns: Column names in the order of the file.
+        rows: One tuple of fields per row: strings, or in JSON Lines values of any JSON type.
     """
 
     name: str
@@ -55,10 +55,10 @@ class Table:
     rows: tuple[tuple[Any, ...], ...]
 
     def fields(self, columns: Sequence[str]) -> list[tuple[Any, ...]]:
-        """Returns the fields of these columns, row by row.
+        """Returns the fields of some columns, row by row.
 
         Raises:
-            DataError: A column does not exist; the message shows one that has nearly its name.
+            DataError: A column does not exist. The message shows a column whose name looks the same, if there is one.
         """
         missing = [column for column in columns if column not in self.columns]
         if missing:
@@ -75,7 +75,7 @@ class Table:
         between = [other for other in OTHER_DELIMITERS if len(self.columns) == 1 and other in self.columns[0]]
         if between:
             return f"; its fields seem to be separated by {between[0]!r}, pass --delimiter {between[0]!r}"
-        return "; is the header there?"
+        return "; does the file have a header?"
 
 
 def read_table(
@@ -89,11 +89,11 @@ def read_table(
     """Reads a labelled file.
 
     Args:
-        path: A `.csv`, `.tsv` or `.jsonl` file; another suffix is fine if `delimiter` is given.
-        delimiter: One character between the fields; by default the suffix decides.
-        encoding: Used unless the file starts with a byte order mark, which wins.
-        quoting: A field may stand between double quotes; if not, a double quote is a character like others.
-        column_names: Of a file without a header; by default the first row has them.
+        path: A `.csv`, `.tsv`, `.jsonl` or `.ndjson` file, or one with any suffix if `delimiter` is given.
+        delimiter: The character between the fields; by default chosen by the suffix.
+        encoding: Encoding of the file; a byte order mark takes precedence.
+        quoting: Whether double quotes enclose fields; if not, they are ordinary characters.
+        column_names: Names for a file without a header; by default the first row has them.
 
     Raises:
         DataError: The file is missing, empty, in another format or encoding, or its rows do not fit its header.
@@ -108,13 +108,13 @@ def read_table(
     suffix = file.suffix.lower()
     for magic, name in OTHER_FORMATS:
         if content.lstrip()[:16].lower().startswith(magic.lower()):
-            raise DataError(f"{file.name} is {name}, not a table of text; convert it to CSV or JSON Lines")
+            raise DataError(f"{file.name}: expected CSV, TSV or JSON Lines, found {name}; convert it")
     text = _decode(content, file.name, encoding)
     if not text.strip():
-        raise DataError(f"{file.name} is empty; it needs a header and at least one row")
+        raise DataError(f"{file.name} is empty; expected a header and at least one row")
     if suffix in JSON_LINES and delimiter is None:
         if column_names:
-            raise DataError("--column_names is for tables without a header; JSON Lines name their fields themselves")
+            raise DataError("--column_names is for tables without a header; JSON Lines have the names in every line")
         columns, rows = _json_lines(text, file.name)
     else:
         between = DELIMITERS.get(suffix) if delimiter is None else delimiter
@@ -131,16 +131,16 @@ def _decode(content: bytes, name: str, encoding: str) -> str:
     except (LookupError, ValueError) as error:
         if isinstance(error, UnicodeDecodeError):
             raise DataError(
-                f"{name}: byte {error.start} is not {encoding}; pass --encoding (cp1252 if the file comes from Windows)"
+                f"{name}: byte {error.start} is not {encoding}; pass --encoding (cp1252 for many files from Windows)"
             ) from error
-        raise DataError(f"unknown encoding {encoding!r}; for example utf-8, utf-16, cp1252") from error
+        raise DataError(f"unknown encoding {encoding!r}; expected a name such as utf-8, utf-16 or cp1252") from error
 
 
 def _delimited(
     text: str, name: str, delimiter: str | None, *, quoting: bool, names: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     if delimiter is None:
-        raise DataError(f"{name}: expected .csv, .tsv or .jsonl; for another suffix pass --delimiter")
+        raise DataError(f"{name}: expected the suffix .csv, .tsv or .jsonl; for another one pass --delimiter")
     delimiter = "\t" if delimiter == "\\t" else delimiter
     if len(delimiter) != 1 or delimiter in '\r\n\0"':
         raise DataError(f"--delimiter: expected one character, for example ';' or '\\t', found {delimiter!r}")
@@ -156,12 +156,12 @@ def _delimited(
             if len(row) != len(columns):
                 raise DataError(
                     f"{name}: row {len(rows) + 1} (line {reader.line_num}) has {len(row)} fields, "
-                    f"{'--column_names' if names else 'the header'} {len(columns)}; "
+                    f"{'--column_names' if names else 'the header'} has {len(columns)}; "
                     f"check --delimiter {delimiter!r} and the quotes"
                 )
             rows.append(tuple(row))
     except csv.Error as error:
-        raise DataError(f"{name}: line {reader.line_num}: {error}; is a quote never closed?") from error
+        raise DataError(f"{name}: line {reader.line_num}: {error}; is a quote not closed?") from error
     finally:
         csv.field_size_limit(limit)
     _check_columns(columns, name)
@@ -176,14 +176,14 @@ def _json_lines(text: str, name: str) -> tuple[tuple[str, ...], tuple[tuple[Any,
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{name}: line {number} is not JSON; was the file cut?") from error
+            raise DataError(f"{name}: line {number} is not valid JSON; is the file truncated?") from error
         if not isinstance(row, dict):
             raise DataError(f"{name}: line {number}: expected a JSON object, found {type(row).__name__}")
         if rows and row.keys() != rows[0].keys():
             missing, more = len(rows[0].keys() - row.keys()), len(row.keys() - rows[0].keys())
             raise DataError(
-                f"{name}: line {number} has other keys than the first line: {missing} are missing, {more} are new; "
-                "give every line the same"
+                f"{name}: line {number} has other keys than the first line: {missing} missing, {more} added; "
+                "all lines need the same keys"
             )
         rows.append(row)
     columns = tuple(rows[0])
@@ -195,6 +195,7 @@ def _check_columns(columns: Sequence[str], name: str) -> None:
     for place, column in enumerate(columns, start=1):
         if column in places:
             raise DataError(
-                f"{name}: columns {places[column]} and {place} have the same name; rename one, or is there no header?"
+                f"{name}: columns {places[column]} and {place} have the same name; rename one, or pass "
+                "--column_names if there is no header"
             )
         places[column] = place

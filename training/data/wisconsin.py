@@ -1,10 +1,9 @@
-"""The embedded data set: Breast Cancer Wisconsin (Diagnostic), told as short pathology-style reports.
+"""The embedded data set: Breast Cancer Wisconsin (Diagnostic), written as short pathology-style reports.
 
-The 569 cases and their 30 measurements are real (Street, Wolberg and Mangasarian 1993; scikit-learn carries them). Ten
-features of the cell nuclei are given as mean, standard error and worst value. A seeded generator puts each case into
-words and numbers: every measurement appears as a number, means and worst values also as a grade; the
-small ones are in thousandths. Grades are fifths of
-all 569 values of that one measurement; neither they nor the wording know the diagnosis.
+The 569 cases and their 30 measurements are real (Street, Wolberg and Mangasarian 1993; part of scikit-learn): mean,
+standard error and worst value of ten features of the cell nuclei. A seeded generator writes a report of each case.
+Every measurement appears as a number, small ones in thousandths; means and worst values also as a grade. Grades are
+quintiles of the 569 values of a measurement. Neither grades nor wording depend on the diagnosis.
 """
 
 from dataclasses import dataclass
@@ -70,7 +69,7 @@ class Cases:
 
 
 def cases() -> Cases:
-    """Reads the measurements and writes the reports; the same every time."""
+    """Loads the measurements and generates the reports, the same in every run."""
     source = load_breast_cancer()
     measurements = np.asarray(source.data, np.float64)
     fifths = np.quantile(measurements, (0.2, 0.4, 0.6, 0.8), axis=0)
@@ -82,11 +81,11 @@ def cases() -> Cases:
 
 
 def logistic_regression(train: Integers, test: Integers) -> Integers:
-    """Decides the test cases from the raw measurements: the ceiling for a model that has to read them in words.
+    """Predicts test cases from the raw measurements: an upper bound for models that read the reports.
 
     Args:
-        train: Case numbers to fit on.
-        test: Case numbers to decide.
+        train: (train,) int64 case numbers to fit on.
+        test: (test,) int64 case numbers to predict.
 
     Returns:
         (test,) int64 label indices.
@@ -98,7 +97,7 @@ def logistic_regression(train: Integers, test: Integers) -> Integers:
 
 
 def _report(values: Doubles, grades: Integers, random: Random) -> str:
-    """Writes one case: an opening and a sentence per feature, wording drawn anew each time."""
+    """Writes the report of one case: an opening and a sentence per feature, in random wording."""
     sentences = [random.choice(OPENINGS)]
     for index, feature in enumerate(FEATURES):
         scale = 1000 if feature in IN_THOUSANDTHS else 1
@@ -111,5 +110,5 @@ def _report(values: Doubles, grades: Integers, random: Random) -> str:
 
 
 def _number(value: float) -> str:
-    """Spells a number with three significant digits and no exponent."""
+    """Formats a number with three significant digits and no exponent."""
     return np.format_float_positional(value, precision=3, fractional=False, unique=False, trim="-")

@@ -1,6 +1,6 @@
-"""What turns scores into labels: temperature, thresholds, and the score below which no label is given.
+"""Learns the decision parameters: temperature, thresholds, and the score below which the classifier abstains.
 
-All three are learned on the validation part and kept in `training.json`, from where the export takes them.
+All three are learned on the validation split and saved in `training.json`, where the export reads them.
 """
 
 import logging
@@ -16,7 +16,7 @@ from runtime.artifact.manifest import Task
 from ..arrays import Doubles, Floats, Integers, Targets
 from .temperature import fit_temperature, scores
 
-MIN_POSITIVES = 10  # a label with fewer rows on both sides shares the common threshold
+MIN_POSITIVES = 10  # a label with fewer positive or negative rows gets the common threshold
 DEFAULT_THRESHOLD = 0.5
 
 logger = logging.getLogger(__name__)
@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Decisions:
-    """How to decide.
+    """The decision parameters.
 
     Attributes:
         temperature: Divides the logits.
-        thresholds: Multi-label: a label is given where its score reaches its threshold; None for single-label.
-        abstain_below: Single-label: no label is given where the best score is lower; None: one is always given.
+        thresholds: Multi-label: the minimum score of each label, 0 to 1; None for single-label.
+        abstain_below: Single-label: the classifier abstains if the best score is lower; None if it never does.
     """
 
     temperature: float = 1.0
@@ -38,10 +38,10 @@ class Decisions:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Decisions":
-        """Reads them from the `decisions` of a `training.json`; without any, the defaults.
+        """Reads the parameters from the `decisions` of a `training.json`; the defaults if there are none.
 
         Raises:
-            ValueError: The record's are not numbers in their ranges.
+            ValueError: A parameter is not a number in its range.
         """
         content = record.get("decisions") or {}
         try:
@@ -60,15 +60,15 @@ class Decisions:
 
 
 def decide(logits: Floats, task: Task, decisions: Decisions) -> Integers:
-    """Decides every row, also those on which a single-label classifier would abstain.
+    """Predicts the labels of every row, including rows on which a single-label classifier would abstain.
 
     Args:
         logits: (rows, labels) float32.
-        task: How the labels exclude each other.
-        decisions: Without thresholds, a score of 0.5 gives a label.
+        task: `single_label` or `multi_label`.
+        decisions: The decision parameters; without thresholds, labels need a score of 0.5.
 
     Returns:
-        Single-label: (rows,) label indices. Multi-label: (rows, labels) of 0 and 1.
+        Single-label: (rows,) int64 label indices. Multi-label: (rows, labels) int64 of 0 and 1.
     """
     if task == "single_label":
         return np.asarray(logits.argmax(axis=1), np.int64)
@@ -77,13 +77,13 @@ def decide(logits: Floats, task: Task, decisions: Decisions) -> Integers:
 
 
 def learn(logits: Floats, targets: Targets, task: Task, *, target_precision: float | None) -> Decisions:
-    """Learns how to decide, on rows that the model was not fitted on.
+    """Learns the decision parameters on rows that the model was not fitted on.
 
     Args:
         logits: (rows, labels) float32.
-        targets: As `labels.encode` gives them.
-        task: How the labels exclude each other.
-        target_precision: Single-label: share of the labels given that shall be right, or None.
+        targets: As returned by `labels.encode`.
+        task: `single_label` or `multi_label`.
+        target_precision: Single-label: the precision that the predicted labels should reach by abstaining, or None.
     """
     temperature = fit_temperature(logits, targets, task)
     found = scores(logits, task, temperature)
@@ -94,7 +94,7 @@ def learn(logits: Floats, targets: Targets, task: Task, *, target_precision: flo
     level = learn_abstain_level(found, targets, target_precision)
     if level is None:
         logger.warning(
-            "no score that %d validation rows reach is right %.1f %% of the time: no abstaining",
+            "no abstaining: no score that %d validation rows reach has a precision of %.1f %%",
             MIN_POSITIVES,
             100 * target_precision,
         )
@@ -102,10 +102,10 @@ def learn(logits: Floats, targets: Targets, task: Task, *, target_precision: flo
 
 
 def learn_thresholds(found: Doubles, targets: Targets) -> tuple[float, ...]:
-    """Finds each label's threshold with the best F1, half-way between two scores.
+    """Finds the threshold of each label that maximizes its F1, half-way between two scores.
 
-    A label with fewer than `MIN_POSITIVES` rows, or with as few without it, tells too little of its own: it gets the
-    threshold with which all labels together have the best micro-F1.
+    A label with fewer than `MIN_POSITIVES` positive or negative rows gets the common threshold, which maximizes the
+    micro-F1 of all labels together.
 
     Args:
         found: (rows, labels) float64 scores.
@@ -122,32 +122,35 @@ def learn_thresholds(found: Doubles, targets: Targets) -> tuple[float, ...]:
 
 
 def best_threshold(found: Doubles, targets: npt.NDArray[Any]) -> float:
-    """Returns the threshold with the best F1, half-way between two scores; of equals the highest.
+    """Returns the threshold that maximizes F1, half-way between two scores; of several, the highest.
 
     Args:
-        found: (rows,) scores from 0 to 1.
-        targets: (rows,) of 0 and 1; without a positive one the answer is 0.5.
+        found: (rows,) float64 scores from 0 to 1.
+        targets: (rows,) of 0 and 1. Without a positive row the threshold is `DEFAULT_THRESHOLD`.
     """
     if not targets.any():
         return DEFAULT_THRESHOLD
     order = np.argsort(-found, kind="stable")
     ranked, right = found[order], np.cumsum(targets[order] > 0)
     f1 = 2 * right / (np.arange(1, len(found) + 1) + right[-1])
-    ends = np.flatnonzero(np.append(ranked[:-1] > ranked[1:], True))  # equal scores get the same label
+    ends = np.flatnonzero(np.append(ranked[:-1] > ranked[1:], True))  # rows with equal scores get the same label
     best = ends[f1[ends].argmax()]
     below = ranked[best + 1] if best + 1 < len(ranked) else 0.0
     return float((ranked[best] + below) / 2)
 
 
 def learn_abstain_level(found: Doubles, targets: Targets, target_precision: float) -> float | None:
-    """Returns the lowest score from which on enough labels are right, or None; half-way to the next lower one.
+    """Returns the lowest score at which the predicted labels reach a precision, half-way to the next lower score.
 
-    Fewer than `MIN_POSITIVES` rows may be right by luck, and tell nothing.
+    At least `MIN_POSITIVES` rows must reach the score; fewer may be correct by chance.
 
     Args:
         found: (rows, labels) float64 scores.
         targets: (rows,) label indices.
-        target_precision: Share of the labels given that shall be right.
+        target_precision: The precision to reach.
+
+    Returns:
+        From 0 to 1, or None if no score reaches the precision.
     """
     order = np.argsort(-found.max(axis=1), kind="stable")
     ranked = found.max(axis=1)[order]

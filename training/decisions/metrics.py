@@ -1,4 +1,4 @@
-"""Quality figures of a classifier: pure functions of decisions and targets."""
+"""Metrics of a classifier: pure functions of decisions and targets."""
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +15,16 @@ METRICS = {
 
 
 def quality(decided: Integers, targets: Targets, task: Task) -> dict[str, float]:
-    """Compares decisions with targets.
+    """Computes the metrics of a task.
 
     Args:
-        decided: As `decisions.decide` gives them.
-        targets: As `labels.encode` gives them.
+        decided: As returned by `learning.decide`.
+        targets: As returned by `labels.encode`.
         task: Single-label: accuracy and macro-F1. Multi-label: micro-F1, macro-F1, micro precision and recall, and the
-            share of rows whose label set is exactly right.
+            fraction of rows whose labels are all correct.
 
     Returns:
-        Figures in [0, 1] by name.
+        Values in [0, 1] by name.
     """
     if task == "single_label":
         figures = {
@@ -43,10 +43,10 @@ def quality(decided: Integers, targets: Targets, task: Task) -> dict[str, float]
 
 
 def agreement(first: Integers, second: Integers) -> float:
-    """Returns the share of rows with the same decision; multi-label rows agree if all their labels do.
+    """Returns the fraction of rows with the same decision; multi-label rows agree if all their labels do.
 
     Args:
-        first: As `decisions.decide` gives them; a row that abstains may have an index of its own.
+        first: As returned by `learning.decide`; a row that abstains may have an index of its own.
         second: As `first`.
     """
     same = first == second
@@ -54,5 +54,5 @@ def agreement(first: Integers, second: Integers) -> float:
 
 
 def label_flags(decided: Targets, task: Task, labels: int) -> npt.NDArray[np.bool_]:
-    """Returns (rows, labels): whether the row has the label, of targets or of decisions."""
+    """Returns targets or decisions as (rows, labels) bool: whether a row has a label."""
     return np.asarray(decided > 0 if task == "multi_label" else np.eye(labels, dtype=bool)[decided])

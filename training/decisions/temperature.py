@@ -1,4 +1,4 @@
-"""Makes scores mean what they say: a temperature for the logits, and how far scores are from the truth."""
+"""Temperature scaling and expected calibration error."""
 
 from dataclasses import dataclass
 
@@ -19,54 +19,54 @@ SHARPENING = 0.25
 
 @dataclass(frozen=True)
 class Bin:
-    """The scores between two bounds.
+    """A bin of a reliability diagram.
 
     Attributes:
-        rows: How many.
-        score: Their mean.
-        right: The share of them that is right.
+        rows: Number of scores in the bin.
+        confidence: Their mean.
+        accuracy: The fraction of them that belongs to correct predictions.
     """
 
     rows: int
-    score: float
-    right: float
+    confidence: float
+    accuracy: float
 
 
 def scores(logits: Floats, task: Task, temperature: float) -> Doubles:
-    """Returns (rows, labels) float64: softmax (single-label) or sigmoid (multi-label) of the divided logits."""
+    """Returns (rows, labels) float64: softmax (single-label) or sigmoid (multi-label) of logits / temperature."""
     scaled = np.asarray(logits, np.float64) / temperature
     return np.asarray(softmax(scaled, axis=1) if task == "single_label" else expit(scaled))
 
 
 def fit_temperature(logits: Floats, targets: Targets, task: Task) -> float:
-    """Finds the most probable temperature by the likelihood of the logits (Guo et al. 2017, arXiv:1706.04599).
+    """Finds the most probable temperature given the logits (Guo et al. 2017, arXiv:1706.04599, with a prior).
 
-    Its logarithm is normal around 0 to begin with, above it with a deviation of 1, which weighs next to nothing beside
-    a hundred rows. Below, scores become surer than the model's, and that is believed less: the epoch was chosen on the
-    same rows, so the model is right there more often than elsewhere (measured in docs/experiments.md). The labels of a
-    row are no independent evidence: all together they weigh as much as one.
+    The prior on the log temperature is normal around 0, with a standard deviation of 1 above 0 and `SHARPENING` below.
+    The wide side has hardly any effect on a hundred rows. The narrow side resists sharper scores, because the epoch was
+    chosen on the same rows and the model is more accurate there than elsewhere (docs/experiments.md). The labels of a
+    row are not independent evidence, so together they count as one.
 
     Args:
         logits: (rows, labels) float32 of rows that the model was not fitted on.
-        targets: As `labels.encode` gives them.
-        task: How the labels exclude each other.
+        targets: As returned by `labels.encode`.
+        task: `single_label` or `multi_label`.
 
     Returns:
-        From 1 / `MAX_TEMPERATURE` to `MAX_TEMPERATURE`; more than 1 where the model is too sure of itself.
+        From 1 / `MAX_TEMPERATURE` to `MAX_TEMPERATURE`; above 1 if the model is overconfident.
     """
     bound = np.log(MAX_TEMPERATURE)
 
-    def improbability(log: float) -> float:
-        deviation = 1 if log > 0 else SHARPENING
-        likelihood = len(logits) * negative_log_likelihood(logits, targets, task, np.exp(log))
-        return likelihood + (log / deviation) ** 2 / 2
+    def negative_log_posterior(log_temperature: float) -> float:
+        deviation = 1 if log_temperature > 0 else SHARPENING
+        likelihood = len(logits) * negative_log_likelihood(logits, targets, task, np.exp(log_temperature))
+        return likelihood + (log_temperature / deviation) ** 2 / 2
 
-    found = minimize_scalar(improbability, bounds=(-bound, bound), method="bounded")
+    found = minimize_scalar(negative_log_posterior, bounds=(-bound, bound), method="bounded")
     return float(np.exp(found.x))
 
 
 def negative_log_likelihood(logits: Floats, targets: Targets, task: Task, temperature: float) -> float:
-    """Returns the mean over the rows, or over rows and labels for multi-label."""
+    """Returns the mean negative log-likelihood over the rows; for multi-label, over rows and labels."""
     scaled = np.asarray(logits, np.float64) / temperature
     if task == "single_label":
         likelihood = np.take_along_axis(log_softmax(scaled, axis=1), np.asarray(targets, np.int64)[:, None], axis=1)
@@ -76,10 +76,10 @@ def negative_log_likelihood(logits: Floats, targets: Targets, task: Task, temper
 
 
 def reliability(logits: Floats, targets: Targets, task: Task, temperature: float) -> list[Bin]:
-    """Compares scores with the truth in bins of equal width that are not empty.
+    """Compares confidence and accuracy in bins of equal width; empty bins are left out.
 
-    Single-label: the best label's score, and whether it is right. Multi-label: every label's score, and whether the row
-    has the label.
+    Single-label: the score of the predicted label, and whether it is correct. Multi-label: the score of every label,
+    and whether the row has the label.
     """
     found = scores(logits, task, temperature)
     if task == "single_label":
@@ -88,10 +88,10 @@ def reliability(logits: Floats, targets: Targets, task: Task, temperature: float
 
 
 def calibration_error_by_chance(logits: Floats, task: Task, temperature: float) -> float:
-    """Returns the expected calibration error that these scores would show if they were perfect.
+    """Returns the expected calibration error that perfectly calibrated scores would show on so few rows.
 
-    Few rows in a bin are never right just as often as their scores say: on 241 rows .06 is nothing to be improved. The
-    mean of `DRAWS` draws of the truth from the scores.
+    In a bin with few rows, the accuracy differs from the confidence by chance: on 241 rows the error is about .06. The
+    estimate is the mean over `DRAWS` draws of the targets from the scores.
     """
     found = scores(logits, task, temperature)
     confidence = found.max(axis=1) if task == "single_label" else found.ravel()
@@ -100,15 +100,15 @@ def calibration_error_by_chance(logits: Floats, task: Task, temperature: float) 
     return float(np.mean([expected_calibration_error(bins) for bins in draws]))
 
 
-def _bins(confidence: Doubles, right: npt.NDArray[np.bool_]) -> list[Bin]:
+def _bins(confidence: Doubles, correct: npt.NDArray[np.bool_]) -> list[Bin]:
     places = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return [
-        Bin(int(inside.sum()), float(confidence[inside].mean()), float(right[inside].mean()))
+        Bin(int(inside.sum()), float(confidence[inside].mean()), float(correct[inside].mean()))
         for inside in (places == place for place in range(BINS))
         if inside.any()
     ]
 
 
 def expected_calibration_error(bins: list[Bin]) -> float:
-    """Returns the mean distance of score and truth, weighted by the bins' rows: 0 is perfect, 1 the worst."""
-    return sum(item.rows * abs(item.score - item.right) for item in bins) / sum(item.rows for item in bins)
+    """Returns the mean distance of confidence and accuracy, weighted by the rows of the bins: 0 is perfect."""
+    return sum(item.rows * abs(item.confidence - item.accuracy) for item in bins) / sum(item.rows for item in bins)

@@ -1,1 +1,1 @@
-"""Figures of a fine-tuned model, and of the baselines it is compared with."""
+"""Metrics of a fine-tuned model, and of the baselines that it is compared with."""

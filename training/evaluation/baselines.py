@@ -1,7 +1,7 @@
-"""Simple models on the same rows: what a transformer has to beat. TF-IDF with four linear models.
+"""Baselines on the same rows: four linear models on TF-IDF.
 
-They get what the transformer gets: its cleaned texts, its class weights, and the validation split, on which each picks
-its n-grams and its regularization. On the test split each is judged once, with the setting it picked.
+They get what the transformer gets: the cleaned texts, the class weights, and the validation split, on which n-grams and
+regularization are selected. Each is evaluated once on the test split, with its selected setting.
 """
 
 import logging
@@ -27,9 +27,9 @@ from ..decisions.metrics import METRICS, label_flags, quality
 from ..model.loss import balanced_weights
 from ..phases import phase
 
-WORD = r"(?u)\b\w+\b"  # a Chinese character is a word, too
+WORD = r"(?u)\b\w+\b"  # a single Chinese character is a word as well
 MAX_TUNING_ROWS = 4000
-MAX_CHARACTERS = 10_000_000  # of the training split; beyond it character n-grams take gigabytes
+MAX_CHARACTERS = 10_000_000  # of the training split; character n-grams of more take gigabytes
 
 logger = logging.getLogger(__name__)
 
@@ -38,13 +38,13 @@ Matrices = Mapping[str, csr_matrix]
 
 @dataclass(frozen=True)
 class Baseline:
-    """A simple model, fitted with the setting that is best on the validation split.
+    """A baseline, fitted with the setting that is best on the validation split.
 
     Attributes:
         setting: N-grams and regularization, in words.
-        validation: Its figures on the validation split, as `metrics.quality` gives them.
-        test: Those on the test split.
-        predicted: What it predicts on the test split, as `decisions.decide` gives it.
+        validation: Metrics on the validation split, as returned by `metrics.quality`.
+        test: Metrics on the test split.
+        predicted: Predictions on the test split, as returned by `learning.decide`.
     """
 
     setting: str
@@ -55,7 +55,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A fitted setting: its figures on the validation split, and what it predicts on the test split."""
+    """A fitted setting: its metrics on the validation split, and its predictions on the test split."""
 
     validation: Mapping[str, float]
     predicted: Integers
@@ -63,14 +63,14 @@ class _Fitted:
 
 @dataclass(frozen=True)
 class _Family:
-    """A kind of binary model, the parameter that is varied, and its values; with the first the n-grams are picked."""
+    """A kind of binary model, its tuned parameter, and the values to try; n-grams are selected with the first."""
 
     build: Callable[[float], Any]
     parameter: str
     values: tuple[float, ...]
 
 
-# Tolerances as coarse as liblinear's own: the metrics do not change, and banking77 takes half the time.
+# Tolerances are as coarse as liblinear's own: the metrics are the same, and banking77 takes half the time.
 FAMILIES = {
     "TF-IDF, logistic regression": _Family(
         lambda value: LogisticRegression(C=value, solver="liblinear", tol=0.01), "C", (10, 1, 100)
@@ -82,33 +82,35 @@ FAMILIES = {
 
 
 def judge_baselines(data: LabelledData, clean: Callable[[str], str], *, balanced: bool) -> dict[str, Baseline]:
-    """Fits each on the training split, picks its setting on the validation split, judges it on the test split.
+    """Fits baselines on the training split, tunes them on the validation split, evaluates them on the test split.
 
-    Multi-label thresholds are learned on the validation split, as they are for the transformer.
+    Multi-label thresholds are learned on the validation split, as for the transformer.
 
     Args:
         data: The data set, split.
-        clean: What the transformer's tokenizer does to a text first.
-        balanced: Whether rare labels weigh more, as with `--class_weights balanced`.
+        clean: Cleans a text, as the transformer's tokenizer does.
+        balanced: Whether rare labels get more weight, as with `--class_weights balanced`.
 
     Returns:
-        By name; none if no text has anything to learn from.
+        The baselines by name; empty if the texts have no n-grams in common.
     """
-    features = _features({name: [clean(text) for text in part.texts] for name, part in data.splits.items()})
+    features = _features({name: [clean(text) for text in split.texts] for name, split in data.splits.items()})
     if not features:
         logger.warning("no baselines: the texts have neither words nor characters in common")
     weights = _row_weights(data, balanced=balanced)
     found = {}
     for name, family in FAMILIES.items() if features else ():
-        with phase(name):
-            found[name] = _best(family, features, weights, data)
+        refits = len(weights) > MAX_TUNING_ROWS
+        with phase(name, len(features) + len(family.values) - 1 + refits) as running:
+            found[name] = _best(family, features, weights, data, running.advance)
     return found
 
 
 def best_baseline(baselines: Mapping[str, Baseline], metric: str) -> str | None:
-    """Returns the one that is best on the validation split: to pick it on the test split would favour baselines.
+    """Returns the name of the baseline that is best on the validation split; None without baselines.
 
-    Of those that are equal there it is the one that does best on the test split, which is never in the model's favour.
+    Selecting it on the test split would favour the baselines. Ties are broken on the test split, which never favours
+    the model.
     """
 
     def rank(name: str) -> tuple[float, float]:
@@ -118,20 +120,20 @@ def best_baseline(baselines: Mapping[str, Baseline], metric: str) -> str | None:
 
 
 def _features(texts: Mapping[str, list[str]]) -> dict[str, Matrices]:
-    """Returns (texts, n-grams) TF-IDF of each split, by the kind of n-gram; kinds that no text has are missing."""
+    """Returns (texts, n-grams) TF-IDF of each split, by kind of n-gram; kinds without any n-gram are left out."""
     vectorizers = {
         "word n-grams": TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORD),
         "character n-grams": TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=2),
     }
     if (characters := sum(map(len, texts["train"]))) > MAX_CHARACTERS:
-        logger.info("baselines: no character n-grams, the training split has %d characters", characters)
+        logger.info("baselines: character n-grams are left out, the training split has %d characters", characters)
         del vectorizers["character n-grams"]
     found: dict[str, Matrices] = {}
     for kind, vectorizer in vectorizers.items():
         with phase(f"TF-IDF, {kind}"):
             try:
                 matrices = {"train": vectorizer.fit_transform(texts["train"])}
-            except ValueError:  # no n-gram, or none that comes twice
+            except ValueError:  # no n-gram, or none in two texts
                 continue
             found[kind] = matrices | {name: vectorizer.transform(texts[name]) for name in ("validation", "test")}
     if len(found) > 1:
@@ -141,7 +143,7 @@ def _features(texts: Mapping[str, list[str]]) -> dict[str, Matrices]:
 
 
 def _row_weights(data: LabelledData, *, balanced: bool) -> Doubles:
-    """Returns (rows, labels): what a row counts in the model of a label; what it counts in the transformer's loss."""
+    """Returns (rows, labels) weights of the rows in the model of each label, the same as in the transformer's loss."""
     flags = label_flags(data.train.targets, data.task, len(data.labels))
     if not balanced:
         return np.ones(flags.shape)
@@ -151,10 +153,17 @@ def _row_weights(data: LabelledData, *, balanced: bool) -> Doubles:
     return np.where(flags, weights, 1.0)
 
 
-def _best(family: _Family, features: Mapping[str, Matrices], weights: Doubles, data: LabelledData) -> Baseline:
-    """Picks n-grams, then the parameter, on the validation split; on the test split it judges that setting alone.
+def _best(
+    family: _Family,
+    features: Mapping[str, Matrices],
+    weights: Doubles,
+    data: LabelledData,
+    advance: Callable[[], None],
+) -> Baseline:
+    """Selects n-grams, then the parameter, on the validation split; evaluates only that setting on the test split.
 
-    Of a long training split `MAX_TUNING_ROWS` rows, drawn at random, are enough to pick by; the pick is fitted to all.
+    Settings are tried on at most `MAX_TUNING_ROWS` random rows of the training split; the selected one is fitted to all
+    rows. `advance` is called after each fit.
     """
     metric, found = METRICS[data.task][0], {}
     every = np.arange(len(weights))
@@ -167,6 +176,7 @@ def _best(family: _Family, features: Mapping[str, Matrices], weights: Doubles, d
         if data.task == "multi_label":
             thresholds = learn_thresholds(expit(margins["validation"]), data.validation.targets)
         predicted = {name: _predicted(items, thresholds) for name, items in margins.items()}
+        advance()
         return _Fitted(quality(predicted["validation"], data.validation.targets, data.task), predicted["test"])
 
     def tried(kind: str, value: float) -> float:
@@ -196,13 +206,14 @@ def _margins(
     weights: Doubles,
     data: LabelledData,
 ) -> dict[str, Doubles]:
-    """Fits a model for each label against the rest to some training rows.
+    """Fits a one-vs-rest model for each label to some training rows.
 
-    One after the other: with two threads on the same matrix one run of four ended in a crash (docs/experiments.md).
+    The models are fitted one after the other: two threads on the same matrix crashed in one of four runs
+    (docs/experiments.md).
 
     Returns:
-        (texts, labels) float64 of validation and test: above 0 the label is the more probable; infinite for a label
-        that all of these rows have, or none.
+        (texts, labels) float64 margins for validation and test split: above 0 the label is more probable than not;
+        infinite for a label that all of these rows have, or none.
     """
     flags = label_flags(data.train.targets[rows], data.task, len(data.labels))
     matrix = matrices["train"][rows]
@@ -214,7 +225,7 @@ def _margins(
                 margins[:, label] = np.inf if flag.all() else -np.inf
             continue
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # what is not quite fitted is judged as it is
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a model that has not converged is evaluated as it is
             model = build().fit(matrix, flag, sample_weight=weights[rows, label])
         for name, margins in found.items():
             margins[:, label] = _margin(model, matrices[name])

@@ -1,8 +1,8 @@
-"""How sure a figure is on so few test rows: bootstrap intervals of the main metric, and of the lead over a baseline.
+"""Bootstrap confidence intervals of the main metric, and of the difference to the best baseline.
 
-The test rows are drawn again and again with replacement, and the metric is computed on each draw, for the model and
-the baseline on the same rows; the middle 95 % of the values are the interval (percentile bootstrap, Efron 1979). It
-tells what other test rows of this kind would have given, not what another seed of the training would have.
+The test rows are resampled with replacement, and the metric is computed on each sample, for model and baseline on the
+same rows. The middle 95 % of the values are the interval (percentile bootstrap, Efron 1979). It covers the choice of
+test rows, not the random seed of the training.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from .baselines import Baseline, best_baseline
 
 RESAMPLES = 2000
 PERCENTILES = (2.5, 97.5)
-MIN_ROWS = 20  # below it, draws of the same few rows say too little
+MIN_ROWS = 20  # with fewer, resampling says too little
 BLOCK_CELLS = 5_000_000
 
 Metrics = Mapping[str, Mapping[str, float]]
@@ -29,27 +29,27 @@ Metrics = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure on the test split and its 95 % interval."""
+    """A metric on the test split with its 95 % interval."""
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        """Spells it for a reader."""
+        """Formats value and interval for people."""
         return f"{self.value:.4f} (95 % interval {self.low:.4f} to {self.high:.4f})"
 
 
 @dataclass(frozen=True)
 class Lead:
-    """The model beside the baseline that is best on the validation split.
+    """The model compared with the baseline that is best on the validation split.
 
     Attributes:
-        baseline: Its name.
-        setting: Its n-grams and regularization.
+        baseline: Name of the baseline.
+        setting: N-grams and regularization of the baseline.
         figure: The baseline's main metric on the test split.
-        difference: The model's main metric less the baseline's, on the same draws of rows.
-        rows: How many rows the test split has.
+        difference: The model's main metric minus the baseline's, on the same samples of rows.
+        rows: Number of rows in the test split.
     """
 
     baseline: str
@@ -60,7 +60,7 @@ class Lead:
 
     @property
     def winner(self) -> str | None:
-        """`model`, `baseline`, or None: the interval includes zero, or the rows are too few to tell."""
+        """`model`, `baseline`, or None if the interval includes zero or there are too few rows."""
         if self.rows < MIN_ROWS or self.difference.low <= 0 <= self.difference.high:
             return None
         return "model" if self.difference.low > 0 else "baseline"
@@ -68,14 +68,14 @@ class Lead:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the model's figures are worth.
+    """The model compared with baselines and with trainings with other seeds.
 
     Attributes:
-        metric: The main one, which the rest is about.
-        model: Its value on the test split.
-        baselines: As `judge_baselines` gives them; may be empty.
-        lead: Over the best baseline; None without baselines.
-        seeds: Metrics of every split by the seed of the training; the model's own comes first.
+        metric: Name of the main metric.
+        model: The main metric of the model on the test split.
+        baselines: As returned by `judge_baselines`; may be empty.
+        lead: The comparison with the best baseline; None without baselines.
+        seeds: Metrics of every split by seed; the model's own seed comes first.
     """
 
     metric: str
@@ -85,7 +85,7 @@ class Comparison:
     seeds: Mapping[int, Metrics]
 
     def to_record(self) -> dict[str, Any]:
-        """Returns what `training.json` keeps of it."""
+        """Returns the fields of `training.json`."""
         judged = {
             name: {"setting": found.setting, "validation": found.validation, "test": found.test}
             for name, found in self.baselines.items()
@@ -105,10 +105,10 @@ def compare(
     """Compares the model with the baseline that is best on the validation split.
 
     Args:
-        decided: What the model predicts on the test split, as `decisions.decide` gives it.
-        baselines: As `judge_baselines` gives them; may be empty.
-        seeds: Metrics of every split by the seed of the training; the model's own comes first.
-        data: The data set, split.
+        decided: The model's predictions on the test split, as returned by `learning.decide`.
+        baselines: As returned by `judge_baselines`; may be empty.
+        seeds: Metrics of every split by seed; the model's own seed comes first.
+        data: The data set with its splits.
     """
     metric, targets, task = METRICS[data.task][0], data.test.targets, data.task
     best = best_baseline(baselines, metric)
@@ -127,10 +127,10 @@ def spread(seeds: Mapping[int, Metrics]) -> dict[str, dict[str, dict[str, float]
     """Returns the mean and the standard deviation of every metric of the test and validation splits.
 
     Args:
-        seeds: Metrics of every split by seed; of fewer than two there is no spread.
+        seeds: Metrics of every split by seed.
 
     Returns:
-        Split -> metric -> `mean` and `standard_deviation` (of the sample, N - 1).
+        Split -> metric -> `mean` and `standard_deviation` (of the sample, N - 1); empty for fewer than two seeds.
     """
     if len(seeds) < 2:
         return {}
@@ -146,19 +146,19 @@ def spread(seeds: Mapping[int, Metrics]) -> dict[str, dict[str, dict[str, float]
 
 
 def bootstrap(predicted: Mapping[str, Integers], targets: Targets, task: Task, labels: int) -> dict[str, Doubles]:
-    """Computes the main metric on `RESAMPLES` draws of the rows: macro-F1, for multi-label micro-F1.
+    """Computes the main metric on `RESAMPLES` samples of the rows: macro-F1, for multi-label micro-F1.
 
-    Rows with the same labels and the same predictions are alike, so it is their numbers that are drawn: from a
-    multinomial distribution, which is the same as drawing rows.
+    Rows with the same targets and predictions are interchangeable, so their counts are drawn from a multinomial
+    distribution. This is equivalent to drawing rows.
 
     Args:
-        predicted: What each classifier predicts, as `decisions.decide` gives it; all see the same draws.
-        targets: As `labels.encode` gives them.
-        task: How the labels exclude each other.
-        labels: How many there are.
+        predicted: Predictions by classifier, as returned by `learning.decide`; all get the same samples.
+        targets: As returned by `labels.encode`.
+        task: `single_label` or `multi_label`.
+        labels: Number of labels.
 
     Returns:
-        (RESAMPLES,) by classifier, the same in every run.
+        (RESAMPLES,) float64 by classifier, the same in every run.
     """
     columns = np.column_stack([np.asarray(targets, np.int64), *predicted.values()])
     _, first, counts = np.unique(columns, axis=0, return_index=True, return_counts=True)
@@ -180,11 +180,11 @@ def _sparse(decided: Targets, task: Task, labels: int) -> csr_matrix:
 
 
 def _macro_f1(right: Integers, total: Integers) -> Doubles:
-    """Averages over the labels that a draw has, as `metrics.quality` does.
+    """Averages F1 over the labels that occur in a sample, as `metrics.quality` does.
 
     Args:
-        right: (draws, labels) rows that have the label and are given it.
-        total: (draws, labels) rows that have it, and rows that are given it.
+        right: (samples, labels) int64 counts of true positives.
+        total: (samples, labels) int64 counts of rows with the label plus rows predicted to have it.
     """
     f1 = 2 * right / np.maximum(total, 1)
     return np.asarray(f1.sum(axis=1) / (total > 0).sum(axis=1))

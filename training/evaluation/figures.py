@@ -1,4 +1,4 @@
-"""Judges a fine-tuned classifier: every figure of the report, from logits, targets and decisions."""
+"""Evaluates a fine-tuned classifier: all figures of the report, from logits, targets and decision parameters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 
 @dataclass(frozen=True)
 class LabelFigures:
-    """One label: its rows in each part, and the figures on the test part; a threshold for multi-label."""
+    """One label: its rows by split, its metrics on the test split, and its threshold for multi-label."""
 
     name: str
     rows: Mapping[str, int]
@@ -45,26 +45,26 @@ class LabelFigures:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong decision on the test part.
+    """A wrong prediction on the test split.
 
     Attributes:
-        row: In its file, counted from 1; the header does not count.
-        expected: What the row has; for multi-label "label" or "not label".
-        given: What the classifier says.
-        score: Of what the classifier says.
-        text: Its first `MAX_TEXT` characters; None unless it was asked for.
+        row: Row number in its file, from 1, without the header.
+        true: The true label; for multi-label "label" or "not label".
+        predicted: The predicted label, in the same form.
+        confidence: The score of the predicted label.
+        text: The first `MAX_TEXT` characters of the text; None unless texts may be shown.
     """
 
     row: int
-    expected: str
-    given: str
-    score: float
+    true: str
+    predicted: str
+    confidence: float
     text: str | None
 
 
 @dataclass(frozen=True)
 class SelectivePrediction:
-    """What abstaining gives on the test part: the share of rows that get a label, and how many of those are right."""
+    """Abstaining on the test split: the fraction of rows that get a label, and the precision of those labels."""
 
     coverage: float
     precision: float
@@ -72,7 +72,7 @@ class SelectivePrediction:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Two labels that are confused on the test split: rows of the true label that are predicted to have another."""
+    """Two labels that are confused on the test split: how many rows of the true label get the predicted one."""
 
     true: str
     predicted: str
@@ -82,20 +82,20 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All figures.
+    """All figures of the report.
 
     Attributes:
-        metrics: By part; of the training part a sample.
+        metrics: Metrics by split; the training split is represented by a sample.
         labels: In the order of the targets.
-        mistakes: The most confident first.
-        reliability: On the test part, as it is and calibrated.
-        confusion: Single-label: (labels, labels) int64, rows are the truth; None for multi-label.
-        curves: Multi-label: (points, 2) recall and precision by label, of those with positives; empty for single-label.
-        coverage: Single-label: (points, 2) the share of rows whose confidence is at least so high, and the precision of
-            their labels; None for multi-label.
-        answers: With abstaining, else None.
-        teacher: The teacher's metrics on the test part, else None.
-        warnings: What a reader should know, a sentence each.
+        mistakes: Wrong predictions, the most confident first.
+        reliability: Bins on the test split, before and after temperature scaling.
+        confusion: Single-label: (labels, labels) int64, one row per true label; None for multi-label.
+        curves: Multi-label: (points, 2) recall and precision by label, for labels with positive rows; empty for
+            single-label.
+        coverage: Single-label: (points, 2) coverage and precision at decreasing confidence; None for multi-label.
+        selective: The effect of abstaining; None if the classifier never abstains.
+        teacher: The teacher's metrics on the test split; None without a teacher.
+        warnings: One sentence each.
     """
 
     metrics: Mapping[str, Mapping[str, float]]
@@ -105,13 +105,13 @@ class Evaluation:
     confusion: Integers | None
     curves: Mapping[str, Doubles]
     coverage: Doubles | None
-    answers: SelectivePrediction | None
+    selective: SelectivePrediction | None
     teacher: Mapping[str, float] | None
     warnings: tuple[str, ...]
 
 
 def evaluate(data: LabelledData, tuned: FineTuned, decisions: Decisions, *, show_text: bool) -> Evaluation:
-    """Judges once, on the test part; the other parts are there to compare."""
+    """Evaluates on the test split, and on the other splits for comparison."""
     task, test = data.task, tuned.logits["test"]
     decided = decide(test, task, decisions)
     multi_label = task == "multi_label"
@@ -120,27 +120,27 @@ def evaluate(data: LabelledData, tuned: FineTuned, decisions: Decisions, *, show
         _label_figures(data, decided, decisions),
         _mistakes(data, test, decisions, show_text=show_text),
         {
-            "as trained": reliability(test, data.test.targets, task, 1.0),
+            "uncalibrated": reliability(test, data.test.targets, task, 1.0),
             "calibrated": reliability(test, data.test.targets, task, decisions.temperature),
         },
         None if multi_label else confusion_matrix(data.test.targets, decided, labels=range(len(data.labels))),
         _curves(data, scores(test, task, decisions.temperature)) if multi_label else {},
         None if multi_label else _coverage(data, scores(test, task, decisions.temperature)),
-        _answers(data, test, decisions),
+        _selective(data, test, decisions),
         _teacher(tuned, data),
         (*data_warnings(data), *truncation_warnings(data, tuned)),
     )
 
 
 def split_metrics(data: LabelledData, tuned: FineTuned, decisions: Decisions) -> dict[str, dict[str, float]]:
-    """Judges every split; of the training split the sample that the model was run on."""
-    targets = {name: part.targets for name, part in data.splits.items()}
+    """Returns the metrics of every split; for the training split, of the sample that the model was run on."""
+    targets = {name: split.targets for name, split in data.splits.items()}
     targets["train"] = data.train.targets[tuned.sample]
     return {name: judge(tuned.logits[name], targets[name], data.task, decisions) for name in data.splits}
 
 
 def judge(logits: Floats, targets: Targets, task: Task, decisions: Decisions) -> dict[str, float]:
-    """Returns `quality`, the calibration error (after the temperature, before, by chance alone), and the likelihood."""
+    """Returns `quality`, calibration errors (after and before scaling, and by chance), and the log-likelihood."""
     ece = {
         name: expected_calibration_error(reliability(logits, targets, task, temperature))
         for name, temperature in (("ece", decisions.temperature), ("ece_uncalibrated", 1.0))
@@ -155,7 +155,7 @@ def _label_figures(data: LabelledData, decided: Integers, decisions: Decisions) 
         data.test.targets, decided, labels=range(len(data.labels)), average=None, zero_division=0
     )
     counts = {
-        name: label_flags(part.targets, data.task, len(data.labels)).sum(axis=0) for name, part in data.splits.items()
+        name: label_flags(split.targets, data.task, len(data.labels)).sum(axis=0) for name, split in data.splits.items()
     }
     return tuple(
         LabelFigures(
@@ -172,13 +172,13 @@ def _label_figures(data: LabelledData, decided: Integers, decisions: Decisions) 
 
 def _mistakes(data: LabelledData, logits: Floats, decisions: Decisions, *, show_text: bool) -> tuple[Mistake, ...]:
     found, decided = scores(logits, data.task, decisions.temperature), decide(logits, data.task, decisions)
-    part, labels = data.test, data.labels
+    split, labels = data.test, data.labels
     if data.task == "single_label":
-        wrong = np.flatnonzero(decided != part.targets)
+        wrong = np.flatnonzero(decided != split.targets)
         ranked = wrong[np.argsort(-found[wrong].max(axis=1), kind="stable")][:MAX_MISTAKES]
-        cells = [(row, labels[part.targets[row]], labels[decided[row]], found[row].max()) for row in ranked]
+        cells = [(row, labels[split.targets[row]], labels[decided[row]], found[row].max()) for row in ranked]
     else:
-        rows, columns = np.nonzero(decided != (part.targets > 0))
+        rows, columns = np.nonzero(decided != (split.targets > 0))
         sure = np.where(decided > 0, found, 1 - found)[rows, columns]
         ranked = np.argsort(-sure, kind="stable")[:MAX_MISTAKES]
         cells = []
@@ -188,14 +188,14 @@ def _mistakes(data: LabelledData, logits: Floats, decisions: Decisions, *, show_
             cells.append((row, *names, sure[index]))
     return tuple(
         Mistake(
-            int(part.rows[row]) + 1, expected, given, float(score), _shortened(part.texts[row]) if show_text else None
+            int(split.rows[row]) + 1, true, predicted, float(score), _shortened(split.texts[row]) if show_text else None
         )
-        for row, expected, given, score in cells
+        for row, true, predicted, score in cells
     )
 
 
 def _shortened(text: str) -> str:
-    """Returns enough of a text to understand a mistake: some have millions of characters."""
+    """Returns the start of a text; some texts have millions of characters."""
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
@@ -210,23 +210,25 @@ def _curves(data: LabelledData, found: Doubles) -> dict[str, Doubles]:
 
 
 def _coverage(data: LabelledData, found: Doubles) -> Doubles:
-    """Returns (points, 2) coverage and precision at every confidence that a row has, the highest first."""
+    """Returns (points, 2) coverage and precision at the confidence of every row, the highest first."""
     confidence = found.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
     rows = np.arange(1, len(order) + 1)
     precision = np.cumsum(found.argmax(axis=1)[order] == data.test.targets[order]) / rows
-    ends = np.append(confidence[order][:-1] > confidence[order][1:], True)  # equal rows are covered together
+    ends = np.append(
+        confidence[order][:-1] > confidence[order][1:], True
+    )  # rows with equal confidence are covered together
     points = np.stack([rows / len(order), precision], axis=1)[ends]
     kept = np.unique(np.linspace(0, len(points) - 1, CURVE_POINTS).round().astype(int))
     return np.asarray(points[kept])
 
 
 def most_confused(counts: Integers, names: Sequence[str]) -> tuple[Confusion, ...]:
-    """Returns the pairs of labels that most rows confuse, at most `MAX_PAIRS`; of equals the larger share first.
+    """Returns the most confused pairs of labels, at most `MAX_PAIRS`, by number of rows, then by share.
 
     Args:
-        counts: (labels, labels) rows; rows are the true labels.
-        names: Of the labels.
+        counts: (labels, labels) int64, one row per true label.
+        names: Names of the labels.
     """
     wrong = counts - np.diag(np.diag(counts))
     shares = wrong / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -237,7 +239,7 @@ def most_confused(counts: Integers, names: Sequence[str]) -> tuple[Confusion, ..
     )
 
 
-def _answers(data: LabelledData, logits: Floats, decisions: Decisions) -> SelectivePrediction | None:
+def _selective(data: LabelledData, logits: Floats, decisions: Decisions) -> SelectivePrediction | None:
     if decisions.abstain_below is None:
         return None
     given = scores(logits, data.task, decisions.temperature).max(axis=1) >= decisions.abstain_below
@@ -246,7 +248,7 @@ def _answers(data: LabelledData, logits: Floats, decisions: Decisions) -> Select
 
 
 def _teacher(tuned: FineTuned, data: LabelledData) -> dict[str, float] | None:
-    """Judges the teacher as the student is: with decisions learned on the validation part."""
+    """Evaluates the teacher like the student, with decision parameters learned on the validation split."""
     if not tuned.teacher_logits:
         return None
     logits = tuned.teacher_logits
@@ -255,13 +257,13 @@ def _teacher(tuned: FineTuned, data: LabelledData) -> dict[str, float] | None:
 
 
 def data_warnings(data: LabelledData) -> tuple[str, ...]:
-    """Says what in the data makes figures less certain than they look; known before anything is trained."""
+    """Returns warnings about the data, which are known before the training: what cannot be learned or measured well."""
     found = []
-    flags = {name: label_flags(part.targets, data.task, len(data.labels)) for name, part in data.splits.items()}
+    flags = {name: label_flags(split.targets, data.task, len(data.labels)) for name, split in data.splits.items()}
     counts = {name: dict(zip(data.labels, flag.sum(axis=0).tolist(), strict=True)) for name, flag in flags.items()}
     missing = [label for label, count in counts["train"].items() if not count]
     if missing:
-        found.append(f"Labels with no training examples, which cannot be learned: {', '.join(missing)}.")
+        found.append(f"Labels with no training examples (cannot be learned): {', '.join(missing)}.")
     few = [label for label, count in counts["train"].items() if 0 < count < MIN_ROWS]
     if few:
         found.append(f"Labels with fewer than {MIN_ROWS} training examples: {', '.join(few)}.")
@@ -269,10 +271,10 @@ def data_warnings(data: LabelledData) -> tuple[str, ...]:
         found.append(f"Epoch and decision parameters are chosen on only {len(data.validation.texts)} validation rows.")
     unjudged = [label for label, count in counts["test"].items() if not count]
     if unjudged:
-        found.append(f"Labels with no test examples, so nothing is known of them: {', '.join(unjudged)}.")
-    for name, part in data.splits.items():
-        if twice := _contradictions(part):
-            found.append(f"{twice} {SPLITS[name]} rows have the text of another row and other labels.")
+        found.append(f"Labels with no test examples (not evaluated): {', '.join(unjudged)}.")
+    for name, split in data.splits.items():
+        if twice := _contradictions(split):
+            found.append(f"{twice} {SPLITS[name]} rows have the same text as another row but different labels.")
     for name, count in data.removed.items():
         if count:
             rows, texts = ("row", "text is") if count == 1 else ("rows", "texts are")
@@ -282,18 +284,18 @@ def data_warnings(data: LabelledData) -> tuple[str, ...]:
 
 
 def truncation_warnings(data: LabelledData, tuned: FineTuned) -> tuple[str, ...]:
-    """Says of how many texts the ends were not read."""
+    """Returns warnings about truncated texts, by split."""
     return tuple(
-        f"{tuned.truncated[name]} of {len(part.texts)} {SPLITS[name]} texts are longer than "
-        f"{tuned.tokenizer.model_max_length} tokens; their ends were not read."
-        for name, part in data.splits.items()
+        f"{tuned.truncated[name]} of {len(split.texts)} {SPLITS[name]} texts are longer than "
+        f"{tuned.tokenizer.model_max_length} tokens and were truncated."
+        for name, split in data.splits.items()
         if tuned.truncated[name]
     )
 
 
-def _contradictions(part: Split) -> int:
-    """Counts rows whose text stands in another row of the part with other labels."""
+def _contradictions(split: Split) -> int:
+    """Counts rows whose text is also in another row of the split, with different labels."""
     labels: dict[str, set[bytes]] = {}
-    for key, target in zip(part.keys, part.targets, strict=True):
+    for key, target in zip(split.keys, split.targets, strict=True):
         labels.setdefault(key, set()).add(np.asarray(target).tobytes())
-    return sum(len(labels[key]) > 1 for key in part.keys)
+    return sum(len(labels[key]) > 1 for key in split.keys)

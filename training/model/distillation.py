@@ -1,7 +1,7 @@
-"""A teacher's scores to learn from, and a student that begins as some of the teacher's layers.
+"""Distillation: loads a teacher, and initializes a student with some of the teacher's layers.
 
-Some of the teacher's layers are a good start for a student (DistilBERT, Sanh et al. 2019, arXiv:1910.01108). Works
-for every family whose layers are numbered in the names of its weights, and for ALBERT, whose layers share them.
+Some of the teacher's layers are a good initialization (DistilBERT, Sanh et al. 2019, arXiv:1910.01108). This works for
+every family whose weights have the layer's number in their names, and for ALBERT, whose layers share their weights.
 """
 
 import copy
@@ -31,18 +31,18 @@ LAYER = re.compile(r"^(.*?\blayers?\.)(\d+)(\..*)$")
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained classifier and its tokenizer."""
+    """A trained classifier with its tokenizer."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
 
 
 def load_teacher(arguments: Arguments, data: LabelledData) -> Teacher:
-    """Loads a checkpoint that `python -m training` wrote for the same labels, on the same split.
+    """Loads a checkpoint of `python -m training` with the same labels and the same splits.
 
     Raises:
-        EncoderError: It cannot be loaded, or has other labels, or was trained on other data.
-        DataError: It has no record, or was trained on other rows, so that it may know the test part.
+        EncoderError: The checkpoint cannot be loaded, has other labels, or was trained on other data.
+        DataError: The checkpoint has no record, or its training may have included test texts.
     """
     encoder = arguments.encoder
     checkpoint = str(encoder.teacher)
@@ -51,11 +51,11 @@ def load_teacher(arguments: Arguments, data: LabelledData) -> Teacher:
         labels, task, max_length = tuple(record["labels"]), record["task"], int(record["max_length"])
         temperature = float(record.get("folded_temperature", 1.0))
         if not 0 < temperature < math.inf:
-            raise ValueError("a temperature that is none")
+            raise ValueError("expected a temperature above 0")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise EncoderError(f"--teacher {checkpoint}: its {RECORD} is damaged; train it again") from error
     if labels != data.labels or task != data.task:
-        raise EncoderError(f"--teacher {checkpoint}: expected the labels of this data set, found others")
+        raise EncoderError(f"--teacher {checkpoint}: expected the labels of this data set, found other labels")
     if record["data"]["sha256"] != data.sha256:
         raise EncoderError(f"--teacher {checkpoint} was trained on other data; {RECORD} there has its arguments")
     check_start("--teacher", checkpoint, data, arguments.data)
@@ -66,23 +66,23 @@ def load_teacher(arguments: Arguments, data: LabelledData) -> Teacher:
             f"--teacher {checkpoint}: its weights or config.json do not fit its {RECORD}; train it again"
         )
     if (layer := last_layer(teacher.model)) is not None:
-        scale(layer, temperature)  # it teaches as it was trained; how soft is --distillation_temperature's to say
+        scale(layer, temperature)  # undoes the folding: only --distillation_temperature softens its scores
     return Teacher(teacher.model, load_tokenizer(own))
 
 
 def student_of(
     teacher: Teacher, layers: int, *, attention_dropout: float | None, trust_remote_code: bool = False
 ) -> Encoder:
-    """Returns a copy of the teacher with some of its layers, the first and the last among them.
+    """Returns a copy of the teacher with fewer layers.
 
     Args:
-        teacher: Stays as it is.
-        layers: How many to keep, evenly spaced.
+        teacher: Is not changed.
+        layers: How many layers to keep, evenly spaced from the first to the last.
         attention_dropout: As for `load_model`.
         trust_remote_code: As for `load_model`.
 
     Raises:
-        EncoderError: The teacher has fewer layers, or they cannot be told apart.
+        EncoderError: The teacher does not have more layers, or the layers of its family cannot be removed.
     """
     config: PreTrainedConfig = copy.deepcopy(teacher.model.config)
     depth = config.num_hidden_layers
@@ -100,18 +100,20 @@ def student_of(
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise EncoderError("--student_layers: this family's layers cannot be dropped; leave it out") from error
+        raise EncoderError(
+            "--student_layers: the layers of this model family cannot be removed; leave the option out"
+        ) from error
     return Encoder(model.float(), new_head=False)
 
 
 def initial_model(
     arguments: EncoderArguments, data: LabelledData, data_arguments: DataArguments, teacher: Teacher | None
 ) -> tuple[Encoder, PreTrainedTokenizerFast]:
-    """Returns what to train and its tokenizer: the encoder the arguments name, or a student with the teacher's layers.
+    """Returns the model to train and its tokenizer: the encoder of the arguments, or a student with teacher layers.
 
     Raises:
-        EncoderError: It cannot be loaded, or not made.
-        DataError: It is a checkpoint that `check_start` refuses, or a cleaning step is wrong.
+        EncoderError: The encoder cannot be loaded, or the student not built.
+        DataError: `check_start` rejects the checkpoint, or a cleaning step is not usable.
     """
     if teacher is None or arguments.student_layers is None:
         check_start("--model_name_or_path", arguments.model_name_or_path, data, data_arguments)
@@ -131,12 +133,12 @@ def initial_model(
 
 
 def _evenly_spaced(layers: int, depth: int) -> list[int]:
-    """Chooses layers from the first to the last; a single one is the first."""
+    """Returns the numbers of evenly spaced layers, including the first and the last; a single one is the first."""
     return [0] if layers == 1 else [round(index * (depth - 1) / (layers - 1)) for index in range(layers)]
 
 
 def _renumbered(weights: dict[str, torch.Tensor], kept: Sequence[int]) -> dict[str, torch.Tensor]:
-    """Keeps the weights of some layers under their new numbers, and all that belong to no layer."""
+    """Returns the weights of some layers under new numbers, and all weights that belong to no layer."""
     places = {layer: place for place, layer in enumerate(kept)}
     found = {}
     for name, weight in weights.items():

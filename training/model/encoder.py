@@ -1,6 +1,6 @@
-"""Loads the encoder to start from, with its tokenizer.
+"""Loads the encoder to start from, and its tokenizer.
 
-Reads no pickle, and runs no code that comes with a model unless it is trusted explicitly.
+Never reads a pickle, and never runs code that comes with a model unless it is explicitly trusted.
 """
 
 import functools
@@ -47,8 +47,8 @@ class Encoder:
     """A classifier to train.
 
     Attributes:
-        model: In fp32.
-        new_head: Whether its classification layer is not one for these labels; a checkpoint of the same brings its own.
+        model: The model, in fp32.
+        new_head: Whether the classification layer is new; False for a checkpoint with the same labels.
     """
 
     model: PreTrainedModel
@@ -56,7 +56,7 @@ class Encoder:
 
 
 def resolve(name: str) -> str:
-    """Returns the folder of a packaged encoder, or the name as it is.
+    """Returns the folder of a packaged encoder, or any other name unchanged.
 
     Raises:
         EncoderError: The packaged encoder is unknown or not installed.
@@ -64,7 +64,7 @@ def resolve(name: str) -> str:
     if not name.startswith("packaged:"):
         return name
     if name not in PACKAGED:
-        raise EncoderError(f"unknown packaged encoder {name!r}; known: {', '.join(PACKAGED)}")
+        raise EncoderError(f"unknown packaged encoder {name!r}; expected {' or '.join(PACKAGED)}")
     module, distribution = PACKAGED[name]
     spec = find_spec(module)
     if spec is None or spec.origin is None:
@@ -73,14 +73,15 @@ def resolve(name: str) -> str:
 
 
 def load_tokenizer(arguments: EncoderArguments, cleaning: Sequence[str] = ()) -> PreTrainedTokenizerFast:
-    """Loads the tokenizer, with the cleaning steps in front and the published padding and truncation removed.
+    """Loads the tokenizer, adds the cleaning steps, and removes the published padding and truncation.
 
-    It becomes a plain `PreTrainedTokenizerFast`, whose tokenizer.json is the whole truth: transformers 5 rebuilds a
-    `BertTokenizer` from its vocabulary and drops every other normalizer that tokenizer.json has.
+    The result is a plain `PreTrainedTokenizerFast`, which is defined by tokenizer.json alone: transformers 5 rebuilds a
+    `BertTokenizer` from its vocabulary and drops other normalizers in tokenizer.json.
 
     Raises:
-        EncoderError: There is none, it is no fast tokenizer, it has no padding token, or no text fits `max_length`.
-        DataError: A cleaning step is wrong.
+        EncoderError: The tokenizer cannot be loaded, is not a fast tokenizer, has no padding token, or `max_length` has
+            no room for a token of text.
+        DataError: A cleaning step is not usable.
     """
     source = resolve(arguments.model_name_or_path)
     try:
@@ -113,10 +114,11 @@ def load_tokenizer(arguments: EncoderArguments, cleaning: Sequence[str] = ()) ->
 def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -> Encoder:
     """Loads the encoder with a classification head for the labels.
 
-    On a CPU attention is computed eagerly: PyTorch's fused kernels are slower there in training.
+    On a CPU it uses eager attention: PyTorch's fused kernels train more slowly there.
 
     Raises:
-        EncoderError: It cannot be loaded, would run code of its own, or reads fewer tokens than `max_length`.
+        EncoderError: The encoder cannot be loaded, comes with code that is not trusted, or has fewer positions than
+            `max_length`.
     """
     name, source = arguments.model_name_or_path, resolve(arguments.model_name_or_path)
     where = _where(arguments)
@@ -127,8 +129,8 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
         key = find_remote_code(content)
         if key is not None and not arguments.trust_remote_code:
             raise EncoderError(
-                f"{name}: its config.json has {key!r}, which runs foreign code; read that, then pass "
-                "--trust_remote_code true, or choose another encoder"
+                f"{name}: its config.json has {key!r}, which makes transformers run code from elsewhere; read that "
+                "code, then pass --trust_remote_code true, or choose another encoder"
             )
         config = AutoConfig.from_pretrained(source, **where)
         same_labels = list(config.id2label.values()) == list(labels)
@@ -160,19 +162,19 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
 
 
 def attention_implementation() -> str | None:
-    """Names the fastest attention for training here: eager on a CPU, else transformers' own choice."""
+    """Returns the fastest attention for training on this machine: eager on a CPU, else transformers' choice."""
     return None if torch.cuda.is_available() else "eager"
 
 
 def set_attention_dropout(config: PreTrainedConfig, rate: float | None) -> None:
-    """Sets the dropout of the attention's weights under whichever name the family has it, unless `rate` is None."""
+    """Sets the dropout on attention weights, under the family's name for it, unless `rate` is None."""
     for name in ("attention_probs_dropout_prob", "attention_dropout"):
         if rate is not None and hasattr(config, name):
             setattr(config, name, rate)
 
 
 def base_model(arguments: EncoderArguments) -> dict[str, str | None]:
-    """Returns the encoder's name and revision: a package's version, a hub commit, or None for a folder."""
+    """Returns the encoder's name and revision: a package version, a hub commit, or None for a folder."""
     name, revision = arguments.origin, None
     if name in PACKAGED:
         revision = metadata.version(PACKAGED[name][1])
@@ -183,7 +185,7 @@ def base_model(arguments: EncoderArguments) -> dict[str, str | None]:
 
 
 def fingerprint(arguments: EncoderArguments) -> str:
-    """Returns the SHA-256 of the files of encoder and teacher, where they are folders."""
+    """Returns the SHA-256 of the files of encoder and teacher, as far as they are folders."""
     digest = hashlib.sha256()
     for name in filter(None, (arguments.model_name_or_path, arguments.teacher)):
         for path in sorted(Path(resolve(name)).glob("*")):
@@ -194,7 +196,7 @@ def fingerprint(arguments: EncoderArguments) -> str:
 
 
 def _where(arguments: EncoderArguments) -> dict[str, Any]:
-    """Returns how to load; without a hub from its cache alone, or transformers would try again for minutes."""
+    """Returns options for loading: from the cache only if the hub is down, or transformers retries for minutes."""
     return {
         "revision": arguments.revision,
         "trust_remote_code": arguments.trust_remote_code,
@@ -208,19 +210,19 @@ def _is_hub_id(arguments: EncoderArguments) -> bool:
 
 @functools.cache
 def _hub_answers(name: str) -> bool:
-    """Asks the hub for an encoder, once in a process; whether it has it is for transformers to say."""
+    """Returns whether the hub responds, whether or not it has the encoder; asks once per process."""
     for attempt in range(HUB_TRIES):
         time.sleep(attempt)
         try:
             get_hf_file_metadata(hf_hub_url(name, "config.json"), timeout=HF_HUB_ETAG_TIMEOUT)
         except OfflineModeIsEnabled:
             return False
-        except HFValidationError:  # a name that the hub never has
+        except HFValidationError:  # a name that is invalid on the hub
             return True
         except HfHubHTTPError as error:
             if error.response.status_code < 500:
                 return True
-        except Exception:  # noqa: S112 - no network, no name server, a proxy: each with a class of its own
+        except Exception:  # noqa: S112 - no network, no name server, a proxy: each has its own class
             continue
         else:
             return True
@@ -232,7 +234,7 @@ def _not_loadable(arguments: EncoderArguments) -> str:
     if _is_hub_id(arguments) and not _hub_answers(name):
         return (
             f"cannot load the encoder {name!r}: no folder has this name, the Hugging Face hub cannot be reached, and "
-            f"its cache lacks the encoder; check the network and HF_HUB_OFFLINE, or pass a folder or {known}"
+            f"its cache does not have the encoder; check the network and HF_HUB_OFFLINE, or pass a folder or {known}"
         )
     return (
         f"cannot load the encoder {name!r}: expected a folder with safetensors weights, a reachable hub id, or {known}"

@@ -1,6 +1,7 @@
-"""Folds the temperature into the classification layer, so that a checkpoint's own logits are the calibrated ones.
+"""Folds the temperature into the classification layer, so that the checkpoint's logits are calibrated.
 
-Every reader of the checkpoint then computes the same scores: a transformers pipeline knows nothing of `training.json`.
+Every user of the checkpoint then computes the same scores, including a transformers pipeline, which does not read
+`training.json`.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from ..arrays import Floats
 from .inference import predict_logits
 from .linear_probe import last_layer
 
-TOLERANCE = 1e-3  # of the largest logit: rounding is a thousand times less
+TOLERANCE = 1e-3  # relative to the largest logit; rounding errors are a thousand times smaller
 
 
 def fold_temperature(
@@ -23,17 +24,17 @@ def fold_temperature(
     logits: Floats,
     temperature: float,
 ) -> bool:
-    """Divides the model's last layer by a temperature, in place, if that divides its logits; the labels stay.
+    """Divides the model's last layer by a temperature, in place, if that divides the logits; predictions do not change.
 
     Args:
         model: A classifier.
         tokenizer: Its tokenizer.
-        texts: Some to check the result on.
-        logits: (texts, labels) float32, the model's on these.
+        texts: Texts to check the result on.
+        logits: (texts, labels) float32, the model's logits of these texts.
         temperature: Above 0.
 
     Returns:
-        Whether it did; a head that computes something else of its last layer is left as it was.
+        Whether the temperature was folded. A model that processes the output of its last layer is not changed.
     """
     layer = last_layer(model)
     if layer is None:
@@ -47,7 +48,7 @@ def fold_temperature(
 
 
 def scale(layer: torch.nn.Linear, factor: float) -> None:
-    """Multiplies what a layer computes, in place."""
+    """Multiplies the output of a layer by a factor, by changing its weights in place."""
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.mul_(factor)

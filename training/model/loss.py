@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy or the focal loss, with weights for rare labels, and a teacher's scores."""
+"""The training objective: cross-entropy or focal loss, with class weights, and optionally a teacher's scores."""
 
 from dataclasses import dataclass
 
@@ -17,20 +17,20 @@ from runtime.artifact.manifest import Task
 
 from ..arrays import Targets
 
-MAX_WEIGHT = 20.0  # beyond that one rare row would decide a whole step
+MAX_WEIGHT = 20.0  # with more, a single rare row would dominate a step
 
 
 def balanced_weights(targets: Targets, task: Task, labels: int) -> torch.Tensor:
-    """Returns weights that make rare labels count as much as frequent ones, at most `MAX_WEIGHT`.
+    """Returns class weights that give rare labels as much weight as frequent ones, at most `MAX_WEIGHT`.
 
     Args:
-        targets: As `labels.encode` gives them.
+        targets: As returned by `labels.encode`.
         task: Single-label: rows / (labels x rows of the label), as scikit-learn's `balanced`. Multi-label: negatives /
-            positives, for the positive rows alone.
-        labels: How many there are.
+            positives, applied to positive rows only.
+        labels: Number of labels.
 
     Returns:
-        (labels,) float32; a label without rows has 1.
+        (labels,) float32; 1 for a label without rows.
     """
     if task == "single_label":
         counts = np.bincount(targets, minlength=labels).astype(np.float64)
@@ -48,12 +48,12 @@ class Objective:
 
     Attributes:
         task: Single-label: softmax; multi-label: a sigmoid per label.
-        weights: (labels,) float32 as `balanced_weights` gives them, or None.
-        focal_gamma: Of the focal loss (Lin et al. 2017, arXiv:1708.02002); 0 is cross-entropy.
-        smoothing: Single-label: share of the target that is spread over all labels.
-        teacher_weight: Share of the teacher in the loss, where its logits are given.
-        teacher_temperature: Divides both sides' logits before they are compared (Hinton et al. 2015,
-            arXiv:1503.02531); the gradient is scaled back by its square.
+        weights: (labels,) float32 class weights, as returned by `balanced_weights`, or None.
+        focal_gamma: Gamma of the focal loss (Lin et al. 2017, arXiv:1708.02002); 0 is cross-entropy.
+        smoothing: Single-label: label smoothing, 0 to 1.
+        teacher_weight: Weight of the teacher in the loss, 0 to 1; used if its logits are given.
+        teacher_temperature: Divides the logits of student and teacher before they are compared (Hinton et al. 2015,
+            arXiv:1503.02531); the loss is multiplied by its square, to keep the size of the gradient.
     """
 
     task: Task

@@ -1,1 +1,1 @@
-"""What a run writes: checkpoint, report, plots, model card."""
+"""The files that a run writes: checkpoint, report, plots, model card."""

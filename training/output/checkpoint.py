@@ -1,4 +1,4 @@
-"""Writes the checkpoint folder: a plain Hugging Face model and tokenizer, and `training.json` on how it came about."""
+"""Writes the checkpoint folder: a plain Hugging Face model and tokenizer, and the record `training.json`."""
 
 import json
 import platform
@@ -24,8 +24,8 @@ from ..output_dir import RUN
 from ..seeds import SEEDS
 
 TOOLS = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn", "numpy")
-CHECKED = 16  # texts
-# What does not change the model that comes out, so that a resumed training may have it otherwise.
+CHECKED = 16  # texts on which the folded temperature is checked
+# Arguments that do not affect the model, so a resumed training may have other values.
 INCIDENTAL = {
     "output_dir",
     "resume_from_checkpoint",
@@ -42,19 +42,19 @@ INCIDENTAL = {
 
 
 def save_model(folder: Path, tuned: FineTuned, validation: Split, decisions: Decisions) -> Decisions:
-    """Writes model and tokenizer, the temperature folded into the model's weights where its head allows that.
+    """Writes model and tokenizer, with the temperature folded into the weights if the head allows that.
 
     Args:
-        folder: Where to.
-        tuned: Its model is changed; its logits are not.
-        validation: The validation part, on a few texts of which the result is checked.
-        decisions: As learned from the logits.
+        folder: The checkpoint folder.
+        tuned: The fine-tuned model, which is changed; its logits are not.
+        validation: The validation split; the result is checked on a few of its texts.
+        decisions: The decision parameters learned from the logits.
 
     Returns:
-        How to decide by the logits of the model that is written.
+        The decision parameters for the model as written.
 
     Raises:
-        TrainingError: They cannot be written.
+        TrainingError: The files cannot be written.
     """
     texts, logits = validation.texts[:CHECKED], tuned.logits["validation"][:CHECKED]
     folded = fold_temperature(tuned.model, tuned.tokenizer, texts, logits, decisions.temperature)
@@ -64,9 +64,9 @@ def save_model(folder: Path, tuned: FineTuned, validation: Split, decisions: Dec
         tuned.tokenizer.backend_tokenizer.no_truncation()
         tuned.tokenizer.save_pretrained(folder)
         name_tokenizer_class(folder / "tokenizer_config.json")
-    except Exception as error:  # of a full disk, safetensors makes an error of its own and tokenizers a bare one
+    except Exception as error:  # if the disk is full, safetensors and tokenizers raise errors of their own
         reason = " ".join(str(error).split())
-        raise TrainingError(f"cannot write the checkpoint to {folder}: {reason}; make room and go on") from error
+        raise TrainingError(f"cannot write the checkpoint to {folder}: {reason}; make room and resume") from error
     return replace(decisions, temperature=1.0) if folded else decisions
 
 
@@ -80,9 +80,17 @@ def save_record(
     comparison: Comparison,
     arguments: Arguments,
 ) -> None:
-    """Writes the record, at once and last of all: a folder that has it is complete.
+    """Writes the record, atomically and after all other files: a folder with a record is complete.
 
-    `decisions` are those of the model that was written, `temperature` is the one that was learned.
+    Args:
+        folder: The checkpoint folder.
+        tuned: The fine-tuned model.
+        data: The data set with its splits.
+        decisions: The decision parameters for the model as written.
+        temperature: The learned temperature, folded into the weights or not.
+        evaluation: The figures of the report.
+        comparison: The comparison with baselines and other seeds.
+        arguments: The command line.
     """
     record = {
         "schema_version": f"{SCHEMA_MAJOR}.0",
@@ -93,9 +101,9 @@ def save_record(
         "data": {
             "sha256": data.sha256,
             "files": data.files,
-            "rows": sum(len(part.texts) for part in data.splits.values()),
+            "rows": sum(len(split.texts) for split in data.splits.values()),
             "split_seed": arguments.data.split_seed,
-            "parts": {name: len(part.texts) for name, part in data.splits.items()},
+            "parts": {name: len(split.texts) for name, split in data.splits.items()},
             "removed": data.removed,
             "cut": tuned.truncated,
         },
@@ -117,7 +125,7 @@ def save_record(
 
 
 def remove_trainer_checkpoints(folder: Path) -> None:
-    """Removes what only a resumed training needs: the Trainer's states, which are pickles, and the claim."""
+    """Removes what only a resumed training needs: the Trainer's checkpoints, which are pickles, and `run.json`."""
     for state in folder.glob("checkpoint-*"):
         shutil.rmtree(state)
     shutil.rmtree(folder / SEEDS, ignore_errors=True)
@@ -125,23 +133,23 @@ def remove_trainer_checkpoints(folder: Path) -> None:
 
 
 def run_settings(data: LabelledData, arguments: Arguments) -> dict[str, Any]:
-    """Returns what decides the outcome of a training, ready for JSON: a resumed one must have the same."""
+    """Returns all settings that affect the result, ready for JSON; a resumed training must have the same."""
     changed = {name: value for name, value in _changed(arguments.training).items() if name not in INCIDENTAL}
     method = {name: value for name, value in asdict(arguments.method).items() if name not in {"baselines", "show_text"}}
-    parts = {"data_sha256": data.sha256, **without_paths(asdict(arguments.data))}
+    read = {"data_sha256": data.sha256, **without_paths(asdict(arguments.data))}
     start = {"encoder_sha256": fingerprint(arguments.encoder), "processes": arguments.training.world_size}
-    return {**parts, **asdict(arguments.encoder), **method, **changed, **start}
+    return {**read, **asdict(arguments.encoder), **method, **changed, **start}
 
 
 def name_tokenizer_class(path: Path) -> None:
-    """Names the class so that transformers 4 finds it, too: 5 writes `TokenizersBackend` and reads both."""
+    """Writes the tokenizer class under the name that transformers 4 knows; 5 writes `TokenizersBackend`, reads both."""
     config = json.loads(path.read_text("utf-8"))
     config["tokenizer_class"] = "PreTrainedTokenizerFast"
     path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def data_arguments(arguments: DataArguments) -> dict[str, Any]:
-    """Returns the arguments as they find the data from any folder."""
+    """Returns the data arguments with absolute paths."""
     paths = {name: str(Path(path).resolve()) for name in PATHS if (path := getattr(arguments, name)) is not None}
     return {**asdict(arguments), **paths}
 

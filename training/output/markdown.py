@@ -1,4 +1,4 @@
-"""Names and texts in Markdown: taken for what they are."""
+"""Escapes names and texts for Markdown."""
 
 import re
 from typing import Any
@@ -7,5 +7,5 @@ SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&])")
 
 
 def plain(value: Any) -> str:
-    """Spells a value on one line, so that nothing in it is Markdown or HTML."""
+    """Returns a value on one line, escaped so that nothing in it is Markdown or HTML."""
     return SPECIAL.sub(r"\\\1", " ".join(str(value).split()))

@@ -10,11 +10,10 @@ from ..decisions.learning import Decisions
 from ..evaluation.figures import Evaluation
 from .markdown import plain
 
-FOLDED = (
-    "thresholds and the score\nbelow which no label is given. transformers computes the same scores, calibrated, "
-    "but uses neither of the two"
+FOLDED = "A transformers pipeline computes the same\ncalibrated scores but uses neither thresholds nor abstaining, and"
+NOT_FOLDED = (
+    "A transformers pipeline uses neither\ntemperature nor thresholds, so its scores differ from the runtime, and it"
 )
-NOT_FOLDED = "thresholds and\ntemperature. transformers uses neither of the two, so its scores are others"
 BODY = """---
 {{ card_data }}
 ---
@@ -23,7 +22,7 @@ BODY = """---
 
 {{ summary }}
 
-| metric, on {{ rows }} held-out rows | |
+| metric on the test split, {{ rows }} rows | |
 |---|---|
 {% for name, value in metrics.items() -%}
 | {{ name }} | {{ "%.4f" | format(value) }} |
@@ -31,8 +30,9 @@ BODY = """---
 {% for warning in warnings -%}
 - {{ warning }}
 {% endfor %}
-`report.md` has every label's figures, plots and mistakes; `training.json` has the arguments, the data's fingerprint,
-{{ decisions }}, and cuts texts only if it is told to:
+`report.md` has the metrics of every label, plots, and the most confident wrong predictions. `training.json` has the
+arguments, the fingerprint of the data, and the decision parameters. {{ decisions }} truncates texts
+only with `truncation=True`:
 
 ```python
 from transformers import pipeline
@@ -45,7 +45,7 @@ pipeline("text-classification", "this folder", top_k=None)("a text", truncation=
 def write_model_card(
     folder: Path, data: LabelledData, decisions: Decisions, evaluation: Evaluation, arguments: Arguments
 ) -> None:
-    """Writes the card from the same figures as the report; `decisions` are those of the model that was written."""
+    """Writes the card with the figures of the report; `decisions` are those for the model as written."""
     metrics = evaluation.metrics["test"]
     name = arguments.data.dataset or Path(arguments.data.train_file or "").name
     results = [
@@ -61,7 +61,7 @@ def write_model_card(
     ]
     base = arguments.encoder.origin
     local = ":" in base or Path(base).exists()
-    shown = plain(Path(base).name if local else base)  # a card is published, the folders of a machine are not
+    shown = plain(Path(base).name if local else base)  # a card may be published, the machine's folders should not be
     card_data = ModelCardData(
         model_name=folder.resolve().name,
         library_name="transformers",
@@ -71,11 +71,12 @@ def write_model_card(
         eval_results=results,
     )
     labels = ", ".join(plain(label) for label in data.labels)
-    rows = ", ".join(f"{len(part.texts)} {part_name}" for part_name, part in data.splits.items())
+    task = data.task.replace("_", "-").capitalize()
+    rows = ", ".join(f"{len(split.texts)} {split_name}" for split_name, split in data.splits.items())
     ModelCard.from_template(
         card_data,
         template_str=BODY,
-        summary=f"{plain(data.task)}, fine-tuned from {shown} on {plain(name)} ({rows}). Labels: {labels}.",
+        summary=f"{task}, fine-tuned from {shown} on {plain(name)} (rows: {rows}). Labels: {labels}.",
         rows=len(data.test.texts),
         metrics=metrics,
         decisions=FOLDED if decisions.temperature == 1 else NOT_FOLDED,

@@ -1,4 +1,4 @@
-"""The report's plots, as PNG files; each function draws one figure from numbers and knows no files."""
+"""The plots of the report; each function draws one figure from numbers and writes no files."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,26 +6,27 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from ..arrays import Doubles, Integers
 from ..decisions.temperature import BINS, Bin
 from ..evaluation.figures import Evaluation, SelectivePrediction
 
 DPI = 120
-MANY_LABELS = 30  # more are not read in one picture
+MANY_LABELS = 30  # more are not readable in one plot
 WORST_LABELS = 20
 MAX_NAME = 28
 MAX_CURVES = 10
 
 
 def draw(evaluation: Evaluation, history: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
-    """Returns the figures that this evaluation has, by file name."""
+    """Returns the figures for this evaluation by file name."""
     figures = {"learning_curves.png": learning_curves(history), "reliability.png": reliability(evaluation.reliability)}
     names = [label.name for label in evaluation.labels]
     if evaluation.confusion is not None:
         figures["confusion_matrix.png"] = confusion_matrix(evaluation.confusion, names)
     if evaluation.coverage is not None:
-        figures["coverage.png"] = coverage(evaluation.coverage, evaluation.answers)
+        figures["coverage.png"] = coverage(evaluation.coverage, evaluation.selective)
     if evaluation.curves:
         f1 = {label.name: label.f1 for label in evaluation.labels}
         figures["precision_recall.png"] = precision_recall(evaluation.curves, f1)
@@ -33,7 +34,7 @@ def draw(evaluation: Evaluation, history: Sequence[Mapping[str, Any]]) -> dict[s
 
 
 def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draws the losses by epoch, and beside them the metrics on the validation split."""
+    """Draws the losses by epoch, next to the metrics on the validation split."""
     figure = Figure(figsize=(9, 3.6), dpi=DPI, layout="constrained")
     losses, metrics = figure.subplots(1, 2)
     for key, label in (("loss", "training"), ("eval_loss", "validation")):
@@ -43,7 +44,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     for name in sorted(names):
         if name.endswith(("_f1", "accuracy")):
             _line(metrics, history, name, name.removeprefix("eval_"))
-    metrics.set(xlabel="epoch", title="Validation split")
+    metrics.set(xlabel="epoch", ylabel="metric", title="Metrics, validation split")
     for axes in (losses, metrics):
         axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
@@ -53,51 +54,65 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def reliability(bins: Mapping[str, Sequence[Bin]]) -> Figure:
-    """Draws the accuracy by confidence, a perfect classifier on the diagonal, and below it the rows of every bin."""
+    """Draws accuracy by confidence, with a perfect classifier on the diagonal, and the rows of every bin below."""
     figure = Figure(figsize=(5.4, 5.6), dpi=DPI, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot([0, 1], [0, 1], color="grey", linestyle=":", label="perfect")
+    upper.plot([0, 1], [0, 1], color="grey", linestyle=":", label="perfect calibration")
     for place, (name, items) in enumerate(bins.items()):
-        (line,) = upper.plot([item.score for item in items], [item.right for item in items], marker="o", label=name)
+        (line,) = upper.plot(
+            [item.confidence for item in items], [item.accuracy for item in items], marker="o", label=name
+        )
         width = 1 / BINS / len(bins)
-        edges = [min(int(item.score * BINS), BINS - 1) / BINS + place * width for item in items]
+        edges = [min(int(item.confidence * BINS), BINS - 1) / BINS + place * width for item in items]
         lower.bar(edges, [item.rows for item in items], width=0.9 * width, align="edge", color=line.get_color())
-    upper.set(ylabel="accuracy", title="Reliability, test split", xlim=(0, 1), ylim=(0, 1.02))
+    upper.set(ylabel="accuracy", title="Reliability diagram, test split", xlim=(0, 1), ylim=(0, 1.02))
     lower.set(xlabel="confidence", ylabel="rows", yscale="log")
+    lower.yaxis.set_major_formatter(ScalarFormatter())
+    lower.yaxis.set_minor_formatter(NullFormatter())
     upper.legend()
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     return figure
 
 
-def coverage(points: Doubles, answers: SelectivePrediction | None) -> Figure:
-    """Draws the precision of the labels given by the share of rows that get one, the most confident first.
+def coverage(points: Doubles, selective: SelectivePrediction | None) -> Figure:
+    """Draws precision by coverage, the most confident rows first.
 
     Args:
         points: (points, 2) coverage and precision.
-        answers: Where the classifier abstains, or None.
+        selective: The point at which the classifier abstains, or None.
     """
     figure = Figure(figsize=(5.4, 3.8), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     axes.plot(points[:, 0], points[:, 1], drawstyle="steps-post" if len(points) < 20 else "default")
-    if answers is not None:
-        axes.plot(answers.coverage, answers.precision, marker="o", linestyle="", label="abstain level")
+    if selective is not None:
+        axes.plot(
+            selective.coverage, selective.precision, marker="o", linestyle="", label="with the learned abstain level"
+        )
         axes.legend()
-    axes.set(xlabel="coverage", ylabel="precision", title="Precision by coverage, test split", xlim=(0, 1))
+    axes.set(
+        xlabel="coverage (fraction of rows with a label)",
+        ylabel="precision",
+        title="Precision by coverage, test split",
+        xlim=(0, 1),
+    )
     axes.grid(alpha=0.3)
     return figure
 
 
 def confusion_matrix(counts: Integers, names: Sequence[str]) -> Figure:
-    """Draws (labels, labels) counts, rows being the true labels, coloured by the share of their row.
+    """Draws the confusion matrix, coloured by the share of the true label.
 
-    Of more than `MANY_LABELS` labels, those that are in most errors.
+    Args:
+        counts: (labels, labels) int64, one row per true label. Of more than `MANY_LABELS` labels, only the
+            `WORST_LABELS` labels with the most errors are drawn.
+        names: Names of the labels.
     """
     title, shares = "Confusion matrix, test split", counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     if len(names) > MANY_LABELS:
         wrong = counts - np.diag(np.diag(counts))
         worst = np.sort(np.argsort(-(wrong.sum(axis=0) + wrong.sum(axis=1)), kind="stable")[:WORST_LABELS])
-        title += f":\nthe {len(worst)} of {len(names)} labels with most errors"
+        title += f":\nthe {len(worst)} of {len(names)} labels with the most errors"
         counts, shares, names = counts[np.ix_(worst, worst)], shares[np.ix_(worst, worst)], [names[i] for i in worst]
     size = len(names)
     side = 3.6 + 0.36 * size
@@ -116,9 +131,9 @@ def confusion_matrix(counts: Integers, names: Sequence[str]) -> Figure:
 
 
 def precision_recall(curves: Mapping[str, Doubles], f1: Mapping[str, float]) -> Figure:
-    """Draws a curve per label, in as many panels as keep them apart; of many labels those with the lowest F1."""
+    """Draws a curve per label, at most `MAX_CURVES` per panel; of many labels, those with the lowest F1."""
     names = list(curves)
-    title = "Precision and recall, test split"
+    title = "Precision-recall curves, test split"
     if len(names) > MANY_LABELS:
         names = sorted(names, key=lambda name: f1[name])[:MANY_LABELS]
         title += f": the {len(names)} of {len(curves)} labels with the lowest F1"
@@ -141,7 +156,7 @@ def _line(axes: Axes, history: Sequence[Mapping[str, Any]], key: str, label: str
 
 
 def _short(name: str) -> str:
-    """Shortens a label in its middle, and has matplotlib take `$` for what it is and not hide what begins with `_`."""
+    """Shortens a label in the middle, and keeps matplotlib from parsing `$` and from hiding a leading `_`."""
     half = MAX_NAME // 2
     cut = name if len(name) <= MAX_NAME else f"{name[:half]}…{name[1 - half :]}"
     return (" " if cut.startswith("_") else "") + cut.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""`report.md` and `report.html` beside the checkpoint, from one template; the page carries its plots in itself."""
+"""Writes `report.md` and `report.html` from one template; the HTML page embeds its plots."""
 
 import base64
 import html
@@ -28,7 +28,7 @@ CAPTIONS = {
     "learning_curves.png": "Learning curves",
     "confusion_matrix.png": "Confusion matrix",
     "coverage.png": "Precision by coverage",
-    "precision_recall.png": "Precision and recall of every label",
+    "precision_recall.png": "Precision-recall curves",
     "reliability.png": "Reliability diagram",
 }
 IMAGE = re.compile(rf'src="{PLOTS}/([a-z_]+\.png)"')
@@ -55,59 +55,69 @@ def write_report(
     """Writes the report and its plots.
 
     Args:
-        folder: The checkpoint's.
-        data: The data set, split.
-        tuned: The model.
-        decisions: As learned.
-        evaluation: Every figure.
-        comparison: The model beside baselines and other seeds.
-        facts: What was used, in words.
+        folder: The checkpoint folder.
+        data: The data set with its splits.
+        tuned: The fine-tuned model.
+        decisions: The learned decision parameters.
+        evaluation: The figures.
+        comparison: The comparison with baselines and other seeds.
+        facts: The rows of the table on the training setup.
         arguments: The command line: for the name of the data, and whether texts may be shown.
     """
     (folder / PLOTS).mkdir(exist_ok=True)
     figures = draw(evaluation, tuned.history)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # boxes in place of a script's letters
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing", UserWarning
+        )  # a script that the font lacks is drawn as boxes
         for name, figure in figures.items():
             figure.savefig(folder / PLOTS / name)
-    source, test_source = _sources(arguments.data)
-    many = len(data.labels) > MANY_LABELS
-    text = (
-        _environment()
-        .from_string(_template())
-        .render(
-            verdict=verdict(evaluation, comparison, data),
-            source=source,
-            test_source=test_source,
-            summary=_summary(data, arguments),
-            sample=len(tuned.sample),
-            evaluation=evaluation,
-            labels=_worst_first(evaluation.labels) if many else evaluation.labels,
-            confused=()
-            if evaluation.confusion is None or not many
-            else most_confused(evaluation.confusion, data.labels),
-            comparison=comparison,
-            spread=spread(comparison.seeds).get("test", {}),
-            many=many,
-            changed=_changed(arguments),
-            decisions=decisions,
-            rows={
-                **evaluation.metrics,
-                **({"teacher, test": evaluation.teacher} if evaluation.teacher else {}),
-                **{f"{name}, test": found.test for name, found in comparison.baselines.items()},
-            },
-            metric_names=list(evaluation.metrics["test"]),
-            plots={name: CAPTIONS[name] for name in CAPTIONS if name in figures},
-            show_text=arguments.method.show_text,
-            facts=facts,
-        )
-    )
+    figure_names = [name for name in CAPTIONS if name in figures]
+    text = _render(data, tuned, decisions, evaluation, comparison, facts, figure_names, arguments)
     (folder / "report.md").write_text(text, "utf-8")
-    (folder / "report.html").write_text(_page(text, source, folder), "utf-8")
+    (folder / "report.html").write_text(_page(text, _sources(arguments.data)[0], folder), "utf-8")
+
+
+def _render(
+    data: LabelledData,
+    tuned: FineTuned,
+    decisions: Decisions,
+    evaluation: Evaluation,
+    comparison: Comparison,
+    facts: Mapping[str, str],
+    figure_names: Sequence[str],
+    arguments: Arguments,
+) -> str:
+    """Fills the template in; arguments as for `write_report`."""
+    source, test_source = _sources(arguments.data)
+    many, confusion = len(data.labels) > MANY_LABELS, evaluation.confusion
+    teacher = {"teacher, test": evaluation.teacher} if evaluation.teacher else {}
+    baselines = {f"{name}, test": found.test for name, found in comparison.baselines.items()}
+    template = _environment().from_string(_template())
+    return template.render(
+        verdict=verdict(evaluation, comparison, data),
+        source=source,
+        test_source=test_source,
+        summary=_summary(data, arguments),
+        sample=len(tuned.sample),
+        evaluation=evaluation,
+        labels=_worst_first(evaluation.labels) if many else evaluation.labels,
+        confused=most_confused(confusion, data.labels) if many and confusion is not None else (),
+        comparison=comparison,
+        spread=spread(comparison.seeds).get("test", {}),
+        many=many,
+        changed=_changed(arguments),
+        decisions=decisions,
+        rows={**evaluation.metrics, **teacher, **baselines},
+        metric_names=list(evaluation.metrics["test"]),
+        plots={name: CAPTIONS[name] for name in figure_names},
+        show_text=arguments.method.show_text,
+        facts=facts,
+    )
 
 
 def verdict(evaluation: Evaluation, comparison: Comparison, data: LabelledData) -> str:
-    """Returns the report's first line: the main metric, and whether the model is better than the best baseline."""
+    """Returns the first line of the report: the main metric, and the comparison with the best baseline."""
     metric, second = METRICS[data.task][:2]
     own = f"{metric} {comparison.model}, {second} {evaluation.metrics['test'][second]:.4f}"
     rows = f"{len(data.test.texts)} test rows"
@@ -128,7 +138,7 @@ def _against(lead: Lead | None, own: str, rows: str, metric: str) -> str:
         )
     if lead.winner == "baseline":
         return (
-            f"A baseline wins: {baseline} has {metric} {lead.figure}, this model has {own}, on {rows}. "
+            f"A baseline is better: {baseline} has {metric} {lead.figure}, this model has {own}, on {rows}. "
             f"The 95 % interval of the difference is {difference}."
         )
     why = (
@@ -152,18 +162,18 @@ def _over_seeds(comparison: Comparison, metric: str) -> list[str]:
 
 
 def _sources(arguments: DataArguments) -> tuple[str, str]:
-    """Returns the names of the data set and of the file that has the test rows."""
+    """Returns the names of the data set and of the file with the test rows."""
     name = arguments.dataset or Path(arguments.train_file or "").name
     return name, name if arguments.test_file is None else Path(arguments.test_file).name
 
 
 def _worst_first(labels: Sequence[LabelFigures]) -> list[LabelFigures]:
-    """Sorts by F1; labels without test rows, of which nothing is known, come last."""
+    """Sorts labels by F1; labels without test rows come last."""
     return sorted(labels, key=lambda label: (label.rows["test"] == 0, label.f1))
 
 
 def _changed(arguments: Arguments) -> dict[str, str]:
-    """Returns the arguments that differ from their defaults, spelt as JSON."""
+    """Returns the arguments that differ from their defaults, as JSON."""
     training = arguments.training
     plain = FineTuningArguments(training.output_dir, use_cpu=training.use_cpu, disable_tqdm=training.disable_tqdm)
     groups = [(asdict(group), asdict(type(group)())) for group in arguments[:3]]
@@ -175,7 +185,7 @@ def _changed(arguments: Arguments) -> dict[str, str]:
 
 
 def _summary(data: LabelledData, arguments: Arguments) -> str:
-    rows = ", ".join(f"{len(part.texts)} {name}" for name, part in data.splits.items())
+    rows = ", ".join(f"{len(split.texts)} {name}" for name, split in data.splits.items())
     kind = "one label per text" if data.task == "single_label" else "any number of labels per text"
     return (
         f"{len(data.labels)} labels, {kind}. Rows: {rows}. Data fingerprint `{data.sha256}`, split seed "
@@ -196,7 +206,7 @@ def _template() -> str:
 
 
 def _page(text: str, title: str, folder: Path) -> str:
-    """Makes a page of the Markdown, without references to other files."""
+    """Renders the Markdown as an HTML page without references to other files."""
 
     def embedded(match: re.Match[str]) -> str:
         content = base64.b64encode((folder / PLOTS / match[1]).read_bytes()).decode("ascii")

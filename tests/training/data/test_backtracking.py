@@ -34,13 +34,13 @@ from training.data.backtracking import EMPTY, FINE, SLOW, hard_texts, sample_of,
     ],
 )
 def test_patterns_without_bound(pattern: str) -> None:
-    """A text of a few dozen characters takes the engine to its limit."""
+    """Patterns that take exponential time on a text of a few dozen characters are found to be slow."""
     assert trial(pattern) == SLOW
 
 
 @pytest.mark.parametrize("pattern", [r"\w+\w+:", r"\w+\s*\w+\s*:", r"[\w\s]*\w+\s*:"])
 def test_cubic_patterns(pattern: str) -> None:
-    """They reach no limit, but a text that is four times as long takes 64 times as long."""
+    """Patterns that take 64 times as long on a text four times as long are found to be slow."""
     assert trial(pattern) == SLOW
 
 
@@ -64,24 +64,24 @@ def test_cubic_patterns(pattern: str) -> None:
     ],
 )
 def test_usual_patterns(pattern: str) -> None:
-    """Linear and quadratic ones pass, with repeats inside a group if they are told apart."""
+    """Linear and quadratic patterns pass, also with repeats inside a group that cannot match the same characters."""
     assert trial(pattern) == FINE
 
 
 @pytest.mark.parametrize("pattern", ["a*", "(x)?", r"\b", "^", "x|", "(?=text 7)"])
 def test_patterns_that_match_nothing(pattern: str) -> None:
-    """A match without a character makes tokenizers panic, in some texts only."""
+    """Patterns that match the empty text are found: they make tokenizers panic on some texts."""
     assert trial(pattern) == EMPTY
 
 
 def test_process_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
-    """The panic is not seen here."""
+    """Patterns are tested in a subprocess, so that a panic prints nothing here."""
     assert [try_pattern(pattern) for pattern in (r"(\w+\s?)+:", "x*", "x")] == [SLOW, EMPTY, FINE]
     assert capfd.readouterr() == ("", "")
 
 
 def test_trial_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is ended, and the pattern does not pass."""
+    """A test that exceeds the time limit is stopped, and the pattern does not pass."""
 
     def endless(*_: object, timeout: float, **__: object) -> None:
         raise subprocess.TimeoutExpired("trial", timeout)
@@ -91,14 +91,14 @@ def test_trial_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_trial_that_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pattern that kills a process does not pass."""
+    """A pattern that crashes the subprocess does not pass."""
     died = subprocess.CompletedProcess([], -11, b"", b"")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: died)
     assert try_pattern("x") == SLOW
 
 
 def test_light_process() -> None:
-    """The script starts in a moment, for it imports tokenizers and nothing else of weight."""
+    """The script starts quickly, because it imports no heavy package but tokenizers."""
     heavy = "[name for name in ('numpy', 'torch', 'transformers', 'onnxruntime', 'training') if name in sys.modules]"
     code = f"import runpy, sys; runpy.run_path({backtracking.__file__!r}); print({heavy})"
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
@@ -106,7 +106,7 @@ def test_light_process() -> None:
 
 
 def test_sample() -> None:
-    """It has every alternative and every repeat once, and what a set refuses."""
+    """A sample has every alternative and every repeat once, and the characters that a set excludes."""
     sample = sample_of(r"(?i)\bNote(?:s)?: ([^,\n]+ ?)+\.")
     assert sample.text == "Notes: a ."
     assert {sample.text[start:end] for start, end in sample.loops} == {"s", "a", " ", "a "}
@@ -114,7 +114,7 @@ def test_sample() -> None:
 
 
 def test_hard_texts_grow() -> None:
-    """The long texts have the short ones' repeated stretch four times."""
+    """The long texts repeat the stretch of the short texts four times as often."""
     short, long = list(hard_texts(r"(\w+\s?)+:", 1)), list(hard_texts(r"(\w+\s?)+:", 4))
     assert len(short) == len(long) > 50
     assert all(4 * len(before) > len(after) > 2 * len(before) for before, after in zip(short, long, strict=True))

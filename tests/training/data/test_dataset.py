@@ -35,23 +35,23 @@ def table(folder: Path, rows: list[dict[str, Any]], name: str = "train.csv") -> 
 
 
 def single(count: int = 40) -> list[dict[str, Any]]:
-    """Rows with one of two labels."""
+    """Returns rows with one of two labels."""
     return [{"text": f"text {index}", "label": "odd" if index % 2 else "even"} for index in range(count)]
 
 
 def rows_named(name: str, count: int) -> list[dict[str, Any]]:
-    """Rows like `single`, whose texts no other part has."""
+    """Returns rows like `single`, with texts that are in no other split."""
     return [row | {"text": f"{name} {row['text']}"} for row in single(count)]
 
 
 def arguments(path: str, **options: Any) -> DataArguments:
-    """Arguments for the tables of this file."""
+    """Returns arguments for the tables of this file."""
     defaults: dict[str, Any] = {"text_columns": ["text"], "label_columns": ["label"]}
     return DataArguments(train_file=path, **(defaults | options))
 
 
 def refusal(arguments: DataArguments) -> str:
-    """Returns the message of the refusal; it is one line."""
+    """Returns the message of the DataError, which is one line."""
     with pytest.raises(DataError) as caught:
         load_data(arguments)
     assert "\n" not in str(caught.value)
@@ -59,30 +59,30 @@ def refusal(arguments: DataArguments) -> str:
 
 
 def test_single_label(tmp_path: Path) -> None:
-    """Labels in alphabetical order, targets as their indices, and every row in exactly one part."""
+    """Labels are in alphabetical order, targets are their indices, and every row is in exactly one split."""
     data = load_data(arguments(table(tmp_path, single())))
     assert (data.task, data.labels) == ("single_label", ("even", "odd"))
-    assert sorted(np.concatenate([part.rows for part in data.splits.values()])) == list(range(40))
-    for part in data.splits.values():
-        for text, target in zip(part.texts, part.targets, strict=True):
+    assert sorted(np.concatenate([split.rows for split in data.splits.values()])) == list(range(40))
+    for split in data.splits.values():
+        for text, target in zip(split.texts, split.targets, strict=True):
             assert data.labels[target] == ("odd" if int(text.split()[1]) % 2 else "even")
 
 
 def test_separated_labels(tmp_path: Path) -> None:
-    """One column, several labels; an empty field is a row with none."""
+    """One column can hold several labels; a row with an empty field has none."""
     rows = [{"text": f"text {index}", "label": ("a|b", "b", "")[index % 3]} for index in range(30)]
     data = load_data(arguments(table(tmp_path, rows), label_separator="|"))
     assert (data.task, data.labels) == ("multi_label", ("a", "b"))
     expected = {0: [1, 1], 1: [0, 1], 2: [0, 0]}
-    for part in data.splits.values():
-        for row, target in zip(part.rows, part.targets, strict=True):
+    for split in data.splits.values():
+        for row, target in zip(split.rows, split.targets, strict=True):
             assert target.tolist() == expected[row % 3]
             assert target.dtype == np.float32
 
 
 @pytest.mark.parametrize(("no", "yes"), [("0", "1"), ("FALSE", "TRUE"), ("false", "True")])
 def test_flag_columns(tmp_path: Path, no: str, yes: str) -> None:
-    """Several columns, named after their labels, in the order they were given."""
+    """Several flag columns give the labels their names, in the order of the argument."""
     rows = [{"text": f"text {index}", "z": (no, yes)[index % 2], "a": no} for index in range(30)]
     data = load_data(arguments(table(tmp_path, rows), label_columns=["z", "a"]))
     assert (data.task, data.labels) == ("multi_label", ("z", "a"))
@@ -90,7 +90,7 @@ def test_flag_columns(tmp_path: Path, no: str, yes: str) -> None:
 
 
 def test_text_columns_are_joined(tmp_path: Path) -> None:
-    """By one space, leaving out what is empty."""
+    """Text columns are joined by one space, and empty ones are left out."""
     rows = [{"title": ("", "T")[index % 2], "body": f"b{index}", "label": "xy"[index % 2]} for index in range(30)]
     data = load_data(arguments(table(tmp_path, rows), text_columns=["title", "body"]))
     texts = dict(zip(data.train.rows.tolist(), data.train.texts, strict=True))
@@ -98,15 +98,15 @@ def test_text_columns_are_joined(tmp_path: Path) -> None:
 
 
 def test_same_seed_same_split(tmp_path: Path) -> None:
-    """The split is a function of file and seed."""
+    """The split depends only on the file and the seed."""
     path = table(tmp_path, single())
     first, again = load_data(arguments(path)), load_data(arguments(path))
     other = load_data(arguments(path, split_seed=7))
     assert first.test.rows.tolist() == again.test.rows.tolist() != other.test.rows.tolist()
 
 
-def test_test_part_is_that_of_the_notebooks(tmp_path: Path) -> None:
-    """`train_test_split(test_size=0.2, random_state=42, stratify=labels)`, so that figures can be compared."""
+def test_test_split_is_that_of_the_notebooks(tmp_path: Path) -> None:
+    """The test split is that of `train_test_split(test_size=0.2, random_state=42, stratify=labels)`."""
     rows = single(101)
     _, expected = train_test_split(
         np.arange(101), test_size=0.2, random_state=42, stratify=[row["label"] for row in rows]
@@ -115,7 +115,7 @@ def test_test_part_is_that_of_the_notebooks(tmp_path: Path) -> None:
 
 
 def test_a_label_of_one_row_stays_in_training(tmp_path: Path) -> None:
-    """It cannot be in two parts, and must not stop the run."""
+    """The only row of a label stays in the training split and does not stop the run."""
     rows = [*single(), {"text": "rare", "label": "rare"}]
     data = load_data(arguments(table(tmp_path, rows)))
     assert "rare" in data.train.texts
@@ -123,29 +123,29 @@ def test_a_label_of_one_row_stays_in_training(tmp_path: Path) -> None:
 
 
 def test_files_for_validation_and_test(tmp_path: Path) -> None:
-    """A published split is used as it is; the training file then stays whole."""
+    """Files for validation and test are used as they are, and the training file stays whole."""
     validation = table(tmp_path, rows_named("validation", 6), "validation.csv")
     test = table(tmp_path, rows_named("test", 8), "test.csv")
     data = load_data(arguments(table(tmp_path, single()), validation_file=validation, test_file=test))
-    assert [len(part.texts) for part in data.splits.values()] == [40, 6, 8]
+    assert [len(split.texts) for split in data.splits.values()] == [40, 6, 8]
     assert data.sha256 != load_data(arguments(table(tmp_path, single()))).sha256
 
 
-def test_texts_in_two_parts_are_removed(tmp_path: Path) -> None:
-    """They would flatter the figures: the part that judges stays whole; case and white space make no difference."""
+def test_texts_in_two_splits_are_removed(tmp_path: Path) -> None:
+    """Texts of a later split are removed from earlier ones, whatever their case; the test split stays whole."""
     test = table(tmp_path, [*single(3), {"text": "TEXT  3 ", "label": "odd"}], "test.csv")
     validation = table(tmp_path, single(6), "validation.csv")
     data = load_data(arguments(table(tmp_path, single()), validation_file=validation, test_file=test))
     assert data.removed == {"validation": 4, "train": 6}
-    assert [len(part.texts) for part in data.splits.values()] == [34, 2, 4]
+    assert [len(split.texts) for split in data.splits.values()] == [34, 2, 4]
     assert data.train.rows.tolist() == list(range(6, 40))
     assert [data.labels[target] for target in data.train.targets[:2]] == ["even", "odd"]
     assert load_data(arguments(table(tmp_path, single()))).removed == {"validation": 0, "train": 0}
 
 
 def test_texts_that_cleaning_makes_the_same_are_removed(tmp_path: Path) -> None:
-    """The model reads them cleaned: without their speaker one of them stands in the test part."""
-    # ligature first, then the tag that it is part of; upper case stays a tag for none
+    """Texts that are equal after cleaning are duplicates."""
+    # ligature first, then the tag that it belongs to; upper case stays a tag for none
     test = table(tmp_path, [{"text": "Oﬃcer: text 3", "label": "odd"}, *rows_named("OFFICER:", 1)], "test.csv")
     path, cleaning = table(tmp_path, single()), ["nfkc", r"drop:\bOfficer:"]
     assert load_data(arguments(path, test_file=test)).removed == {"validation": 0, "train": 0}
@@ -156,7 +156,7 @@ def test_texts_that_cleaning_makes_the_same_are_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("step", "expected"),
     [
-        ("drop:.*text 4$", "row 5: --cleaning leaves nothing of its text; remove the row, or the step"),
+        ("drop:.*text 4$", "row 5: --cleaning removes the whole text; drop the row or the step"),
         ("drop:(a+)+$", "row 41: a step of --cleaning fails on its text; simplify the step"),
         ("drop:(?=text 7)", "row 8: a step of --cleaning fails on its text; simplify the step"),
     ],
@@ -164,7 +164,7 @@ def test_texts_that_cleaning_makes_the_same_are_removed(tmp_path: Path) -> None:
 def test_cleaning_that_does_not_suit_a_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], step: str, expected: str
 ) -> None:
-    """Nothing to learn from; a search without an end; a match of nothing, at which tokenizers panics, unseen."""
+    """A step that fails on a text, or removes all of it, is an error with the row and without a panic message."""
     monkeypatch.setattr("training.data.cleaning._tried", lambda _: FINE)
     rows = [*single(), {"text": f"{'a' * 5000}b", "label": "odd"}]
     assert refusal(arguments(table(tmp_path, rows), cleaning=[step])) == f"train.csv: {expected}"
@@ -174,14 +174,17 @@ def test_cleaning_that_does_not_suit_a_text(
 @pytest.mark.parametrize(
     ("step", "expected"),
     [
-        (r"drop:(\w+\s?)+:", "takes too long on some texts, for it can match the same characters in many ways; put no"),
+        (
+            r"drop:(\w+\s?)+:",
+            "takes too long on some texts, because it can match the same characters in many ways; put no",
+        ),
         ("drop:(?=text 7)", "also matches the empty text; make it match something"),
     ],
 )
 def test_cleaning_that_does_not_suit_some_text(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], step: str, expected: str
 ) -> None:
-    """The step is refused by name, whatever the rows are, and no panic is seen."""
+    """A cleaning step that can fail on some text is rejected, whatever the rows are, and no panic is printed."""
     assert refusal(arguments(table(tmp_path, single(10)), cleaning=[step])).startswith(
         f"cleaning step {step!r} {expected}"
     )
@@ -191,7 +194,7 @@ def test_cleaning_that_does_not_suit_some_text(
 def test_stderr_while_texts_are_cleaned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What others write arrives, before an error and without one."""
+    """What other code writes to stderr during cleaning is printed, with and without an error."""
 
     def noisy(steps: Sequence[str]) -> Callable[[str], str]:
         key = dedup_key(steps)
@@ -212,38 +215,38 @@ def test_stderr_while_texts_are_cleaned(
 
 
 def test_cleaning_with_stderr_closed(tmp_path: Path) -> None:
-    """There is nothing to keep a panic off."""
+    """Cleaning works when stderr is closed."""
     code = "import os; os.close(2); from training.data.cleaning import cleaned; print(cleaned(['A'], [], 't.csv'))"
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
     assert done.stdout == "['a']\n"
 
 
 def test_labels_with_joiners(tmp_path: Path) -> None:
-    """Persian words and emoji are made with them; other characters without a width are refused."""
+    """Labels may contain joiners, as Persian words and emoji do; other invisible characters are rejected."""
     labels = ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\U0001f469\u200d\U0001f692")
     rows = [row | {"label": labels[index % 2]} for index, row in enumerate(single())]
     assert load_data(arguments(table(tmp_path, rows))).labels == labels
     for wrong in ("\u200d", "a\u202eb"):
         message = refusal(arguments(table(tmp_path, [*rows, {"text": "t", "label": wrong}])))
-        assert message.startswith("train.csv: row 41: a label has characters that cannot be printed")
+        assert message.startswith("train.csv: row 41: a label has unprintable characters")
 
 
 def test_test_file_with_lists_of_labels(tmp_path: Path) -> None:
-    """Where the training file has one a row: a row with none, or with two, would count as one of the labels."""
+    """A test file with lists of labels is rejected if the training file has one label per row."""
     test = tmp_path / "test.jsonl"
     test.write_text("\n".join(json.dumps({"text": f"t {row}", "label": ["even"] * (row % 2)}) for row in range(4)))
     message = refusal(arguments(table(tmp_path, single()), test_file=str(test)))
-    assert message == "test.jsonl has lists of labels; expected one label per row, as train.csv has"
+    assert message == "test.jsonl: expected one label per row as in train.csv, found lists of labels"
 
 
 def test_nothing_left_to_train_on(tmp_path: Path) -> None:
-    """The training file as test file is a mistake."""
+    """Passing the training file as the test file is an error."""
     path = table(tmp_path, single())
-    assert "every text of the validation part stands in" in refusal(arguments(path, test_file=path))
+    assert "every text of the validation split is also in" in refusal(arguments(path, test_file=path))
 
 
 def test_file_without_header_and_quotes(tmp_path: Path) -> None:
-    """As GoEmotions comes: names of columns and of numbered labels given apart; a quote is a character."""
+    """A file like GoEmotions is read: no header, numbered labels with a names file, quotes as ordinary characters."""
     rows = [f'"quoted" {index}\t{("0", "0,2", "")[index % 3]}\tid{index}' for index in range(30)]
     (tmp_path / "train.tsv").write_text("\n".join(rows))
     (tmp_path / "labels.txt").write_text("joy\nanger\nfear\n")
@@ -263,13 +266,13 @@ def test_file_without_header_and_quotes(tmp_path: Path) -> None:
         ("joy\nfear\n", "row 2 has a label that is not a number from 0 to 1"),
         ("joy\n\nfear\n", "expected one name per line, none empty and none twice"),
         ("joy\njoy\nfear\n", "none twice"),
-        ("calm\u2028or\nglad\nsad\n", "a label's name is empty or has characters that cannot be printed"),
+        ("calm\u2028or\nglad\nsad\n", "a label name is empty or has unprintable characters"),
         (None, "cannot read --label_names_file"),
         (b"\xff", "is not UTF-8"),
     ],
 )
 def test_unusable_names_of_labels(tmp_path: Path, names: str | bytes | None, expected: str) -> None:
-    """Missing, ambiguous, or fewer than the numbers."""
+    """A names file that is missing, ambiguous, or too short is rejected."""
     rows = [{"text": f"text {index}", "label": 2 * (index % 2)} for index in range(40)]
     path = tmp_path / "labels.txt"
     if names is not None:
@@ -278,16 +281,16 @@ def test_unusable_names_of_labels(tmp_path: Path, names: str | bytes | None, exp
 
 
 def test_names_for_columns_that_have_some(tmp_path: Path) -> None:
-    """Column names are for tables: JSON Lines name every field."""
+    """Column names are rejected for JSON Lines, which name every field."""
     path = tmp_path / "train.jsonl"
     path.write_text(json.dumps({"text": "t", "label": "a"}))
     assert "--column_names is for tables" in refusal(arguments(str(path), column_names=["text", "label"]))
 
 
 def test_too_few_column_names(tmp_path: Path) -> None:
-    """The rows have more fields than there are names."""
+    """Rows with more fields than column names are an error."""
     (tmp_path / "train.csv").write_text("a,b,c\n")
-    assert "has 3 fields, --column_names 2" in refusal(
+    assert "has 3 fields, --column_names has 2" in refusal(
         arguments(str(tmp_path / "train.csv"), column_names=["text", "label"])
     )
 
@@ -296,14 +299,14 @@ def test_too_few_column_names(tmp_path: Path) -> None:
     ("label", "hint"),
     [
         ("\u60a3\u8005\u5426\u8ba4\u75bc\u75db", "is the label column the right one?"),
-        ("EVEN", "one of those differs only in case, white space or characters that nobody sees"),
+        ("EVEN", "one of them differs only in case, white space or invisible characters"),
     ],
 )
 def test_unknown_label(tmp_path: Path, label: str, hint: str) -> None:
-    """It is not shown, for it may be a text; a known one is if it is nearly the same."""
+    """The message about an unknown label does not show it, but tells whether a known label looks the same."""
     test = table(tmp_path, [*single(8), {"text": "t", "label": label}], "test.csv")
     message = refusal(arguments(table(tmp_path, single()), test_file=test))
-    expected = "test.csv: row 9 has an unknown label, none of the 2 that the training file has"
+    expected = "test.csv: row 9 has an unknown label, not one of the 2 in the training file"
     assert message == f"{expected}; {hint}"
 
 
@@ -319,61 +322,61 @@ def test_unknown_label(tmp_path: Path, label: str, hint: str) -> None:
     ],
 )
 def test_labels_that_look_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture, labels: tuple[str, str]) -> None:
-    """They become two classes, with a warning that names rows: where the column is wrong, labels are texts."""
+    """Labels that look the same are different labels, with a warning that gives rows, since labels may be texts."""
     rows = [row | {"label": labels[index % 2]} for index, row in enumerate(single())]
     assert load_data(arguments(table(tmp_path, rows))).labels == tuple(sorted(labels))
     first, second = (1 + (label == labels[1]) for label in sorted(labels))
     assert caplog.messages == [
-        "train.csv: labels that differ only in case, white space or characters that nobody sees are learned as "
-        f"different ones: row {first} and row {second}; make them one if they mean the same"
+        "train.csv: labels that differ only in case, white space or invisible characters are different labels: "
+        f"row {first} and row {second}; merge them if they mean the same"
     ]
 
 
 def test_many_labels_that_look_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The rows of ten are named, the rest counted; those that differ in more are not."""
+    """The warning gives the rows of ten pairs and counts the others; labels that differ visibly cause none."""
     names = [case(f"label {number}") for number in range(12) for case in (str.lower, str.upper)]
     rows = [{"text": f"text {index}", "label": names[index % 24]} for index in range(240)]
     load_data(arguments(table(tmp_path, rows)))
     (message,) = caplog.messages
     assert message.count(" and row ") == 10
     assert "label 3" not in message
-    assert " and 2 more; make" in message
+    assert " and 2 more; merge" in message
     caplog.clear()
     load_data(arguments(table(tmp_path, single())))
     assert not caplog.messages
 
 
 def test_one_class_only(tmp_path: Path) -> None:
-    """There is nothing to learn."""
+    """Data with a single label is rejected."""
     rows = [row | {"label": "odd"} for row in single()]
-    assert "has 1 label in label; a classifier needs two or more" in refusal(arguments(table(tmp_path, rows)))
+    assert "expected two or more labels in label, found 1" in refusal(arguments(table(tmp_path, rows)))
 
 
 def test_missing_label(tmp_path: Path) -> None:
-    """The row is named."""
+    """The message about a missing label gives the row."""
     rows = single()
     rows[4]["label"] = " "
     assert "row 5 has no label in 'label'" in refusal(arguments(table(tmp_path, rows)))
 
 
-def test_flag_that_is_none(tmp_path: Path) -> None:
-    """The row and column are named, and what was expected."""
+def test_invalid_flag(tmp_path: Path) -> None:
+    """The message about an invalid flag gives row and column, and what is expected."""
     rows = [{"text": "t", "a": "1", "b": "maybe"}]
     message = refusal(arguments(table(tmp_path, rows), label_columns=["a", "b"]))
     assert message == "train.csv: row 1, column 'b': expected 0, 1, TRUE or FALSE"
 
 
 def test_empty_text(tmp_path: Path) -> None:
-    """Counted, with the first row's number and what to do."""
+    """The message about empty texts gives their number, the first row, and what to do."""
     rows = single()
     rows[2]["text"] = rows[9]["text"] = " "
-    assert "2 rows have an empty text in text, the first is row 3; remove them" in refusal(
+    assert "2 rows have an empty text in text; the first is row 3; remove them" in refusal(
         arguments(table(tmp_path, rows))
     )
 
 
 def test_columns_left_out(tmp_path: Path) -> None:
-    """The message says what to pass, and nothing of what the file has."""
+    """The message about missing column options says what to pass, and shows nothing of the file."""
     assert refusal(arguments(table(tmp_path, single()), label_columns=[])) == (
         "pass --text_columns and --label_columns: names from the header, or from --column_names"
     )
@@ -382,14 +385,14 @@ def test_columns_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"test_size": 1.5}, "--test_size: expected a share between 0 and 1, found 1.5"),
-        ({"test_size": 0.01}, "cannot cut a test part of 1 rows"),
-        ({"test_size": 0.9, "validation_size": 0.2}, "; use more, or another size"),
+        ({"test_size": 1.5}, "--test_size: expected a fraction between 0 and 1, found 1.5"),
+        ({"test_size": 0.01}, "cannot split 1 test rows off"),
+        ({"test_size": 0.9, "validation_size": 0.2}, "; use more rows, or another --validation_size"),
         ({"split_seed": -1}, "--split_seed: expected 0 to 4294967295, found -1"),
-        ({"label_columns": ["x", "y"], "label_separator": "|"}, "goes with one label column"),
-        ({"label_columns": ["x", "is\u00a0y"]}, "a label's name is empty or has characters that cannot be printed"),
+        ({"label_columns": ["x", "y"], "label_separator": "|"}, "requires a single label column"),
+        ({"label_columns": ["x", "is\u00a0y"]}, "a label name is empty or has unprintable characters"),
         ({"label_columns": ["missing"]}, "none of its 2 columns is called 'missing'"),
-        ({"dataset": "wisconsin"}, "not both"),
+        ({"dataset": "wisconsin"}, "pass either --dataset or files"),
         ({"label_separator": ""}, "expected the characters between two labels"),
         ({"delimiter": ""}, "--delimiter: expected one character"),
         ({"delimiter": "\n"}, r"found '\n'"),
@@ -398,7 +401,7 @@ def test_columns_left_out(tmp_path: Path) -> None:
     ],
 )
 def test_refusals(tmp_path: Path, options: dict[str, Any], expected: str) -> None:
-    """Each with its own message."""
+    """Every unusable option or value has a message of its own."""
     if options.get("label_columns", [""])[0] == "x":
         rows: list[dict[str, Any]] = [{"text": "t", "x": "1", "y": "0", "is\u00a0y": "0"}]
     else:
@@ -407,38 +410,38 @@ def test_refusals(tmp_path: Path, options: dict[str, Any], expected: str) -> Non
 
 
 def test_unknown_data_set() -> None:
-    """The message lists the embedded ones."""
-    assert "unknown data set 'iris'; embedded is: wisconsin" in refusal(DataArguments(dataset="iris"))
+    """The message about an unknown data set lists the embedded ones."""
+    assert "unknown data set 'iris'; expected wisconsin" in refusal(DataArguments(dataset="iris"))
 
 
 def test_nothing_to_train_on() -> None:
-    """The message says how to say it."""
+    """The message about missing data says which options to pass."""
     assert "nothing to train on" in refusal(DataArguments())
 
 
 def test_headerless_file_is_not_shown(tmp_path: Path) -> None:
-    """Without a header the first text stands where column names do; the message must not show it."""
+    """Without a header the first text takes the place of the column names, and no message shows it."""
     path = tmp_path / "train.csv"
     path.write_text("Miller denies any pain today,x\nSmith has had a fever,y\n")
-    assert "is the header there" in refusal(arguments(str(path)))
+    assert "does the file have a header" in refusal(arguments(str(path)))
     for columns in (["label"], []):
         assert "Miller" not in refusal(arguments(str(path), label_columns=columns))
 
 
 def test_text_column_as_label_column(tmp_path: Path) -> None:
-    """The text would hold the answer, and a message about labels would show texts."""
+    """A column may not be both text and label."""
     message = refusal(arguments(table(tmp_path, single()), label_columns=["text"]))
-    assert "both in --text_columns and in --label_columns" in message
+    assert "in both --text_columns and --label_columns" in message
 
 
 def test_text_column_twice(tmp_path: Path) -> None:
-    """Every text would be there twice."""
+    """A text column may not be named twice."""
     message = refusal(arguments(table(tmp_path, single()), text_columns=["text", "text"]))
     assert message == "--text_columns names a column twice"
 
 
 def test_long_labels_are_not_shown(tmp_path: Path) -> None:
-    """A column of texts taken for the label column gives counts instead of its content."""
+    """If a column of texts is passed as the label column, the message does not show its content."""
     rows = [{"text": "t", "label": f"Miller denies any pain on day {index % 2}"} for index in range(20)]
     test = table(tmp_path, [{"text": "t", "label": "Smith denies any pain"}], "test.csv")
     message = refusal(arguments(table(tmp_path, rows), test_file=test))
@@ -448,14 +451,14 @@ def test_long_labels_are_not_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("label", [{"x": 1}, 1.5, float("nan")])
 def test_labels_of_other_json_types(tmp_path: Path, label: object) -> None:
-    """An object or a fraction is no label."""
+    """JSON objects and fractions are rejected as labels."""
     path = tmp_path / "train.jsonl"
     path.write_text("\n".join(json.dumps({"text": "t", "label": value}) for value in ("a", "b", label)))
-    assert "train.jsonl: row 3: a label is" in refusal(arguments(str(path)))
+    assert "train.jsonl: row 3: expected a label that is" in refusal(arguments(str(path)))
 
 
 def test_errors_never_show_texts(tmp_path: Path) -> None:
-    """Texts may be patients' words; here every error above could have shown one."""
+    """An error about one row shows no text of another row."""
     rows = [{"text": "Miller denies pain", "label": "x"}, {"text": "", "label": "y"}]
     assert "Miller" not in refusal(arguments(table(tmp_path, rows)))
 
@@ -500,11 +503,11 @@ def test_errors_never_show_texts(tmp_path: Path) -> None:
     ids=["mts_dialog", "medical_abstracts", "youtoxic"],
 )
 def test_public_data_sets(options: dict[str, Any], labels: int, rows: int, test_rows: int) -> None:
-    """The three layouts as they are published, with the notebooks' test parts."""
+    """The public data sets are read in their three layouts, with the test splits of the notebooks."""
     path = str(SHARED / options.pop("train_file"))
     data = load_data(DataArguments(train_file=path, **options))
     assert (len(data.labels), len(data.test.texts)) == (labels, test_rows)
-    assert sum(len(part.texts) for part in data.splits.values()) + sum(data.removed.values()) == rows
+    assert sum(len(split.texts) for split in data.splits.values()) + sum(data.removed.values()) == rows
     if data.task == "single_label":
         assert set(Counter(data.train.targets.tolist())) == set(range(labels))
 
@@ -521,7 +524,7 @@ def test_public_data_sets(options: dict[str, Any], labels: int, rows: int, test_
     ],
 )
 def test_recipes_read_their_data(recipe: str, files: tuple[str, ...], labels: int, test_rows: int) -> None:
-    """Each with the files that docs/training.md names; the test part is whole."""
+    """Every recipe reads the files that docs/training.md names, and the test split is whole."""
     argv = [str(Path(__file__).parents[3] / f"training/recipes/{recipe}.json"), "--output_dir", "unused"]
     for option, file in zip(("--train_file", "--test_file", "--validation_file"), files, strict=False):
         argv += [option, str(SHARED / file)]

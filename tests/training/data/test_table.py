@@ -18,7 +18,7 @@ def write(folder: Path, name: str, content: bytes | str) -> str:
 
 
 def refusal(path: str, **options: str) -> str:
-    """Returns the message of the refusal; it is one line."""
+    """Returns the message of the DataError, which is one line."""
     with pytest.raises(DataError) as caught:
         read_table(path, **options)
     assert "\n" not in str(caught.value)
@@ -26,7 +26,7 @@ def refusal(path: str, **options: str) -> str:
 
 
 def test_csv(tmp_path: Path) -> None:
-    """Quoted commas, quotes and newlines; nothing is taken for a number or a missing value."""
+    """Quoted commas, quotes and newlines are read, and no field becomes a number or a missing value."""
     table = read_table(write(tmp_path, "a.csv", 'text,label\n"a, ""b""\nc",NA\nnull,1\n'))
     assert table.columns == ("text", "label")
     assert table.rows == (('a, "b"\nc', "NA"), ("null", "1"))
@@ -38,44 +38,44 @@ def test_csv(tmp_path: Path) -> None:
     ids=["tab", "semicolon", "CR only"],
 )
 def test_delimiters(tmp_path: Path, name: str, content: str, delimiter: str | None) -> None:
-    """The suffix decides, or the argument; line ends of any kind."""
+    """The delimiter is chosen by the suffix or the argument; line ends of any kind are read."""
     assert read_table(write(tmp_path, name, content), delimiter=delimiter).rows == (("x", "y"),)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_byte_order_mark_wins(tmp_path: Path, encoding: str) -> None:
-    """A byte order mark says the encoding and is not part of the first column's name."""
+    """A byte order mark determines the encoding and does not become part of the first column's name."""
     table = read_table(write(tmp_path, "a.csv", "text,label\nnaïve,y\n".encode(encoding)))
     assert table.fields(["text"]) == [("naïve",)]
 
 
 def test_other_encoding(tmp_path: Path) -> None:
-    """A Windows file is refused as UTF-8, with the position and what to pass, and read with it."""
+    """A cp1252 file is rejected as UTF-8, with the position and the option to pass, and read with that option."""
     path = write(tmp_path, "a.csv", "text,label\nit’s,y\n".encode("cp1252"))
     assert "byte 13 is not utf-8; pass --encoding (cp1252" in refusal(path)
     assert read_table(path, encoding="cp1252").fields(["text"]) == [("it’s",)]
 
 
 def test_unknown_encoding(tmp_path: Path) -> None:
-    """The message gives examples."""
+    """The message about an unknown encoding shows its name."""
     assert "unknown encoding 'utf8000'" in refusal(write(tmp_path, "a.csv", "x,y\n"), encoding="utf8000")
 
 
 def test_json_lines(tmp_path: Path) -> None:
-    """Values keep their JSON types; the columns are the keys."""
+    """Values in JSON Lines keep their types, and the keys are the columns."""
     rows = [{"text": "a", "labels": ["x", "y"]}, {"labels": [], "text": "b"}]
     table = read_table(write(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows)) + "\n"))
     assert table.rows == (("a", ["x", "y"]), ("b", []))
 
 
 def test_large_field(tmp_path: Path) -> None:
-    """20 MB in one field, far beyond the csv module's own limit."""
+    """A field of 20 MB is read, far above the csv module's default limit."""
     table = read_table(write(tmp_path, "a.csv", "text,label\n" + "x" * 20_000_000 + ",y\n"))
     assert len(table.rows[0][0]) == 20_000_000
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    """The path is named."""
+    """The message about a missing file names the path."""
     assert refusal(str(tmp_path / "absent.csv")).startswith("no file ")
 
 
@@ -89,7 +89,7 @@ def test_missing_file(tmp_path: Path) -> None:
     ],
 )
 def test_column_that_is_nearly_the_one(tmp_path: Path, column: str, asked: str, shown: str) -> None:
-    """It is shown, and what differs can be seen."""
+    """The message about an unknown column shows one that looks the same, so that the difference is visible."""
     table = read_table(write(tmp_path, "a.csv", f"{column},label\nx,y\n"))
     with pytest.raises(DataError) as caught:
         table.fields([asked])
@@ -98,18 +98,18 @@ def test_column_that_is_nearly_the_one(tmp_path: Path, column: str, asked: str, 
 
 @pytest.mark.parametrize("first", ["Miller", "Miller denies pain", "\u60a3\u8005\u5426\u8ba4\u75bc\u75db"])
 def test_first_row_is_not_shown(tmp_path: Path, first: str) -> None:
-    """Without a header it is somebody's text, however short."""
+    """No message shows the first row, which is a text if there is no header."""
     with pytest.raises(DataError) as caught:
         read_table(write(tmp_path, "a.csv", f"{first},x\nc,y\n")).fields(["text"])
-    assert str(caught.value) == "a.csv: none of its 2 columns is called 'text'; is the header there?"
+    assert str(caught.value) == "a.csv: none of its 2 columns is called 'text'; does the file have a header?"
     assert refusal(write(tmp_path, "a.csv", f"{first},x,{first}\nc,y,d\n")).startswith("a.csv: columns 1 and 3 have")
     rows = f'{{"text": "a"}}\n{{"{first}": "b", "x": 1}}\n'
-    expected = "a.jsonl: line 2 has other keys than the first line: 1 are missing, 2 are new; give every line the same"
+    expected = "a.jsonl: line 2 has other keys than the first line: 1 missing, 2 added; all lines need the same keys"
     assert refusal(write(tmp_path, "a.jsonl", rows)) == expected
 
 
 def test_file_with_another_delimiter(tmp_path: Path) -> None:
-    """The header is one name, and the option that helps is named."""
+    """A file with another delimiter is an error that names the option to pass."""
     with pytest.raises(DataError, match=r"called 'text'; its fields seem to be separated by ';', pass --delimiter ';'"):
         read_table(write(tmp_path, "a.csv", "text;label\nx;y\n")).fields(["text"])
 
@@ -119,19 +119,19 @@ def test_file_with_another_delimiter(tmp_path: Path) -> None:
     [
         ("a.csv", "", "is empty"),
         ("a.csv", "text,label\n", "has a header and no rows"),
-        ("a.csv", "text,label\nx,y\nx,y,z\n", "row 2 (line 3) has 3 fields, the header 2"),
-        ("a.csv", "text,label\nx\n", "row 1 (line 2) has 1 fields, the header 2"),
-        ("a.csv", 'text,label\n"x,y\nx,y\n', "is a quote never closed?"),
+        ("a.csv", "text,label\nx,y\nx,y,z\n", "row 2 (line 3) has 3 fields, the header has 2"),
+        ("a.csv", "text,label\nx\n", "row 1 (line 2) has 1 fields, the header has 2"),
+        ("a.csv", 'text,label\n"x,y\nx,y\n', "is a quote not closed?"),
         ("a.csv", "text,text\nx,y\n", "columns 1 and 2 have the same name; rename one"),
-        ("a.txt", "text,label\nx,y\n", "expected .csv, .tsv or .jsonl"),
-        ("a.csv", gzip.compress(b"text,label\nx,y\n", mtime=0), "is gzip, not a table"),
-        ("a.csv", b"PAR1xxxxPAR1", "is Parquet, not a table"),
-        ("a.csv", "<!DOCTYPE html><html></html>", "is HTML, not a table"),
-        ("a.jsonl", '{"text": "x"}\n{"text": "se', "line 2 is not JSON; was the file cut?"),
+        ("a.txt", "text,label\nx,y\n", "expected the suffix .csv, .tsv or .jsonl"),
+        ("a.csv", gzip.compress(b"text,label\nx,y\n", mtime=0), "expected CSV, TSV or JSON Lines, found gzip"),
+        ("a.csv", b"PAR1xxxxPAR1", "expected CSV, TSV or JSON Lines, found Parquet"),
+        ("a.csv", "<!DOCTYPE html><html></html>", "expected CSV, TSV or JSON Lines, found HTML"),
+        ("a.jsonl", '{"text": "x"}\n{"text": "se', "line 2 is not valid JSON; is the file truncated?"),
         ("a.jsonl", "[1]\n", "line 1: expected a JSON object, found list"),
         ("a.jsonl", '{"text": "x"}\n{"txt": "x"}\n', "line 2 has other keys"),
     ],
 )
 def test_refusals(tmp_path: Path, name: str, content: bytes | str, expected: str) -> None:
-    """Each with its own message."""
+    """Every unusable file has a message of its own."""
     assert expected in refusal(write(tmp_path, name, content))

@@ -13,14 +13,14 @@ HALVES = (slice(100), slice(100, 200))
 
 
 def dataset(texts: list[str], targets: np.ndarray) -> LabelledData:
-    """A data set whose parts are alike."""
-    part = Split(tuple(texts), targets, np.arange(len(texts)), tuple(texts))
+    """Returns a data set whose three splits are the same."""
+    split = Split(tuple(texts), targets, np.arange(len(texts)), tuple(texts))
     task = "multi_label" if targets.ndim == 2 else "single_label"
-    return LabelledData(task, ("a", "b", "c"), "", (), part, part, part, {})
+    return LabelledData(task, ("a", "b", "c"), "", (), split, split, split, {})
 
 
 def test_single_label_in_chinese() -> None:
-    """A character is a word; all four learn to tell three apart."""
+    """All four baselines learn three labels from single Chinese characters."""
     texts = [f"{'火水木'[index % 3]} {'日'}" for index in range(30)]
     found = judge_baselines(dataset(texts, np.arange(30) % 3), str, balanced=False)
     assert len(found) == 4
@@ -29,7 +29,7 @@ def test_single_label_in_chinese() -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_multi_label_with_a_label_that_never_comes() -> None:
-    """It is never given, wherever it stands, and does not stop the others."""
+    """A label without rows is never predicted and does not affect the other labels."""
     texts = [f"{'late' if index % 2 else 'fine'} {'loud' if index % 3 else 'calm'}" for index in range(60)]
     targets = np.zeros((60, 3), np.float32)
     targets[:, 1], targets[:, 2] = np.arange(60) % 2, np.arange(60) % 3 > 0
@@ -39,20 +39,20 @@ def test_multi_label_with_a_label_that_never_comes() -> None:
 
 
 def test_texts_are_cleaned() -> None:
-    """As the transformer's are: what it never sees is no help."""
+    """Baselines read the cleaned texts only."""
     texts = [f"{'late' if index % 2 else 'fine'}" for index in range(40)]
     found = judge_baselines(dataset(texts, np.arange(40) % 2), lambda _: "same", balanced=False)
     assert all(baseline.test["accuracy"] <= 0.5 for baseline in found.values())
 
 
 def test_data_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
-    """Texts that have nothing in common give no baseline, and a line says so."""
+    """Texts without n-grams in common give no baselines, and a warning says so."""
     assert judge_baselines(dataset(list("!?.,;:-+*"), np.arange(9) % 3), str, balanced=False) == {}
     assert "no baselines: the texts have neither words nor characters in common" in caplog.text
 
 
 def test_characters_tell_apart_what_words_do_not() -> None:
-    """Of labels that only the ends of ever new words tell apart, every baseline picks characters."""
+    """All baselines select character n-grams if only word endings distinguish the labels."""
     texts = [f"{chr(97 + index // 26)}{chr(97 + index % 26)}x{'ing' if index % 2 else 'ed'}" for index in range(200)]
     train, held = (Split(tuple(texts[half]), np.arange(100) % 2, np.arange(100), ()) for half in HALVES)
     reverse = replace(held, texts=held.texts[::-1], targets=held.targets[::-1])
@@ -63,7 +63,7 @@ def test_characters_tell_apart_what_words_do_not() -> None:
 
 
 def uneven(rows: int, seed: int) -> Split:
-    """Rows of which a tenth has the rare label; of those with a hint a third."""
+    """Returns rows of which a tenth has the rare label; of the rows with a hint, a third has it."""
     random = np.random.default_rng(seed)
     targets = (random.random(rows) < 0.1).astype(np.int64)
     texts = tuple("hint" if flag else "none" for flag in random.random(rows) < np.where(targets, 0.9, 0.2))
@@ -71,7 +71,7 @@ def uneven(rows: int, seed: int) -> Split:
 
 
 def test_balanced_class_weights() -> None:
-    """A rare label that a hint makes likelier, but not likely, is predicted with balanced class weights alone."""
+    """A rare label that a hint makes more likely, but not probable, is predicted with balanced class weights only."""
     data = LabelledData("single_label", ("often", "rarely"), "", (), *(uneven(400, seed) for seed in range(3)), {})
     plain, balanced = (judge_baselines(data, str, balanced=balanced) for balanced in (False, True))
     for name in plain.keys() - {"TF-IDF, naive Bayes"}:  # which leaves out how frequent labels are, weights or not
@@ -81,13 +81,13 @@ def test_balanced_class_weights() -> None:
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
 def test_class_weights_are_those_of_the_loss(task: str) -> None:
-    """A row counts for a label's model what it counts in the transformer's loss."""
-    part = uneven(400, 0)
-    rare, labels = part.targets > 0, ("often", "rarely") if task == "single_label" else ("rarely",)
+    """The weights of the rows are those in the transformer's loss."""
+    split = uneven(400, 0)
+    rare, labels = split.targets > 0, ("often", "rarely") if task == "single_label" else ("rarely",)
     if task == "multi_label":
-        part = replace(part, targets=part.targets[:, None].astype(np.float32))
-    data = LabelledData(task, labels, "", (), part, part, part, {})
-    expected = balanced_weights(part.targets, task, len(labels)).numpy()
+        split = replace(split, targets=split.targets[:, None].astype(np.float32))
+    data = LabelledData(task, labels, "", (), split, split, split, {})
+    expected = balanced_weights(split.targets, task, len(labels)).numpy()
     weights = _row_weights(data, balanced=True)[:, -1]
     assert weights[rare] == pytest.approx(expected[-1])
     assert weights[~rare] == pytest.approx(expected[0] if task == "single_label" else 1)
@@ -95,10 +95,10 @@ def test_class_weights_are_those_of_the_loss(task: str) -> None:
 
 
 def test_the_test_split_picks_nothing() -> None:
-    """The setting is the one that is best on the validation split, whatever the test split would prefer."""
-    part = dataset([f"{'late' if index % 2 else 'fine'} {index}" for index in range(40)], np.arange(40) % 2).train
-    wrong = replace(part, targets=1 - part.targets)
-    good = LabelledData("single_label", ("a", "b"), "", (), part, part, part, {})
+    """The setting is the best on the validation split, whatever is best on the test split."""
+    split = dataset([f"{'late' if index % 2 else 'fine'} {index}" for index in range(40)], np.arange(40) % 2).train
+    wrong = replace(split, targets=1 - split.targets)
+    good = LabelledData("single_label", ("a", "b"), "", (), split, split, split, {})
     found, other = (judge_baselines(data, str, balanced=False) for data in (good, replace(good, test=wrong)))
     for name, baseline in found.items():
         assert other[name].setting == baseline.setting
@@ -107,7 +107,7 @@ def test_the_test_split_picks_nothing() -> None:
 
 
 def test_long_training_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings are picked on some of the rows, and the one picked is fitted to all."""
+    """Settings are tried on some of the rows, and the selected one is fitted to all."""
     texts = [f"{'late' if index % 2 else 'fine'} {index}" for index in range(60)]
     data, rows = dataset(texts, np.arange(60) % 2), []
     monkeypatch.setattr("training.evaluation.baselines.MAX_TUNING_ROWS", 20)

@@ -13,7 +13,7 @@ LABELS = 5
 
 
 def rows(task: str, count: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Targets, predictions that are mostly right, and predictions that are so less often; the last label is rare."""
+    """Returns targets, mostly correct predictions, and less often correct ones; the last label is rare."""
     random = np.random.default_rng(0)
     if task == "single_label":
         targets = np.minimum(random.geometric(0.4, size=count), LABELS) - 1
@@ -30,7 +30,7 @@ def rows(task: str, count: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
 def test_bootstrap_is_that_of_drawn_rows(task: str) -> None:
-    """Drawing how often each kind of row comes gives the interval that drawing the rows themselves gives."""
+    """Drawing counts of equal rows gives the same interval as drawing the rows themselves."""
     targets, good, bad = rows(task)
     found = bootstrap({"good": good, "bad": bad}, targets, task, LABELS)
     random, average, drawn = np.random.default_rng(1), METRICS[task][0].removesuffix("_f1"), []
@@ -46,20 +46,20 @@ def test_bootstrap_is_that_of_drawn_rows(task: str) -> None:
 
 
 def test_draws_are_paired() -> None:
-    """A classifier that predicts the same as another differs from it on no draw."""
+    """Two classifiers with the same predictions differ on no sample."""
     targets, good, _ = rows("single_label")
     found = bootstrap({"one": good, "other": good.copy()}, targets, "single_label", LABELS)
     assert (found["one"] == found["other"]).all()
 
 
 def test_labels_that_a_draw_leaves_out() -> None:
-    """A label of one row is missing from a third of the draws, and a perfect classifier is perfect on those as well."""
+    """A perfect classifier has a macro-F1 of 1 also on samples in which a label is missing."""
     targets = np.array([0] * 19 + [4])
     assert (bootstrap({"perfect": targets}, targets, "single_label", LABELS)["perfect"] == 1).all()
 
 
 def test_large_blocks_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many kinds of rows are drawn in several blocks, and there is a value for each draw."""
+    """Samples of many rows are drawn in several blocks, and every sample has a value."""
     monkeypatch.setattr("training.evaluation.comparison.BLOCK_CELLS", 1000)
     targets, good, _ = rows("multi_label")
     found = bootstrap({"good": good}, targets, "multi_label", LABELS)["good"]
@@ -67,13 +67,13 @@ def test_large_blocks_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def dataset(targets: np.ndarray) -> LabelledData:
-    """A data set of single-label rows."""
-    part = Split(("t",) * len(targets), targets, np.arange(len(targets)), ())
-    return LabelledData("single_label", tuple("abcde"), "", (), part, part, part, {})
+    """Returns a data set of single-label rows."""
+    split = Split(("t",) * len(targets), targets, np.arange(len(targets)), ())
+    return LabelledData("single_label", tuple("abcde"), "", (), split, split, split, {})
 
 
 def test_best_baseline_on_the_validation_split() -> None:
-    """The model is compared with the baseline that is best there, though another is better on the test split."""
+    """The model is compared with the best baseline on the validation split, not on the test split."""
     targets, good, bad = rows("single_label")
     baselines = {
         "lucky": Baseline("words", {"macro_f1": 0.7}, {"macro_f1": 0.9}, good),
@@ -88,7 +88,7 @@ def test_best_baseline_on_the_validation_split() -> None:
 
 
 def test_baselines_that_are_equal_on_the_validation_split() -> None:
-    """The model is compared with the one that does best on the test split, which is never in its favour."""
+    """Of equal baselines, the one that is best on the test split is compared, which never favours the model."""
     targets, good, bad = rows("single_label")
     baselines = {
         "weak": Baseline("words", {"macro_f1": 0.8}, {"macro_f1": 0.6}, bad),
@@ -100,7 +100,7 @@ def test_baselines_that_are_equal_on_the_validation_split() -> None:
 
 
 def test_comparison_is_the_same_in_every_run() -> None:
-    """The draws have a seed of their own."""
+    """The samples have a fixed seed, so two comparisons are equal."""
     targets, good, bad = rows("single_label")
     baselines = {"x": Baseline("words", {"macro_f1": 0.7}, {"macro_f1": 0.9}, bad)}
     one, other = (compare(good, baselines, {}, dataset(targets)) for _ in range(2))
@@ -112,13 +112,13 @@ def test_comparison_is_the_same_in_every_run() -> None:
     [(0.1, 0.2, 100, "model"), (-0.2, -0.1, 100, "baseline"), (0, 0.2, 100, None), (0, 0, 100, None), (1, 1, 19, None)],
 )
 def test_winner(low: float, high: float, rows: int, winner: str | None) -> None:
-    """There is one where the interval of the difference leaves zero out, on enough rows."""
+    """There is a winner if the interval of the difference excludes zero and there are enough rows."""
     difference = Interval((low + high) / 2, low, high)
     assert Lead("x", "words", difference, difference, rows).winner == winner
 
 
 def test_spread() -> None:
-    """It has the mean of the seeds and the standard deviation of a sample, of each split; of one seed there is none."""
+    """The spread has mean and sample standard deviation over the seeds for each split; one seed has none."""
     seeds = {
         seed: {name: {"accuracy": 0.8 + step / 10} for name in ("train", "validation", "test")}
         for step, seed in enumerate((42, 43, 44))

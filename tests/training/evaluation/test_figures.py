@@ -11,7 +11,7 @@ from training.evaluation.figures import _teacher, judge
 
 
 def test_teacher_is_judged_as_the_student_is() -> None:
-    """Its decisions are learned on the validation part, which differs from the test part here."""
+    """The teacher's decision parameters are learned on the validation split, like the student's."""
     random = np.random.default_rng(0)
     targets = {name: (random.random((200, 2)) < 0.3).astype(np.float32) for name in ("validation", "test")}
     shifts = {"validation": 2.0, "test": -1.0}
@@ -19,8 +19,8 @@ def test_teacher_is_judged_as_the_student_is() -> None:
         name: (4 * flags - 2 + shifts[name] + random.normal(size=flags.shape)).astype(np.float32)
         for name, flags in targets.items()
     }
-    parts = {name: Split(("t",) * 200, flags, np.arange(200), ("t",) * 200) for name, flags in targets.items()}
-    data = LabelledData("multi_label", ("a", "b"), "", (), parts["validation"], **parts, removed={})
+    splits = {name: Split(("t",) * 200, flags, np.arange(200), ("t",) * 200) for name, flags in targets.items()}
+    data = LabelledData("multi_label", ("a", "b"), "", (), splits["validation"], **splits, removed={})
     decisions = learn(logits["validation"], targets["validation"], "multi_label", target_precision=None)
     expected = judge(logits["test"], targets["test"], "multi_label", decisions)
     flattering = learn(logits["test"], targets["test"], "multi_label", target_precision=None)

@@ -22,7 +22,7 @@ TEXTS = ("the train was late again", "everything went well today")
 
 
 def teacher_of(folder: Path, family: str) -> Teacher:
-    """A random teacher of a family."""
+    """Returns a random teacher of a family."""
     path = str(write_checkpoint(folder, families()[family]))
     arguments = EncoderArguments(model_name_or_path=path, max_length=32)
     return Teacher(load_model(arguments, ("calm", "glad", "sad"), "single_label").model, load_tokenizer(arguments))
@@ -30,7 +30,7 @@ def teacher_of(folder: Path, family: str) -> Teacher:
 
 @pytest.mark.parametrize("family", families())
 def test_student_of_every_family(family: str, tmp_path: Path) -> None:
-    """One layer less, the first layer, embeddings and head as they are, and the teacher stays whole."""
+    """A student has one layer less and the teacher's other weights, can be saved, and leaves the teacher unchanged."""
     teacher = teacher_of(tmp_path, family)
     student = student_of(teacher, 1, attention_dropout=0.0)
     assert not student.new_head
@@ -62,7 +62,7 @@ def write_tokenizer(folder: Path, teacher: Teacher) -> Path:
 
 
 def test_layers_are_evenly_spaced() -> None:
-    """The first and the last among them, in their order."""
+    """Evenly spaced layers include the first and the last, in their order."""
     assert _evenly_spaced(3, 6) == [0, 2, 5]
     assert _evenly_spaced(6, 12) == [0, 2, 4, 7, 9, 11]
     assert _evenly_spaced(1, 6) == [0]
@@ -71,13 +71,13 @@ def test_layers_are_evenly_spaced() -> None:
 
 @pytest.mark.parametrize("layers", [2, 3])
 def test_no_fewer_layers(tmp_path: Path, layers: int) -> None:
-    """A student is smaller than its teacher."""
+    """A student must have fewer layers than its teacher."""
     with pytest.raises(EncoderError, match=f"expected 1 to 1, fewer than the teacher's, found {layers}"):
         student_of(teacher_of(tmp_path, "bert"), layers, attention_dropout=0.0)
 
 
 def test_train_a_student(trained: Path, encoder: Path, easy: Path, tmp_path: Path) -> None:
-    """It has the teacher's tokenizer with its cleaning, and the record has the quality of both."""
+    """A student has the teacher's tokenizer with its cleaning, and the record has the metrics of both."""
     output = tmp_path / "student"
     options = ["--teacher", str(trained), "--student_layers", "1", "--num_train_epochs", "2", *CLEANING]
     assert train(encoder, easy, output, "--label_columns", "label", *options) == 0
@@ -91,7 +91,7 @@ def test_train_a_student(trained: Path, encoder: Path, easy: Path, tmp_path: Pat
 
 
 def test_multi_label_student(encoder: Path, tmp_path: Path) -> None:
-    """Sigmoids are distilled, too; thresholds are learned for teacher and student, and baselines stand beside them."""
+    """Distillation works for multi-label data, with thresholds, and with baselines beside it."""
     rows = [
         {"text": f"{'late' * (i % 2)} {'loud' * (i % 3 == 0)} day {i}", "a": i % 2, "b": int(i % 3 == 0)}
         for i in range(120)
@@ -117,7 +117,7 @@ def test_multi_label_student(encoder: Path, tmp_path: Path) -> None:
 
 
 def test_teacher_of_another_encoder(trained: Path, encoder: Path, easy: Path, tmp_path: Path) -> None:
-    """Without layers to take, the student is the encoder that is named; it learns from the teacher's scores alone."""
+    """Without --student_layers, the student is the named encoder and learns from the teacher's scores."""
     output = tmp_path / "student"
     options = ["--teacher", str(trained), "--distillation_weight", "1", "--num_train_epochs", "4", *CLEANING]
     assert train(encoder, easy, output, "--label_columns", "label", *options) == 0
@@ -127,8 +127,11 @@ def test_teacher_of_another_encoder(trained: Path, encoder: Path, easy: Path, tm
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--split_seed", "1"], "trained on this data with another --split_seed, so it may know the test part"),
-        (["--cleaning", "nfkc"], "was trained with another --cleaning; pass what training.json there has"),
+        (
+            ["--split_seed", "1"],
+            "trained on this data with another --split_seed, so its training may have included test texts",
+        ),
+        (["--cleaning", "nfkc"], "was trained with another --cleaning; pass the one in its training.json"),
         (["--student_layers", "2"], "--student_layers: expected 1 to 1"),
         (["--max_length", "48", "--student_layers", "1"], "--max_length: expected at most the teacher's 32, found 48"),
         (["--max_length", "2", "--student_layers", "1"], "--max_length: expected 3 or more, found 2"),
@@ -144,7 +147,7 @@ def test_teacher_that_does_not_fit(
     options: list[str],
     expected: str,
 ) -> None:
-    """One line, before anything is trained."""
+    """A teacher that does not match the options is a one-line error before the training."""
     arguments = ["--label_columns", "label", "--teacher", str(trained), *CLEANING, *options]
     assert train(encoder, easy, tmp_path / "student", *arguments) == 1
     assert expected in capsys.readouterr().err
@@ -153,7 +156,7 @@ def test_teacher_that_does_not_fit(
 def test_damaged_teacher(
     trained: Path, encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without its classification layer it would teach at random."""
+    """A teacher without a classification layer is rejected."""
     teacher = shutil.copytree(trained, tmp_path / "teacher")
     weights = load_file(teacher / "model.safetensors")
     kept = {name: weight for name, weight in weights.items() if not name.startswith("classifier")}
@@ -163,10 +166,10 @@ def test_damaged_teacher(
     assert "its weights or config.json do not fit its training.json" in capsys.readouterr().err
 
 
-def test_start_that_may_know_the_test_part(
+def test_start_that_may_have_seen_the_test_split(
     trained: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A checkpoint of the same rows is gone on from with the same split only; its cleaning is not put in twice."""
+    """A checkpoint of the same rows is accepted with the same splits only, and its cleaning is not added twice."""
     options = ["--label_columns", "label", "--num_train_epochs", "1", *CLEANING]
     assert train(trained, easy, tmp_path / "other", *options, "--split_seed", "1") == 1
     assert "--model_name_or_path" in (error := capsys.readouterr().err)
@@ -176,10 +179,10 @@ def test_start_that_may_know_the_test_part(
     assert same["normalizer"] == first["normalizer"]
 
 
-def test_start_that_saw_the_test_part_as_training_part(
+def test_start_that_was_trained_on_the_test_split(
     encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With a test file of its own it learned all of the rows from which a part would be cut now."""
+    """A checkpoint that was trained on the whole file is rejected if a test split is now taken from it."""
     rows = [row | {"text": f"and {row['text']}"} for row in easy_rows(4)]
     options = ["--label_columns", "label", "--num_train_epochs", "1"]
     test = ("--test_file", str(write_rows(tmp_path / "test.csv", rows)))
@@ -191,7 +194,7 @@ def test_start_that_saw_the_test_part_as_training_part(
 def test_start_that_learned_from_the_test_file(
     encoder: Path, easy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same files and arguments, but training and test part have changed places."""
+    """A checkpoint is rejected if its training file is now the test file."""
     other = write_rows(tmp_path / "other.csv", [row | {"text": f"and {row['text']}"} for row in easy_rows(20)])
     options = ["--label_columns", "label", "--num_train_epochs", "1"]
     assert train(encoder, easy, tmp_path / "start", *options, "--test_file", str(other)) == 0
@@ -202,31 +205,31 @@ def test_start_that_learned_from_the_test_file(
     assert "on this data with another --split_seed, another set of files, so" in capsys.readouterr().err
 
 
-def test_start_whose_parts_came_as_files(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is cut, so how to cut does not matter; while the validation part is cut, it does."""
+def test_start_whose_splits_came_as_files(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The split seed does not matter if all splits are files; it does if the validation split is taken from a file."""
     options = ["--label_columns", "label", "--num_train_epochs", "1"]
-    part = {
+    split = {
         name: write_rows(tmp_path / f"{name}.csv", [row | {"text": f"{name} {row['text']}"} for row in easy_rows(8)])
         for name in ("train", "validation", "test")
     }
-    test = ["--test_file", str(part["test"])]
-    for folder, files in (("all", [*test, "--validation_file", str(part["validation"])]), ("some", test)):
-        assert train(encoder, part["train"], tmp_path / folder, *options, *files) == 0
+    test = ["--test_file", str(split["test"])]
+    for folder, files in (("all", [*test, "--validation_file", str(split["validation"])]), ("some", test)):
+        assert train(encoder, split["train"], tmp_path / folder, *options, *files) == 0
         again = [*options, *files, "--split_seed", "1", "--test_size", "0.3"]
-        assert train(tmp_path / folder, part["train"], tmp_path / f"{folder}2", *again) == (folder == "some")
-    assert "on this data with another --split_seed, so it may know" in capsys.readouterr().err
+        assert train(tmp_path / folder, split["train"], tmp_path / f"{folder}2", *again) == (folder == "some")
+    assert "on this data with another --split_seed, so its training" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_start_on_other_data(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: str) -> None:
-    """Its tokenizer goes on cleaning, so that has to be said; a record of another version says nothing."""
+    """On other data a checkpoint needs the same cleaning; one of another schema version is rejected."""
     start = shutil.copytree(trained, tmp_path / "start")
     record = json.loads((start / "training.json").read_text()) | {"schema_version": version}
     (start / "training.json").write_text(json.dumps(record))
     rows = [row | {"text": f"and {row['text']}"} for row in easy_rows(20)]
     data, options = write_rows(tmp_path / "train.csv", rows), ["--label_columns", "label", "--num_train_epochs", "1"]
     assert train(start, data, tmp_path / "none", *options) == 1
-    expected = {"1.0": "expected schema_version 2.x", "2.0": "was trained with another --cleaning; pass what"}
+    expected = {"1.0": "expected schema_version 2.x", "2.0": "was trained with another --cleaning; pass the one"}
     assert expected[version] in capsys.readouterr().err
     assert train(start, data, tmp_path / "same", *options, *CLEANING) == (0 if version == "2.0" else 1)
 
@@ -234,8 +237,8 @@ def test_start_on_other_data(trained: Path, tmp_path: Path, capsys: pytest.Captu
 def test_teacher_of_other_labels(
     trained: Path, encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its scores would be for something else."""
+    """A teacher with other labels is rejected."""
     data = tmp_path / "other.csv"
     data.write_text("text,label\n" + "".join(f"row {index},{'ab'[index % 2]}\n" for index in range(40)))
     assert train(encoder, data, tmp_path / "out", "--label_columns", "label", "--teacher", str(trained)) == 1
-    assert "expected the labels of this data set, found others" in capsys.readouterr().err
+    assert "expected the labels of this data set, found other labels" in capsys.readouterr().err

@@ -52,7 +52,7 @@ def single(encoder: Path, shared: SharedFolders) -> Path:
 
 
 def test_checkpoint_is_plain_hugging_face(single: Path) -> None:
-    """safetensors, tokenizer.json, labels and task in the config; no pickle, no intermediate state."""
+    """A checkpoint has weights, tokenizer and a config with labels and task; no pickle, no trainer checkpoint."""
     assert {path.name for path in single.iterdir()} == {
         "README.md",
         "config.json",
@@ -70,12 +70,12 @@ def test_checkpoint_is_plain_hugging_face(single: Path) -> None:
 
 
 def test_tokenizer_class_is_one_that_transformers_4_knows(single: Path) -> None:
-    """Transformers 5 writes `TokenizersBackend`, at which 4 (and with it Optimum's last release) stops."""
+    """The tokenizer class is one that transformers 4, and Optimum's last release, can load."""
     assert json.loads((single / "tokenizer_config.json").read_text())["tokenizer_class"] == "PreTrainedTokenizerFast"
 
 
 def test_record(single: Path) -> None:
-    """training.json says what was done with which data, and how well it went."""
+    """training.json has the data, the arguments and the versions of a training."""
     record = json.loads((single / "training.json").read_text())
     assert record["task"] == "single_label"
     assert record["labels"] == ["fine", "late", "loud"]
@@ -88,7 +88,7 @@ def test_record(single: Path) -> None:
 
 
 def test_figures_are_the_models(single: Path) -> None:
-    """The test figures of the record are those the saved model has on the rows of the test part."""
+    """The test metrics in the record are those of the saved model on the test split."""
     record = json.loads((single / "training.json").read_text())
     data = load_data(DataArguments(**record["data_arguments"]))
     model = AutoModelForSequenceClassification.from_pretrained(single).eval()
@@ -101,7 +101,7 @@ def test_figures_are_the_models(single: Path) -> None:
 
 
 def test_cleaning_is_the_same_everywhere(single: Path, tmp_path: Path) -> None:
-    """transformers, which would rebuild a BertTokenizer and lose it, and the runtime apply the cleaning steps."""
+    """Both transformers and the runtime apply the cleaning steps of the checkpoint."""
     tokenizer = AutoTokenizer.from_pretrained(single)
     assert tokenizer("DOCTOR:  ﬁne")["input_ids"] == tokenizer("fine")["input_ids"]
     assert export([str(single), str(tmp_path / "artifact")]) == 0
@@ -136,18 +136,18 @@ def test_multi_label(encoder: Path, tmp_path: Path, layout: str) -> None:
 
 @pytest.mark.parametrize("key", ["auto_map", "_attn_implementation_internal"])
 def test_foreign_code_is_refused(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str) -> None:
-    """A config that makes transformers run code from elsewhere (CVE-2026-1839) is not loaded."""
+    """A config that makes transformers run code from elsewhere (CVE-2026-1839) is rejected."""
     folder = shutil.copytree(encoder, tmp_path / "encoder")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {key: "x--y"}))
     rows = [{"text": f"t {index}", "label": "ab"[index % 2]} for index in range(40)]
     data = write_rows(tmp_path / "train.csv", rows)
     assert train(folder, data, tmp_path / "out", "--label_columns", "label") == 1
-    assert f"has {key!r}, which runs foreign code" in capsys.readouterr().err
+    assert f"has {key!r}, which makes transformers run code from elsewhere" in capsys.readouterr().err
 
 
 def test_foreign_code_that_is_trusted(tmp_path: Path) -> None:
-    """Said explicitly, it is the user's decision."""
+    """A config with remote code is loaded with --trust_remote_code."""
     folder = write_checkpoint(tmp_path / "encoder", bert("single_label"))
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"_attn_implementation_internal": "eager"}))
@@ -156,7 +156,7 @@ def test_foreign_code_that_is_trusted(tmp_path: Path) -> None:
 
 
 def test_revision_of_a_hub_id(encoder: Path, easy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The named one is taken from the hub's cache, and the record has its commit."""
+    """The given revision is loaded from the hub's cache, and the record has its commit."""
     repository = tmp_path / "hub/models--some--encoder"
     (repository / "refs").mkdir(parents=True)
     for name, commit in (("main", "a" * 40), ("v1", "b" * 40)):
@@ -170,14 +170,14 @@ def test_revision_of_a_hub_id(encoder: Path, easy: Path, tmp_path: Path, monkeyp
 
 
 def test_unknown_encoder(tmp_path: Path) -> None:
-    """The message says what is expected."""
+    """The message about an encoder that cannot be loaded says what is expected."""
     with pytest.raises(EncoderError, match=r"cannot load the encoder .*expected a folder with safetensors weights"):
         load_tokenizer(EncoderArguments(model_name_or_path=str(tmp_path)))
 
 
 @pytest.mark.parametrize("status", [None, 503])
 def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, status: int | None) -> None:
-    """It is asked twice in all, for whatever is to be loaded, and the message says so."""
+    """An unreachable hub is asked twice in all, and the message says that it cannot be reached."""
     asked = []
 
     def unreachable(url: str, timeout: float) -> None:
@@ -189,7 +189,9 @@ def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, status: int
     monkeypatch.setattr("training.model.encoder.get_hf_file_metadata", unreachable)
     monkeypatch.setattr("training.model.encoder.time.sleep", lambda _: None)
     arguments = EncoderArguments(model_name_or_path=f"some/encoder-{status}")
-    expected = "no folder has this name, the Hugging Face hub cannot be reached, and its cache lacks the encoder"
+    expected = (
+        "no folder has this name, the Hugging Face hub cannot be reached, and its cache does not have the encoder"
+    )
     with pytest.raises(EncoderError, match=expected):
         load_tokenizer(arguments)
     with pytest.raises(EncoderError, match=expected):
@@ -199,8 +201,8 @@ def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, status: int
 
 
 @pytest.mark.parametrize("status", [200, 401, 404])
-def test_hub_that_answers(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
-    """Transformers then says whether it has the encoder, as it would have."""
+def test_hub_that_responds(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """If the hub responds, transformers looks for the encoder."""
     loaded: list[dict[str, Any]] = []
 
     def answer(url: str, timeout: float) -> None:
@@ -219,35 +221,35 @@ def test_hub_that_answers(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
 
 
 def test_unknown_packaged_encoder() -> None:
-    """The message lists those there are."""
-    with pytest.raises(EncoderError, match="unknown packaged encoder 'packaged:gpt'; known: packaged:minilm"):
+    """The message about an unknown packaged encoder lists the known ones."""
+    with pytest.raises(EncoderError, match="unknown packaged encoder 'packaged:gpt'; expected packaged:minilm"):
         load_tokenizer(EncoderArguments(model_name_or_path="packaged:gpt"))
 
 
 @pytest.mark.parametrize(
     ("step", "expected"),
     [
-        ("drop:(", "not a regular expression"),
+        ("drop:(", "expected a regular expression"),
         ("drop:(x)?", "also matches the empty text"),
         ("drop:a*", "also matches the empty text"),
         ("lower", "expected nfkc, squeeze_spaces or drop:REGEX"),
     ],
 )
 def test_wrong_cleaning_step(step: str, expected: str) -> None:
-    """Before anything is trained."""
+    """An invalid cleaning step is rejected before the training."""
     with pytest.raises(TrainingError, match=expected):
         load_tokenizer(EncoderArguments(), [step])
 
 
 def test_published_padding_is_removed() -> None:
-    """all-MiniLM's tokenizer.json pads every text to 128 tokens; ours pads none."""
+    """The padding to 128 tokens in all-MiniLM's tokenizer.json is removed."""
     tokenizer = load_tokenizer(EncoderArguments())
     assert tokenizer.backend_tokenizer.padding is None
     assert len(tokenizer("late")["input_ids"]) == 3
 
 
 def test_quality_by_hand() -> None:
-    """The figures of a small case that can be checked on paper."""
+    """The metrics of a small example are those calculated by hand."""
     targets = np.array([0, 0, 1, 1])
     figures = quality(np.array([0, 1, 1, 1]), targets, "single_label")
     assert figures == pytest.approx({"accuracy": 0.75, "macro_f1": (2 / 3 + 0.8) / 2})
@@ -270,18 +272,18 @@ def test_quality_by_hand() -> None:
     ],
 )
 def test_metric_that_picks_the_best_checkpoint(asked: str, task: str, expected: str) -> None:
-    """F1 unless asked otherwise; what is asked for is used."""
+    """The metric is F1 by default, else the one that is passed."""
     assert _metric(asked, task) == expected
 
 
 def test_unknown_metric() -> None:
-    """Before anything is trained, with the names there are."""
+    """The message about an unknown metric lists the known ones."""
     with pytest.raises(TrainingError, match="expected macro_f1, accuracy, loss, found 'auc'"):
         _metric("auc", "single_label")
 
 
 def test_best_checkpoint_is_kept(encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The saved model is that of the best epoch on the validation part: here one in the middle, before it diverges."""
+    """The saved model is that of the best epoch on the validation split; here one before the training diverges."""
     rows = [{"text": f"{text} {index}", "label": label} for index in range(40) for label, text in WORDS.items()]
     data = write_rows(tmp_path / "train.csv", rows)
     caplog.set_level("INFO")
@@ -300,24 +302,24 @@ def test_best_checkpoint_is_kept(encoder: Path, tmp_path: Path, caplog: pytest.L
 
 
 def _validation_loss(checkpoint: Path, model: Any) -> float:
-    """The loss of the model as it was trained, before its temperature was folded in."""
+    """Returns the validation loss of the model without the folded temperature."""
     record = json.loads((checkpoint / "training.json").read_text())
-    part = load_data(DataArguments(**record["data_arguments"])).validation
-    logits = predict_logits(model, AutoTokenizer.from_pretrained(checkpoint), part.texts)
+    split = load_data(DataArguments(**record["data_arguments"])).validation
+    logits = predict_logits(model, AutoTokenizer.from_pretrained(checkpoint), split.texts)
     logits *= record["folded_temperature"]
-    return float(torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(part.targets)))
+    return float(torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(split.targets)))
 
 
 def test_early_stopping(encoder: Path, easy: Path, tmp_path: Path) -> None:
-    """One evaluation without a better one is enough: nothing is learned here, so the second is the last."""
+    """Training stops after one evaluation without improvement; here nothing is learned, so it is the second."""
     output = tmp_path / "out"
     still = ("--learning_rate", "1e-12", "--early_stopping_patience", "1", "--num_train_epochs", "9")
     assert train(encoder, easy, output, "--label_columns", "label", *still) == 0
-    assert "| epochs, learning rate, rows per step | 2, 1e-12, 16 |" in (output / "report.md").read_text("utf-8")
+    assert "| epochs, learning rate, batch size | 2, 1e-12, 16 |" in (output / "report.md").read_text("utf-8")
 
 
 def test_accumulated_batches_are_one(encoder: Path, easy: Path, tmp_path: Path) -> None:
-    """Two batches of 8 rows before a step give the weights of one batch of 16, but for rounding."""
+    """Two accumulated batches of 8 rows give the same weights as one batch of 16."""
     weights = []
     exact = [
         "--label_columns",
@@ -339,7 +341,7 @@ def test_accumulated_batches_are_one(encoder: Path, easy: Path, tmp_path: Path) 
 
 
 def still(encoder: Path, folder: Path) -> Path:
-    """A copy of an encoder that drops nothing out."""
+    """Returns a copy of an encoder without dropout."""
     shutil.copytree(encoder, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"hidden_dropout_prob": 0.0}))
@@ -347,14 +349,14 @@ def still(encoder: Path, folder: Path) -> Path:
 
 
 def test_half_precision_encoder_is_trained_in_fp32(encoder: Path, tmp_path: Path) -> None:
-    """Weights in fp16 would lose updates; transformers 5 loads them as they are saved unless told otherwise."""
+    """An encoder saved in fp16 is trained in fp32."""
     AutoModelForSequenceClassification.from_pretrained(encoder).half().save_pretrained(tmp_path)
     model = load_model(EncoderArguments(model_name_or_path=str(tmp_path), max_length=32), LABELS, "single_label").model
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
 def test_too_long_for_the_encoder(encoder: Path) -> None:
-    """Found before training, with the range there is."""
+    """A maximum length above the number of positions is rejected before the training, with the valid range."""
     arguments = EncoderArguments(model_name_or_path=str(encoder), max_length=65)
     with pytest.raises(EncoderError, match="--max_length: expected 3 to 64, found 65"):
         load_model(arguments, LABELS, "single_label")
@@ -362,14 +364,14 @@ def test_too_long_for_the_encoder(encoder: Path) -> None:
 
 @pytest.mark.parametrize("family", ["roberta", "mpnet"])
 def test_positions_start_behind_the_padding(family: str, tmp_path: Path) -> None:
-    """Of 50 positions a text has 48 where the padding id is 1."""
+    """An encoder with 50 positions and padding id 1 reads 48 tokens."""
     arguments = EncoderArguments(model_name_or_path=str(write_checkpoint(tmp_path, families()[family])), max_length=49)
     with pytest.raises(EncoderError, match="--max_length: expected 3 to 48, found 49"):
         load_model(arguments, LABELS, "single_label")
 
 
 def test_cut_weights(encoder: Path, tmp_path: Path) -> None:
-    """A damaged encoder is one line."""
+    """A truncated weights file is a one-line error."""
     copy = Path(shutil.copytree(encoder, tmp_path / "encoder"))
     (copy / "model.safetensors").write_bytes((copy / "model.safetensors").read_bytes()[:1000])
     with pytest.raises(EncoderError, match="cannot load the encoder"):
@@ -377,13 +379,13 @@ def test_cut_weights(encoder: Path, tmp_path: Path) -> None:
 
 
 def test_length_without_room_for_a_token(encoder: Path) -> None:
-    """Two tokens are the special ones alone."""
+    """A maximum length of two leaves no room beside the special tokens and is rejected."""
     with pytest.raises(EncoderError, match="--max_length: expected 3 or more, found 2"):
         load_tokenizer(EncoderArguments(model_name_or_path=str(encoder), max_length=2))
 
 
 def test_length_without_room_for_a_third_special_token(encoder: Path, tmp_path: Path) -> None:
-    """Else every text would be empty."""
+    """A maximum length of three is rejected for a tokenizer with three special tokens."""
     copy = Path(shutil.copytree(encoder, tmp_path / "encoder"))
     tokenizer = Tokenizer.from_file(str(copy / "tokenizer.json"))
     ids = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
@@ -394,7 +396,7 @@ def test_length_without_room_for_a_third_special_token(encoder: Path, tmp_path: 
 
 
 def test_diverged_training_is_an_error(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A model of NaN is not a success."""
+    """A training that diverges is an error and leaves no record."""
     rows = [{"text": f"{text} {index}", "label": label} for index in range(20) for label, text in WORDS.items()]
     data = write_rows(tmp_path / "train.csv", rows)
     assert train(encoder, data, tmp_path / "out", "--label_columns", "label", "--learning_rate", "1e30") == 1
@@ -402,25 +404,22 @@ def test_diverged_training_is_an_error(encoder: Path, tmp_path: Path, capsys: py
     assert not (tmp_path / "out/training.json").exists()
 
 
-@pytest.mark.parametrize("part", ["train", "test"])
-def test_invisible_texts(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str) -> None:
-    """Characters without a width are not white space, and the encoder drops them: the runtime would refuse the texts.
-
-    One token is enough.
-    """
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_invisible_texts(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str) -> None:
+    """Texts of zero-width characters only are an error, as in the runtime; a text with a single token is not."""
     invisible = [{"text": "Doctor:" * (n % 2) + "\u200b" * n, "label": "fine"} for n in range(1, 19)]
     rows = [*easy_rows(20)[:56], {"text": "?", "label": "fine"}, *invisible]
     good = [row | {"text": f"and {row['text']}"} for row in easy_rows(20)]
     files = {
-        name: str(write_rows(tmp_path / f"{name}.csv", rows if name == part else good)) for name in ("train", "test")
+        name: str(write_rows(tmp_path / f"{name}.csv", rows if name == split else good)) for name in ("train", "test")
     }
     options = ["--label_columns", "label", "--test_file", files["test"], *CLEANING]
     assert train(encoder, Path(files["train"]), tmp_path / "out", *options) == 1
     columns: dict[str, Any] = {"text_columns": ["text"], "label_columns": ["label"]}
     data = load_data(DataArguments(train_file=files["train"], test_file=files["test"], **columns))
-    found = [row + 1 for row in data.splits[part].rows if row > 56]
+    found = [row + 1 for row in data.splits[split].rows if row > 56]
     assert len(found) > 9
     assert (
-        f"error: {len(found)} texts of the {part} part have no character that the encoder reads, the first is row "
+        f"error: {len(found)} texts of the {split} split have no character that the encoder reads; the first is row "
         f"{min(found)} of its file; remove them"
     ) in capsys.readouterr().err

@@ -32,7 +32,7 @@ TEXTS = ("the train was late again", "everything went well today, so it did", "t
 
 @pytest.fixture(scope="module", params=["single_label", "multi_label"])
 def checkpoint(request: pytest.FixtureRequest, encoder: Path, shared: SharedFolders) -> Path:
-    """A checkpoint of each task, of rows that are hard to tell, so that it is too sure of itself."""
+    """A checkpoint of each task that is overconfident, because its rows are hard to distinguish."""
 
     def fill(folder: Path) -> None:
         rows = []
@@ -49,18 +49,18 @@ def checkpoint(request: pytest.FixtureRequest, encoder: Path, shared: SharedFold
 
 
 def record_of(checkpoint: Path) -> dict[str, Any]:
-    """Its training.json."""
+    """Reads a checkpoint's training.json."""
     return dict(json.loads((checkpoint / "training.json").read_text("utf-8")))
 
 
 def logits_of(checkpoint: Path, texts: tuple[str, ...]) -> np.ndarray:
-    """What the checkpoint computes in PyTorch."""
+    """Computes a checkpoint's logits in PyTorch."""
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint)
     return predict_logits(model, AutoTokenizer.from_pretrained(checkpoint), texts)
 
 
 def test_pipeline_has_the_runtimes_scores(checkpoint: Path, tmp_path: Path) -> None:
-    """transformers, which does not read training.json, gives the scores of the artifact."""
+    """A transformers pipeline, which does not read training.json, computes the scores of the artifact."""
     assert export([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 0
     classify = pipeline("text-classification", str(checkpoint), top_k=None)
     predictions = load(tmp_path / "artifact", provider="cpu").predict_many(TEXTS)
@@ -69,7 +69,7 @@ def test_pipeline_has_the_runtimes_scores(checkpoint: Path, tmp_path: Path) -> N
 
 
 def test_record_has_both_temperatures(checkpoint: Path) -> None:
-    """The one that is left for readers to apply, and the one that is in the weights."""
+    """The record has the temperature to apply, which is 1, and the one folded into the weights."""
     record = record_of(checkpoint)
     assert record["decisions"]["temperature"] == 1.0
     assert abs(record["folded_temperature"] - 1) > 0.02
@@ -77,7 +77,7 @@ def test_record_has_both_temperatures(checkpoint: Path) -> None:
 
 
 def test_figures_are_the_saved_models(checkpoint: Path) -> None:
-    """Labels, thresholds and calibration of the report are what the saved weights and decisions give."""
+    """The metrics in the record are those of the saved weights and decision parameters."""
     record, data = record_of(checkpoint), training_data(str(checkpoint))
     logits = logits_of(checkpoint, data.test.texts)
     found = judge(logits, data.test.targets, data.task, Decisions.from_record(record))
@@ -87,7 +87,7 @@ def test_figures_are_the_saved_models(checkpoint: Path) -> None:
 
 @pytest.mark.parametrize("family", families())
 def test_every_family(family: str, tmp_path: Path) -> None:
-    """The head's last layer, and nothing else, is what has to be divided."""
+    """In every family, dividing the last layer divides the logits."""
     folder = write_checkpoint(tmp_path, families()[family])
     model, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     before = predict_logits(model, tokenizer, TEXTS)
@@ -96,7 +96,7 @@ def test_every_family(family: str, tmp_path: Path) -> None:
 
 
 def test_head_that_is_not_linear(encoder: Path) -> None:
-    """What comes of its last layer goes through something else: it is left as it was."""
+    """A head that applies another function to its last layer is not changed."""
     model = AutoModelForSequenceClassification.from_pretrained(encoder)
     tokenizer = AutoTokenizer.from_pretrained(encoder)
     layer = last_layer(model)
@@ -110,18 +110,18 @@ def test_head_that_is_not_linear(encoder: Path) -> None:
 def test_head_without_a_linear_layer(
     encoder: Path, easy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The temperature stays in the record, from where the export takes it, and the card says so."""
+    """Without a linear layer the temperature stays in the record, and the model card says so."""
     monkeypatch.setattr("training.model.folding.last_layer", lambda _: None)
     options = ["--label_columns", "label", "--num_train_epochs", "2"]
     assert train(encoder, easy, tmp_path / "out", *options) == 0
     record = record_of(tmp_path / "out")
     assert record["folded_temperature"] == 1.0
     assert record["decisions"]["temperature"] != 1.0
-    assert "so its scores are others" in (tmp_path / "out/README.md").read_text("utf-8")
+    assert "so its scores differ" in (tmp_path / "out/README.md").read_text("utf-8")
 
 
 def teacher_arguments(checkpoint: Path, folder: Path) -> tuple[Any, LabelledData]:
-    """The arguments of a training with this teacher, and its data."""
+    """Returns the arguments of a training with this teacher, and its data."""
     record = record_of(checkpoint)
     options = command(checkpoint, Path(record["data_arguments"]["train_file"]), folder, "--teacher", str(checkpoint))
     labels = ["--label_columns", *record["data_arguments"]["label_columns"]]
@@ -131,7 +131,7 @@ def teacher_arguments(checkpoint: Path, folder: Path) -> tuple[Any, LabelledData
 
 
 def test_teacher_teaches_as_it_was_trained(checkpoint: Path, tmp_path: Path) -> None:
-    """How soft its scores are is said by --distillation_temperature alone."""
+    """A teacher's logits are those before folding, so that only --distillation_temperature softens them."""
     teacher = load_teacher(*teacher_arguments(checkpoint, tmp_path / "out"))
     temperature = record_of(checkpoint)["folded_temperature"]
     expected = logits_of(checkpoint, TEXTS) * temperature
@@ -140,7 +140,7 @@ def test_teacher_teaches_as_it_was_trained(checkpoint: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("temperature", [0, -1, "hot", None, [], 10**400])
 def test_teacher_with_a_damaged_temperature(trained: Path, tmp_path: Path, temperature: object) -> None:
-    """It is refused like any other damage."""
+    """A teacher with an invalid folded temperature is rejected."""
     teacher = shutil.copytree(trained, tmp_path / "teacher")
     record = record_of(teacher) | {"folded_temperature": temperature}
     (teacher / "training.json").write_text(json.dumps(record), "utf-8")

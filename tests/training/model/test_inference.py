@@ -12,7 +12,7 @@ from training.model.inference import LONG_TEXT, truncate_texts
 
 @pytest.mark.parametrize("part", ["the train was late ", "漢", ".", "e\u0301 ", "late\n"])
 def test_long_texts_are_cut_before_they_are_tokenized(encoder: Path, part: str) -> None:
-    """To the same tokens; what is no longer than other texts stays whole."""
+    """Shortening a long text before tokenization does not change its tokens, and short texts stay whole."""
     tokenizer = load_tokenizer(EncoderArguments(model_name_or_path=str(encoder), max_length=32))
     long = part * (3 * LONG_TEXT // len(part))
     short = part * 10
@@ -25,7 +25,7 @@ def test_long_texts_are_cut_before_they_are_tokenized(encoder: Path, part: str) 
 
 
 def test_endless_word_is_read_as_far_as_the_runtime_reads_it(encoder: Path) -> None:
-    """A word whose end could change its beginning is cut at the limit of characters that holds everywhere."""
+    """A single endless word is shortened to the runtime's character limit."""
     tokenizer = load_tokenizer(EncoderArguments(model_name_or_path=str(encoder), max_length=32))
     (found,) = truncate_texts(tokenizer, ["x" * (2 * LONG_TEXT)])
     assert found == "x" * MOST_CHARACTERS

@@ -24,14 +24,14 @@ TARGETS = np.arange(36) % 3
 
 @pytest.mark.parametrize("family", families())
 def test_every_family(family: str, tmp_path: Path) -> None:
-    """The model decides as the regression does, and the encoder stays as it was."""
+    """In every family the fitted head predicts like the regression, and the encoder does not change."""
     folder = str(write_checkpoint(tmp_path, families()[family]))
     arguments = EncoderArguments(model_name_or_path=folder, max_length=32)
     encoder, tokenizer = load_model(arguments, LABELS[:3], "single_label"), load_tokenizer(arguments)
     assert encoder.new_head
     before = {name: weight.clone() for name, weight in encoder.model.base_model.state_dict().items()}
-    part = Split(TEXTS, TARGETS, np.arange(36), TEXTS)
-    fit_head(encoder.model, tokenizer, part, "single_label", seed=0, bf16=False)
+    split = Split(TEXTS, TARGETS, np.arange(36), TEXTS)
+    fit_head(encoder.model, tokenizer, split, "single_label", seed=0, bf16=False)
     features = layer_inputs(encoder.model, last_layer(encoder.model), tokenizer, TEXTS)
     scaled = (features - features.mean(axis=0)) / features.std(axis=0).mean()
     expected = LogisticRegression(C=STRENGTH, max_iter=1000).fit(scaled, TARGETS).predict(scaled)
@@ -44,7 +44,7 @@ def test_every_family(family: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("present", [(0, 1, 2), (0, 2), (1,)])
 def test_labels_without_rows(encoder: Path, present: tuple[int, ...]) -> None:
-    """They are not given, and do not stop the others; two labels alone are told apart."""
+    """Labels without rows are never predicted, and the others are learned."""
     arguments = EncoderArguments(model_name_or_path=str(encoder), max_length=32)
     model, tokenizer = load_model(arguments, LABELS, "single_label").model, load_tokenizer(arguments)
     kept = np.flatnonzero(np.isin(TARGETS, present))
@@ -56,7 +56,7 @@ def test_labels_without_rows(encoder: Path, present: tuple[int, ...]) -> None:
 
 
 def test_multi_label(encoder: Path) -> None:
-    """A regression per label; one with no positive row, or with no other, has its odds for all texts."""
+    """Each label has its own regression; labels of no row or of all rows have their log odds for every text."""
     arguments = EncoderArguments(model_name_or_path=str(encoder), max_length=32)
     model, tokenizer = load_model(arguments, LABELS, "multi_label").model, load_tokenizer(arguments)
     targets = np.zeros((36, 4), np.float32)
@@ -70,7 +70,7 @@ def test_multi_label(encoder: Path) -> None:
 
 
 def test_head_of_the_same_labels_is_kept(encoder: Path) -> None:
-    """A checkpoint of these labels is gone on with, not begun anew; of others with as many it is not."""
+    """The head of a checkpoint is kept if the labels are the same in the same order, else it is new."""
     arguments = EncoderArguments(model_name_or_path=str(encoder), max_length=32)
     assert not load_model(arguments, ("calm", "glad", "sad"), "single_label").new_head
     assert load_model(arguments, ("calm", "sad", "glad"), "single_label").new_head

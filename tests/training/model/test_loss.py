@@ -19,7 +19,7 @@ CASES = [("single_label", CLASSES), ("multi_label", FLAGS)]
 
 
 def test_plain_losses_are_pytorchs() -> None:
-    """Without options: cross-entropy and binary cross-entropy; with smoothing PyTorch's."""
+    """Without options the losses are PyTorch's cross-entropies, with and without label smoothing."""
     torch.testing.assert_close(Objective("single_label")(LOGITS, CLASSES), cross_entropy(LOGITS, CLASSES))
     torch.testing.assert_close(Objective("multi_label")(LOGITS, FLAGS), binary_cross_entropy_with_logits(LOGITS, FLAGS))
     smoothed = Objective("single_label", smoothing=0.1)(LOGITS, CLASSES)
@@ -27,12 +27,12 @@ def test_plain_losses_are_pytorchs() -> None:
 
 
 def test_half_precision_logits_are_summed_in_fp32() -> None:
-    """A loss in bf16 would round away what is left to learn."""
+    """The loss of bf16 logits is computed in fp32."""
     assert Objective("single_label")(LOGITS.bfloat16(), CLASSES).dtype == torch.float32
 
 
 def test_focal_loss_by_hand() -> None:
-    """Each term times the power of how wrong it is; with weights their mean."""
+    """The focal loss weights each term by the power of its error."""
     right = LOGITS.softmax(1)[torch.arange(2), CLASSES]
     expected = ((1 - right) ** 2 * -right.log()).mean()
     torch.testing.assert_close(Objective("single_label", focal_gamma=2.0)(LOGITS, CLASSES), expected)
@@ -44,14 +44,14 @@ def test_focal_loss_by_hand() -> None:
 
 @pytest.mark.parametrize(("task", "targets"), CASES)
 def test_focal_loss_without_focus_is_cross_entropy(task: str, targets: torch.Tensor) -> None:
-    """In the limit, with weights too."""
+    """With gamma near 0 the focal loss is the cross-entropy, also with class weights."""
     weights = torch.tensor([1.0, 2.0, 5.0])
     nearly = Objective(task, weights, focal_gamma=1e-6)(LOGITS, targets)
     torch.testing.assert_close(nearly, Objective(task, weights)(LOGITS, targets), rtol=1e-4, atol=1e-5)
 
 
 def test_balanced_weights() -> None:
-    """Rows times weight is the same for every class that has rows; the rarest is bounded."""
+    """Rows times weight is equal for all labels with rows, up to the maximum weight."""
     weights = balanced_weights(np.array([0] * 6 + [1] * 2), "single_label", 3)
     assert weights.tolist() == pytest.approx([8 / 18, 8 / 6, 1.0])
     flags = np.zeros((100, 3), np.float32)
@@ -61,7 +61,7 @@ def test_balanced_weights() -> None:
 
 @pytest.mark.parametrize(("task", "targets"), CASES)
 def test_a_student_that_is_its_teacher_has_nothing_to_learn(task: str, targets: torch.Tensor) -> None:
-    """The teacher's part of the loss has no gradient there, and one elsewhere."""
+    """The teacher's term has no gradient if the student's logits equal the teacher's."""
     objective = Objective(task, teacher_weight=1.0, teacher_temperature=2.0)
     for shift, still in ((0.0, True), (torch.tensor([1.0, 0.0, 0.0]), False)):
         student = (LOGITS + shift).requires_grad_()
@@ -71,7 +71,7 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn(task: str, targets: 
 
 @pytest.mark.parametrize(("task", "targets"), CASES)
 def test_teacher_and_labels_share_the_loss(task: str, targets: torch.Tensor) -> None:
-    """By the weight; without a teacher, as in an evaluation, it is the labels' alone."""
+    """The weight divides the loss between teacher and labels; without a teacher the labels have all of it."""
     teacher = -LOGITS
     both, soft, hard = (Objective(task, teacher_weight=weight)(LOGITS, targets, teacher) for weight in (0.3, 1.0, 0.0))
     torch.testing.assert_close(both, 0.3 * soft + 0.7 * hard)
@@ -79,10 +79,10 @@ def test_teacher_and_labels_share_the_loss(task: str, targets: torch.Tensor) -> 
 
 
 def test_options_reach_the_loss(tmp_path: Path) -> None:
-    """Each option of the command line is where the loss looks for it; a teacher's only with a teacher."""
+    """The command-line options set the parameters of the loss, the teacher's only with a teacher."""
     targets = np.array([0] * 6 + [1] * 2)
-    part = Split(("t",) * 8, targets, np.arange(8), ("t",) * 8)
-    data = LabelledData("single_label", ("a", "b"), "", (), part, part, part, {})
+    split = Split(("t",) * 8, targets, np.arange(8), ("t",) * 8)
+    data = LabelledData("single_label", ("a", "b"), "", (), split, split, split, {})
     options = [
         "--loss",
         "focal",
@@ -108,8 +108,8 @@ def test_options_reach_the_loss(tmp_path: Path) -> None:
     assert _objective(data, parse_args(options[-2:])) == Objective("single_label", teacher_temperature=2.0)
 
 
-def test_gradient_of_the_teachers_part() -> None:
-    """Hinton's: the difference of the softened scores, times the temperature, so that the weight keeps its meaning."""
+def test_gradient_of_the_teachers_term() -> None:
+    """The gradient of the teacher's term is the difference of the softened scores times the temperature (Hinton)."""
     student, teacher = LOGITS.clone().requires_grad_(), -LOGITS
     Objective("single_label", teacher_weight=1.0, teacher_temperature=3.0)(student, CLASSES, teacher).backward()
     difference = (LOGITS / 3).softmax(1) - (teacher / 3).softmax(1)

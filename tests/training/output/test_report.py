@@ -25,7 +25,7 @@ PARTS = (("train", 0, 80), ("validation", 80, 101), ("test", 100, 120))
 
 
 def test_files(trained: Path) -> None:
-    """Markdown with its plots beside it; a page that needs nothing else."""
+    """The Markdown report has plots in files beside it, and the HTML page embeds them."""
     text, page = (trained / "report.md").read_text("utf-8"), (trained / "report.html").read_text("utf-8")
     images = re.findall(r"\]\((report/[^)]+)\)", text)
     names = ["learning_curves", "confusion_matrix", "coverage", "reliability"]
@@ -37,36 +37,36 @@ def test_files(trained: Path) -> None:
 
 
 def test_figures_are_the_records(trained: Path) -> None:
-    """Each part's row and each baseline's has the figures of training.json."""
+    """The rows of splits and baselines have the metrics of training.json."""
     record = json.loads((trained / "training.json").read_text())
     text = (trained / "report.md").read_text("utf-8")
-    (header,) = re.findall(r"^\| part \| (.*) \|$", text, re.MULTILINE)
+    (header,) = re.findall(r"^\| split \| (.*) \|$", text, re.MULTILINE)
     names = header.split(" | ")
     rows = record["metrics"] | {f"{name}, test": found["test"] for name, found in record["baselines"].items()}
     assert len(rows) == 3 + 4
-    for part, figures in rows.items():
-        (row,) = [line for line in text.splitlines() if line.startswith(f"| {part} |")]
+    for split, figures in rows.items():
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| {split} |")]
         cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
         assert cells == [f"{figures[name]:.4f}" if name in figures else "" for name in names]
 
 
 def test_abstaining_is_reported(trained: Path) -> None:
-    """How many rows still get a label, and how many of those are right."""
+    """The report has coverage and precision with abstaining."""
     text = flat(trained)
-    assert re.search(r"of the test rows get a label, and [\d.]+ % of those labels are right", text)
+    assert re.search(r"this gives a coverage of [\d.]+ % and a precision of [\d.]+ %", text)
     level = json.loads((trained / "training.json").read_text())["decisions"]["abstain_below"]
-    assert f"labels that are right 90 % of the time | scores from {level:.3f} on" in text
+    assert f"target precision 90 % | abstains below a score of {level:.3f}" in text
 
 
 def test_level_that_is_not_reached_is_reported(encoder: Path, tmp_path: Path) -> None:
-    """Seven validation rows show nothing."""
+    """The report says so if the target precision is not reached."""
     options = ["--label_columns", "label", "--num_train_epochs", "1", "--target_precision", "0.99"]
     assert train(encoder, doubtful(tmp_path), tmp_path / "out", *options) == 0
-    assert "99 % of the time | not reached on the validation part" in flat(tmp_path / "out")
+    assert "target precision 99 % | not reached on the validation split" in flat(tmp_path / "out")
 
 
 def test_card_s_example_runs(trained: Path) -> None:
-    """As it stands, on a text that is longer than the model reads."""
+    """The example in the model card runs, also on a text that must be truncated."""
     (example,) = re.findall(r"```python\n(.*?)```", (trained / "README.md").read_text("utf-8"), re.DOTALL)
     example = example.replace("this folder", str(trained)).replace('"a text"', '"late " * 2000')
     names: dict[str, Any] = {}
@@ -75,12 +75,12 @@ def test_card_s_example_runs(trained: Path) -> None:
 
 
 def flat(folder: Path) -> str:
-    """The Markdown on one line."""
+    """Returns the Markdown report on one line."""
     return " ".join((folder / "report.md").read_text("utf-8").split())
 
 
 def test_model_card(trained: Path) -> None:
-    """A card that Hugging Face reads, with the test figures."""
+    """Hugging Face reads the model card, which has the test metrics."""
     card = ModelCard.load(trained / "README.md")
     record = json.loads((trained / "training.json").read_text())
     results = {result.metric_type: result.metric_value for result in card.data.eval_results}
@@ -89,7 +89,7 @@ def test_model_card(trained: Path) -> None:
 
 
 def doubtful(folder: Path) -> Path:
-    """Rows that cannot be told apart, with a name in them, a rare label, and texts that are too long."""
+    """Writes rows that cannot be distinguished, with a name in them, a rare label, and texts that are too long."""
     rows = [
         {"text": f"{SECRET} <b>said</b> | {index} {'again ' * (40 if index < 5 else 1)}", "label": "ab"[index * 7 % 2]}
         for index in range(60)
@@ -99,7 +99,7 @@ def doubtful(folder: Path) -> Path:
 
 
 def test_texts_are_not_shown(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither in the report nor anywhere else in the folder or the log; row numbers are, and warnings."""
+    """Texts are neither in the files nor in the log; row numbers and warnings are in the report."""
     output = tmp_path / "out"
     assert train(encoder, doubtful(tmp_path), output, "--label_columns", "label", "--num_train_epochs", "1") == 0
     files = [path for path in output.rglob("*") if path.is_file() and path.suffix in {".md", ".html", ".json"}]
@@ -109,11 +109,11 @@ def test_texts_are_not_shown(encoder: Path, tmp_path: Path, capsys: pytest.Captu
     text = flat(output)
     assert "Labels with fewer than 20 training examples: c\\|\\<i\\>." in text
     assert "Epoch and decision parameters are chosen on only 7 validation rows" in text
-    assert re.search(r"\d of \d+ training texts are longer than 32 tokens; their ends were not read", text)
+    assert re.search(r"\d of \d+ training texts are longer than 32 tokens and were truncated", text)
 
 
 def test_texts_are_shown_on_request(encoder: Path, tmp_path: Path) -> None:
-    """As text: neither Markdown nor HTML of theirs becomes the report's. The rows are those of the file."""
+    """With --show_text, texts are shown with Markdown and HTML escaped, under the row numbers of the file."""
     output, data = tmp_path / "out", doubtful(tmp_path)
     arguments = ["--label_columns", "label", "--num_train_epochs", "1", "--show_text"]
     assert train(encoder, data, output, *arguments) == 0
@@ -128,12 +128,12 @@ def test_texts_are_shown_on_request(encoder: Path, tmp_path: Path) -> None:
 
 
 def test_baseline_that_wins_is_the_first_line(encoder: Path, tmp_path: Path) -> None:
-    """A model that has learned nothing: words decide, one weight update does not."""
+    """The report starts with the baseline that beats a model that has learned nothing."""
     data, output = write_rows(tmp_path / "train.csv", easy_rows()), tmp_path / "out"
     arguments = ["--label_columns", "label", "--max_steps", "1", "--learning_rate", "1e-9", "--no_head_start"]
     assert train(encoder, data, output, *arguments, "--baselines") == 0
     first = (output / "report.md").read_text("utf-8").splitlines()[0]
-    assert first.startswith("A baseline wins: TF-IDF, ")
+    assert first.startswith("A baseline is better: TF-IDF, ")
     assert "has macro\\_f1 1.0000" in first
 
 
@@ -142,26 +142,26 @@ OWN = "macro_f1 0.8000 (95 % interval 0.7000 to 0.9000), accuracy 0.9000"
 
 
 def said(lead: Lead | None, seeds: dict[int, Any] | None = None) -> str:
-    """The verdict on a model with macro-F1 .8 on 100 test rows."""
-    part = Split(("a",) * 100, np.zeros(100, np.int64), np.arange(100), ("a",) * 100)
-    data = LabelledData("single_label", ("a", "b"), "", (), part, part, part, {})
+    """Returns the verdict on a model with macro-F1 .8 on 100 test rows."""
+    split = Split(("a",) * 100, np.zeros(100, np.int64), np.arange(100), ("a",) * 100)
+    data = LabelledData("single_label", ("a", "b"), "", (), split, split, split, {})
     evaluation = Evaluation(METRICS, (), (), {}, None, {}, None, None, None, ())
     return verdict(evaluation, Comparison("macro_f1", Interval(0.8, 0.7, 0.9), {}, lead, seeds or {}), data)
 
 
 def lead(low: float, high: float, rows: int = 100) -> Lead:
-    """A lead over a baseline, with its interval."""
+    """Returns a lead over a baseline, with its interval."""
     value = (low + high) / 2
     return Lead("x", "words", Interval(0.8 - value, 0.0, 1.0), Interval(value, low, high), rows)
 
 
 def test_verdict_without_baselines() -> None:
-    """The verdict has the main metric with its interval, and the second."""
+    """The verdict has the main metric with its interval, and the second metric."""
     assert said(None) == f"On 100 test rows: {OWN}."
 
 
 def test_verdict_on_a_winner() -> None:
-    """The lead over the best baseline stands there with its interval."""
+    """The verdict on a better model has its lead over the best baseline, with the interval."""
     assert said(lead(0.05, 0.15)) == (
         f"On 100 test rows: {OWN}. The best baseline on the validation split, x (words), has macro_f1 0.7000: "
         "a lead of 0.1000 (95 % interval 0.0500 to 0.1500)."
@@ -169,7 +169,7 @@ def test_verdict_on_a_winner() -> None:
 
 
 def test_verdict_without_a_winner() -> None:
-    """A lead whose interval includes zero is none."""
+    """There is no clear winner if the interval of the difference includes zero."""
     first = said(lead(-0.01, 0.05))
     assert first.startswith(f"No clear winner on 100 test rows: this model has {OWN}; the best baseline on the ")
     assert first.endswith(
@@ -178,28 +178,28 @@ def test_verdict_without_a_winner() -> None:
 
 
 def test_verdict_on_few_rows() -> None:
-    """Drawing the same few rows again shows no differences that other rows would."""
+    """There is no clear winner on fewer than 20 rows."""
     assert said(lead(0.2, 0.4, rows=19)).endswith("has macro_f1 0.5000; 19 rows are too few to tell.")
 
 
 def test_verdict_on_a_baseline_that_wins() -> None:
-    """A baseline that is better comes first."""
-    assert said(lead(-0.15, -0.05)).startswith("A baseline wins: x (words) has macro_f1 0.9000 (")
+    """A baseline that is better is named first."""
+    assert said(lead(-0.15, -0.05)).startswith("A baseline is better: x (words) has macro_f1 0.9000 (")
 
 
 def test_verdict_on_several_seeds() -> None:
-    """The mean over the seeds and its standard deviation come last."""
+    """Mean and standard deviation over the seeds come last in the verdict."""
     seeds = {seed: {"validation": {"macro_f1": 0.0}, "test": {"macro_f1": 0.8 + seed / 10}} for seed in range(2)}
     assert said(None, seeds) == f"On 100 test rows: {OWN}. Over 2 seeds: macro_f1 0.8500 ± 0.0707."
 
 
 def test_plain_text_in_markdown() -> None:
-    """Names and texts stay what they are, on one line."""
+    """Names and texts are escaped and put on one line."""
     assert plain("a|b\n*c* <script> _d_") == r"a\|b \*c\* \<script\> \_d\_"
 
 
 def test_long_texts_are_cut(encoder: Path, tmp_path: Path) -> None:
-    """A mistake is understood by its beginning; a report of a megabyte is not."""
+    """A wrong prediction is shown with the start of its text only."""
     rows = [{"text": f"{index} " + "again " * 20000, "label": "ab"[index * 7 % 2]} for index in range(40)]
     arguments = ["--label_columns", "label", "--num_train_epochs", "1", "--show_text"]
     assert train(encoder, write_rows(tmp_path / "train.csv", rows), tmp_path / "out", *arguments) == 0
@@ -209,7 +209,7 @@ def test_long_texts_are_cut(encoder: Path, tmp_path: Path) -> None:
 
 
 def test_labels_that_matplotlib_would_hide_or_cannot_draw(encoder: Path, tmp_path: Path) -> None:
-    """Neither stops a training, and both have their column."""
+    """Labels that matplotlib hides or cannot draw are in the report and the plots."""
     rows = [{"text": f"{index} {'so' if index % 2 else 'no'}", "_hidden": index % 2, "標籤": 1} for index in range(60)]
     columns = ["--label_columns", "_hidden", "標籤", "--num_train_epochs", "1", "--baselines"]
     assert train(encoder, write_rows(tmp_path / "train.csv", rows), tmp_path / "out", *columns) == 0
@@ -220,19 +220,19 @@ def test_labels_that_matplotlib_would_hide_or_cannot_draw(encoder: Path, tmp_pat
 
 
 def evaluation(**changes: Any) -> Evaluation:
-    """An evaluation with little in it."""
+    """Returns a minimal evaluation."""
     reliability = {"as trained": [Bin(3, 0.2, 0.3)], "calibrated": [Bin(3, 0.3, 0.3)]}
     return replace(Evaluation({}, (), (), reliability, None, {}, None, None, None, ()), **changes)
 
 
 def labels(count: int) -> tuple[LabelFigures, ...]:
-    """Labels whose F1 falls with their number; the last has no test rows."""
+    """Returns labels whose F1 falls with their number; the last has no test rows."""
     rows = [{"train": 9, "validation": 1, "test": int(index < count - 1)} for index in range(count)]
     return tuple(LabelFigures(f"label {i}", rows[i], 0.5, 0.5, 1 - i / count, None) for i in range(count))
 
 
 def test_plots_of_a_multi_label_task() -> None:
-    """Curves instead of a confusion matrix; dollar signs in names are no formulas."""
+    """Multi-label data has precision-recall curves and no confusion matrix; dollar signs in labels are no formulas."""
     curves = {f"la$bel ${index}": np.array([[1.0, 0.5], [0.0, 1.0]]) for index in range(12)}
     history = [{"epoch": 1, "eval_loss": 0.3, "eval_micro_f1": 0.5}, {"epoch": 0.5, "loss": 1.0}]
     figures = draw(evaluation(curves=curves), history)
@@ -242,24 +242,24 @@ def test_plots_of_a_multi_label_task() -> None:
 
 
 def test_confusion_matrix_of_many_labels() -> None:
-    """It shows the labels with the most errors, and says that these are not all."""
+    """The confusion matrix of many labels shows those with the most errors, and its title says so."""
     counts = np.diag(np.full(150, 5))
     counts[140, 7] = 9
     axes = confusion_matrix(counts, [f"label {index}" for index in range(150)]).axes[0]
-    assert "the 20 of 150 labels with most errors" in axes.get_title()
+    assert "the 20 of 150 labels with the most errors" in axes.get_title()
     assert {"label 7", "label 140"} <= {tick.get_text() for tick in axes.get_yticklabels()}
     assert len(axes.get_yticks()) == 20
     assert "9" in {text.get_text() for text in axes.texts}
 
 
 def test_confusion_matrix_of_few_labels() -> None:
-    """It shows them all."""
+    """The confusion matrix of up to 30 labels shows all of them."""
     axes = confusion_matrix(np.diag(np.full(30, 5)), [f"label {index}" for index in range(30)]).axes[0]
     assert len(axes.get_yticks()) == 30
 
 
 def test_precision_recall_of_many_labels() -> None:
-    """Of more labels than can be told apart the curves are of those with the lowest F1."""
+    """The precision-recall curves of many labels are those of the labels with the lowest F1."""
     curves = {f"label {index}": np.array([[1.0, 0.5], [0.0, 1.0]]) for index in range(150)}
     figure = precision_recall(curves, {label.name: label.f1 for label in labels(150)})
     names = [text.get_text() for axes in figure.axes for text in axes.get_legend().get_texts()]
@@ -267,7 +267,7 @@ def test_precision_recall_of_many_labels() -> None:
 
 
 def test_learning_curves_fill_their_axes() -> None:
-    """A metric between .90 and .92 is a curve, not a line at the top of an axis that begins at zero."""
+    """The axis of a metric fits its values and does not start at zero."""
     history = [{"epoch": epoch, "eval_accuracy": 0.9 + epoch / 100} for epoch in (0, 1, 2)]
     low, high = learning_curves(history).axes[1].get_ylim()
     assert 0.89 < low < 0.9
@@ -275,14 +275,14 @@ def test_learning_curves_fill_their_axes() -> None:
 
 
 def test_reliability_diagram_counts_rows() -> None:
-    """Under each point stands how many rows it is about."""
+    """The reliability diagram shows the rows of every bin."""
     upper, lower = reliability({"calibrated": [Bin(3, 0.2, 0.3), Bin(500, 0.9, 0.8)]}).axes
     assert [bar.get_height() for bar in lower.patches] == [3, 500]
     assert (upper.get_ylabel(), lower.get_xlabel(), lower.get_ylabel()) == ("accuracy", "confidence", "rows")
 
 
 def test_most_confused_pairs() -> None:
-    """Most rows first, then the larger share; what is right is no confusion."""
+    """Confused pairs are sorted by rows, then by share; correct predictions are left out."""
     counts = np.array([[9, 1, 0], [4, 0, 0], [0, 1, 1]])
     pairs = most_confused(counts, ("a", "b", "c"))
     assert [(pair.true, pair.predicted, pair.rows) for pair in pairs] == [("b", "a", 4), ("c", "b", 1), ("a", "b", 1)]
@@ -290,25 +290,25 @@ def test_most_confused_pairs() -> None:
 
 
 def test_labels_with_the_lowest_f1_come_first() -> None:
-    """Those without test rows, of which nothing is known, come last."""
+    """Labels are sorted by F1, and labels without test rows come last."""
     assert [label.name for label in _worst_first(labels(4))] == ["label 2", "label 1", "label 0", "label 3"]
 
 
 def test_report_of_many_labels(encoder: Path, tmp_path: Path) -> None:
-    """It has the pairs of labels confused most, and the worst labels come first."""
+    """The report of many labels lists the most confused pairs, and the labels with the lowest F1 first."""
     rows = [{"text": f"word{index % 35} {index}", "label": f"label {index % 35}"} for index in range(350)]
     arguments = ["--label_columns", "label", "--max_steps", "1", "--learning_rate", "1e-9", "--no_head_start"]
     assert train(encoder, write_rows(tmp_path / "train.csv", rows), tmp_path / "out", *arguments) == 0
     text = (tmp_path / "out/report.md").read_text("utf-8")
     assert "| true label | predicted label | test rows | share of the true label |" in text
-    table = text.partition("lowest F1 first")[2].partition("## Labels confused most")[0]
+    table = text.partition("lowest F1 first")[2].partition("## Most confused labels")[0]
     f1 = [float(row.split("|")[-2]) for row in table.splitlines() if re.match(r"\| label \d", row)]
     assert len(f1) == 35
     assert f1 == sorted(f1)
 
 
 def test_named_after_the_training_file(encoder: Path, tmp_path: Path) -> None:
-    """The report is about the training file; the rows of its mistakes are in the test file."""
+    """The report is named after the training file, and row numbers refer to the test file."""
     rows = easy_rows()
     data = write_rows(tmp_path / "notes.csv", rows[:90])
     test = write_rows(tmp_path / "published.csv", [row | {"label": "late"} for row in rows[90:]])
@@ -317,11 +317,11 @@ def test_named_after_the_training_file(encoder: Path, tmp_path: Path) -> None:
     text, page = ((tmp_path / f"out/report.{suffix}").read_text("utf-8") for suffix in ("md", "html"))
     assert "# Training report: notes.csv" in text
     assert "<title>notes.csv</title>" in page
-    assert "count from 1 in published.csv, without" in text
+    assert "refer to published.csv, from 1, without" in text
 
 
 def test_arguments_are_in_the_report(trained: Path) -> None:
-    """Those that differ from their defaults, of every kind, and no others."""
+    """The report has exactly the arguments that differ from their defaults."""
     section = (trained / "report.md").read_text("utf-8").partition("## Arguments")[2]
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.MULTILINE))
     assert rows["text_columns"] == '\\["text"\\]'
@@ -332,7 +332,7 @@ def test_arguments_are_in_the_report(trained: Path) -> None:
 
 
 def test_removed_rows_are_told_once(encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """In the log and in the report one sentence says why a validation row is missing."""
+    """The log and the report each say once why a validation row was removed."""
     rows = easy_rows()
     paths = {name: write_rows(tmp_path / f"{name}.csv", rows[start:end]) for name, start, end in PARTS}
     arguments = ["--label_columns", "label", "--num_train_epochs", "1", "--test_file", str(paths["test"])]
