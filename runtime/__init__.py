@@ -10,7 +10,7 @@ Needs the standard library, numpy, tokenizers and onnxruntime, and imports nothi
 
 from .classifier import Classifier, load
 from .decision.explanation import Explanation, Word
-from .decision.policy import Prediction, WindowScores
+from .decision.prediction import Prediction, WindowScores
 from .errors import (
     ArtifactError,
     ArtifactNotFoundError,

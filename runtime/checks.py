@@ -1,4 +1,4 @@
-"""Checks of what callers pass."""
+"""Checks of arguments."""
 
 import operator
 from typing import SupportsIndex, cast
@@ -9,15 +9,17 @@ MAX_NUMBER = 1 << 40
 
 
 def require_whole_number(name: str, value: object, most: int = MAX_NUMBER) -> None:
-    """Refuses what is neither None nor a whole number from 1 to `most`.
+    """Checks that a value is None or an integer from 1 to `most`.
 
     Raises:
-        SettingError: It is not; the message begins with the name.
+        SettingError: It is neither; the message begins with the name.
     """
     if value is None:
         return
     try:
-        number = 0 if isinstance(value, bool) else operator.index(cast(SupportsIndex, value))  # NumPy's integers, too
+        number = (
+            0 if isinstance(value, bool) else operator.index(cast(SupportsIndex, value))
+        )  # accepts NumPy's integers
     except TypeError:
         number = 0
     if not 1 <= number <= most:
@@ -26,8 +28,8 @@ def require_whole_number(name: str, value: object, most: int = MAX_NUMBER) -> No
 
 
 def short_repr(value: object) -> str:
-    """Returns the first characters of a setting's value, on one line, for a message."""
+    """Returns the first characters of a value, on one line, for a message."""
     try:
         return " ".join(f"{value!r}".split())[:40]
-    except ValueError:  # a number of more digits than Python spells
+    except ValueError:  # the number has more digits than Python converts
         return f"a number of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__

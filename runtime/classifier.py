@@ -5,33 +5,31 @@ import functools
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from .artifact.folder import TOKENIZER, Artifact, check_files, read_artifact
-from .artifact.manifest import Aggregation, Manifest
+from .artifact.manifest import Manifest
 from .decision import explanation
-from .decision import policy as policies
-from .decision.explanation import Explanation, Word
-from .decision.policy import Policy, Prediction
-from .engine.cuda import BUCKET
+from .decision.explanation import Explanation
+from .decision.policy import CallOptions, Policy, Thresholds, call_policy, prediction, predictions
+from .decision.prediction import Prediction
 from .engine.int8_check import int8_saturates
 from .engine.providers import Provider, provider_candidates
-from .engine.session import check_version, open_session
+from .engine.session import Session, check_version, open_session
 from .engine.settings import DEFAULT, Profile, Settings
 from .environment import environment_info
 from .errors import ArtifactError, InferenceError, SettingError, TextError, TextTypeError
 from .scheduling.background import BackgroundTask
-from .scheduling.batching import BATCH_TOKENS, chunks, prefetch, run_batches
+from .scheduling.batching import BATCH_TOKENS, run_batches
+from .scheduling.streaming import chunks, prefetch
 from .text.tokenizer import NO_MEMORY, Encoded, LongText, Tokenizer, find_error
 
-Thresholds = float | Mapping[str, float]
 Result = Prediction | TextError
 RETRIES = 5
 WARM_UP_TOKENS = 8
-EXPLAINED_WORDS = 256
 
 
 def load(
@@ -43,38 +41,39 @@ def load(
     profile: Profile = "latency",
     batch_tokens: int | None = None,
     gpu_memory_mb: int | None = None,
-    cuda_graphs: bool = False,
     thresholds: Thresholds | None = None,
     warm_up: bool = False,
 ) -> "Classifier":
     """Loads an artifact.
 
     Args:
-        folder: An artifact folder that `python -m export` wrote.
-        provider: `cpu`, `cuda`, or `auto`: CUDA where it really works, else the CPU.
-        variant: `int8`, `fp32` or `fp16`, to compare them; None for the one that is meant for the provider.
-        threads: Threads for one inference; None for one per CPU that this process may use.
-        profile: `latency`: between the operators of an inference its threads stay awake, for 200 us at most. `shared`:
-            they sleep, for machines that have other work; a short text then takes up to 1.5 times as long.
-        batch_tokens: Most tokens of a batch, padding included; None for 512 on a CPU, 16384 on CUDA.
-        gpu_memory_mb: CUDA: the most device memory the session takes, in MiB.
-        cuda_graphs: CUDA: record a graph for each length bucket, for texts that come alone.
-        thresholds: Those of all calls that name none, as for `Classifier.predict`; None for the artifact's.
-        warm_up: Run the shortest text and the largest batch once, so that the first call is as fast as any other.
+        folder: The folder that `python -m export` wrote.
+        provider: `cpu`, `cuda`, or `auto` for CUDA where it works and the CPU elsewhere.
+        variant: `int8`, `fp32` or `fp16`; None for the fastest variant of the provider.
+        threads: Number of threads of one inference; None for one per CPU that this process may use.
+        profile: `latency` keeps the threads awake for up to 200 us between the operators of an inference. `shared` lets
+            them sleep, for machines with other work; a short text then takes up to 1.5 times as long.
+        batch_tokens: Maximum number of tokens of a batch, padding included; None for 512 on a CPU and 16384 on CUDA.
+        gpu_memory_mb: Limit on the device memory on CUDA, in MiB; None for no limit.
+        thresholds: Default thresholds of all calls, as for `Classifier.predict`; None for the artifact's.
+        warm_up: Whether to run the shortest text and the largest batch once, so that the first call is as fast as
+            later ones.
 
     Raises:
-        ArtifactNotFoundError: There is no artifact.
-        ArtifactError: It is damaged, not for this version, or lacks the variant.
-        ProviderError: The provider is unknown, does not work here, or is not what the variant is for.
-        DependencyError: onnxruntime is installed twice, or too old.
-        SettingError: A number is out of range, the profile unknown, or a threshold not as `predict` takes it.
+        ArtifactNotFoundError: There is no artifact in the folder.
+        ArtifactError: The artifact is damaged, needs another version, or does not have the variant.
+        ProviderError: The provider is unknown, does not work here, or is not one that the variant is for.
+        DependencyError: onnxruntime is too old, or installed twice.
+        SettingError: A number is out of range, the profile is unknown, or a threshold is not valid.
         InferenceError: There is not enough memory.
     """
-    settings = Settings(threads, profile, batch_tokens, gpu_memory_mb, cuda_graphs)
+    settings = Settings(threads, profile, batch_tokens, gpu_memory_mb)
     for _ in range(RETRIES):
         artifact = read_artifact(folder)
         try:
-            classifier = _load(artifact, provider, variant, settings, thresholds)
+            classifier = open_classifier(
+                artifact, provider=provider, variant=variant, settings=settings, thresholds=thresholds
+            )
             break
         except ArtifactError:
             if not artifact.is_replaced():
@@ -86,216 +85,183 @@ def load(
     return classifier
 
 
-def _load(
-    artifact: Artifact, provider: Provider, variant: str | None, settings: Settings, thresholds: Thresholds | None
+def open_classifier(
+    artifact: Artifact,
+    *,
+    provider: Provider,
+    variant: str | None = None,
+    settings: Settings = DEFAULT,
+    thresholds: Thresholds | None = None,
+    check_unused: bool = True,
 ) -> "Classifier":
-    """Makes a classifier while the files that it does not read are checked."""
-    files = artifact.manifest.files
-    (_, first), *_ = provider_candidates(provider, variant, artifact.manifest.variants)
-    unread = files.keys() - {TOKENIZER, first.file}  # the classifier checks these two as it reads them
-    unread_files = BackgroundTask(functools.partial(check_files, artifact, unread))
-    try:
-        classifier = Classifier(artifact, provider=provider, variant=variant, settings=settings, thresholds=thresholds)
-    except MemoryError:
-        raise InferenceError("there is not enough memory to load the artifact; free some") from None
-    finally:
-        unread_files.wait()
-    unread_files.result()
-    return classifier
+    """Creates the classifier of an artifact whose manifest was read; arguments and errors are those of `load`.
 
-
-class Classifier:
-    """A tokenizer and one onnxruntime session; made by `load`.
-
-    Threads may share it. It pickles as the path of its artifact and what `load` was asked for, and is loaded again
-    where it is unpickled. A forked process must load its own. `with` closes it.
+    The hashes of the model and the tokenizer are checked as they are read. With `check_unused` those of the other
+    files, such as the fp32 model beside the int8 one, are checked in the background.
     """
-
-    def __init__(
-        self,
-        artifact: Artifact,
-        *,
-        provider: Provider = "auto",
-        variant: str | None = None,
-        settings: Settings = DEFAULT,
-        thresholds: Thresholds | None = None,
-    ) -> None:
-        """Makes one of an artifact, whose model and tokenizer are checked; args and errors are those of `load`."""
-        manifest = artifact.manifest
-        check_version(manifest.min_onnxruntime)
-        self.manifest: Manifest = manifest
-        self._policy = policies.call_policy(
-            manifest, top_k=None, thresholds=thresholds, windows=False, with_logits=False
+    manifest = artifact.manifest
+    check_version(manifest.min_onnxruntime)
+    policy = call_policy(manifest, thresholds=thresholds)
+    candidates = provider_candidates(provider, variant, manifest.variants)
+    unused = manifest.files.keys() - {TOKENIZER, candidates[0][1].file} if check_unused else ()
+    hashing = BackgroundTask(functools.partial(check_files, artifact, unused))
+    try:
+        session = open_session(
+            artifact.folder, candidates, labels=len(manifest.labels), settings=settings, files=manifest.files
         )
-        self._artifact = artifact
-        self._load_options: dict[str, Any] = {
-            "provider": provider,
-            "variant": variant,
-            **dataclasses.asdict(settings),
-            "thresholds": _plain(thresholds),
-        }
-        self._session = open_session(
-            artifact.folder,
-            provider_candidates(provider, variant, manifest.variants),
-            labels=len(manifest.labels),
-            longest=manifest.max_length,
-            settings=settings,
-            files=manifest.files,
-        )
-        self._tokenizer = Tokenizer(
+        tokenizer = Tokenizer(
             artifact.read(TOKENIZER),
             max_length=manifest.max_length,
             stride=manifest.window.stride,
             pad_token_id=manifest.pad_token_id,
             vocab_size=manifest.vocab_size,
         )
-        self._batch_tokens = settings.batch_tokens or BATCH_TOKENS[self._session.provider]
-        self._run = functools.partial(run_batches, self._session, self._tokenizer, max_tokens=self._batch_tokens)
+    except MemoryError:
+        raise InferenceError("there is not enough memory to load the artifact; free some") from None
+    finally:
+        hashing.wait()
+    hashing.result()
+    options = {
+        "provider": provider,
+        "variant": variant,
+        **dataclasses.asdict(settings),
+        "thresholds": _plain(thresholds),
+    }
+    return Classifier(artifact, session, tokenizer, policy, load_options=options)
+
+
+class Classifier:
+    """A tokenizer and an onnxruntime session. `load` creates it.
+
+    Threads can share it. It pickles as the path of its artifact and the options of `load`, and is loaded again where it
+    is unpickled. A forked process must load its own. `with` closes it.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        session: Session,
+        tokenizer: Tokenizer,
+        policy: Policy,
+        *,
+        load_options: Mapping[str, Any],
+    ) -> None:
+        """Joins the parts that `open_classifier` creates.
+
+        Args:
+            artifact: The artifact that the parts come from.
+            session: The session of the variant.
+            tokenizer: The tokenizer.
+            policy: Applies to calls without options.
+            load_options: Arguments for `load` that create the same classifier.
+        """
+        self.manifest: Manifest = artifact.manifest
+        self._artifact = artifact
+        self._session = session
+        self._tokenizer = tokenizer
+        self._policy = policy
+        self._load_options = dict(load_options)
+        self._batch_tokens: int = load_options["batch_tokens"] or BATCH_TOKENS[session.provider]
+        self._run = functools.partial(run_batches, session, tokenizer, max_tokens=self._batch_tokens)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Label names in the order of the scores."""
+        """Label names, in the order of the scores."""
         return self.manifest.labels
 
     @property
     def provider(self) -> str:
-        """`cpu` or `cuda`: what the session really runs on."""
+        """`cpu` or `cuda`: the provider that the session runs on."""
         return self._session.provider
 
     @property
     def variant(self) -> str:
-        """`int8`, `fp32` or `fp16`: which of the artifact's models runs."""
+        """`int8`, `fp32` or `fp16`: the variant that the session runs."""
         return self._session.variant
 
     @property
     def threads(self) -> int:
-        """Threads of one inference."""
+        """Number of threads of one inference."""
         return self._session.threads
 
-    def predict(
-        self,
-        text: str,
-        *,
-        top_k: int | None = None,
-        thresholds: Thresholds | None = None,
-        windows: bool | Aggregation = False,
-        with_logits: bool = False,
-    ) -> Prediction:
+    def predict(self, text: str, **options: Unpack[CallOptions]) -> Prediction:
         """Classifies one text.
 
         Args:
             text: The text.
-            top_k: Give so many labels and scores at most, best first.
-            thresholds: Multi-label: the least score at which a label is given, one for all or by label; those that are
-                not named keep the artifact's. Single-label: the score below which no label is given.
-            windows: Read all of a text that is longer than `max_length`, in overlapping windows; a label's score is the
-                mean or the highest of theirs, True for what the artifact says. Otherwise its end is not read.
-            with_logits: Give the logits as well.
+            **options: `top_k`, `thresholds`, `windows` and `with_logits`, see `CallOptions`.
 
         Raises:
-            TextError: The text is empty, or (TextTypeError) no `str`.
-            SettingError: `top_k`, a threshold or `windows` is not what is expected.
-            InferenceError: The model gave something that is not a number, or cannot run.
+            TextError: The text is empty, or not a `str` (TextTypeError).
+            SettingError: An option is out of range.
+            InferenceError: The model returned a value that is not a number, or cannot run.
         """
-        policy = self._resolve_policy(top_k, thresholds, windows, with_logits)
+        policy = self._call_policy(options)
         if policy.aggregation is not None:
             return self._predict_windows(text, policy)
         encoded = self._tokenizer.encode(text)
-        return policies.prediction(self._run([encoded]).tolist(), [encoded.window], policy)
+        return prediction(self._run([encoded]).tolist(), [encoded.window], policy)
 
-    def predict_many(
-        self,
-        texts: Iterable[str],
-        *,
-        top_k: int | None = None,
-        thresholds: Thresholds | None = None,
-        windows: bool | Aggregation = False,
-        with_logits: bool = False,
-    ) -> list[Prediction]:
+    def predict_many(self, texts: Iterable[str], **options: Unpack[CallOptions]) -> list[Prediction]:
         """Classifies texts, in batches of similar length.
 
         Args:
             texts: Any number of texts.
-            top_k: As for `predict`, like the other options.
-            thresholds: The same.
-            windows: The same.
-            with_logits: The same.
+            **options: As for `predict`.
 
         Returns:
             One prediction per text, in the order of the texts.
 
         Raises:
-            TextError: A text is empty, or (TextTypeError) no `str`; the message has its position. With `predict_iter`
-                the others are classified all the same.
+            TextError: A text is empty, or not a `str` (TextTypeError); the message has its position. `predict_iter` can
+                classify the others all the same.
             SettingError: As `predict`.
             InferenceError: As `predict`.
         """
-        policy = self._resolve_policy(top_k, thresholds, windows, with_logits)
-        _check_many(texts)
+        policy = self._call_policy(options)
+        _require_many(texts)
         texts = list(texts)
-        for error in filter(None, map(find_error, range(len(texts)), texts)):
-            raise error  # better now than after an hour
-        return [found for found in self._stream(texts, policy, return_errors=False) if not isinstance(found, TextError)]
+        for position, error in enumerate(map(find_error, texts)):
+            if error is not None:  # fail before any text is classified
+                raise error.at(position)
+        stream = self._stream(texts, policy, return_errors=False)
+        return [result for result in stream if not isinstance(result, TextError)]
 
     @overload
     def predict_iter(
-        self,
-        texts: Iterable[str],
-        *,
-        top_k: int | None = None,
-        thresholds: Thresholds | None = None,
-        windows: bool | Aggregation = False,
-        with_logits: bool = False,
-        return_errors: Literal[False] = False,
+        self, texts: Iterable[str], *, return_errors: Literal[False] = False, **options: Unpack[CallOptions]
     ) -> Iterator[Prediction]: ...
 
     @overload
     def predict_iter(
-        self,
-        texts: Iterable[str],
-        *,
-        top_k: int | None = None,
-        thresholds: Thresholds | None = None,
-        windows: bool | Aggregation = False,
-        with_logits: bool = False,
-        return_errors: bool,
+        self, texts: Iterable[str], *, return_errors: bool, **options: Unpack[CallOptions]
     ) -> Iterator[Result]: ...
 
     def predict_iter(
-        self,
-        texts: Iterable[str],
-        *,
-        top_k: int | None = None,
-        thresholds: Thresholds | None = None,
-        windows: bool | Aggregation = False,
-        with_logits: bool = False,
-        return_errors: bool = False,
+        self, texts: Iterable[str], *, return_errors: bool = False, **options: Unpack[CallOptions]
     ) -> Iterator[Result]:
         """Classifies a stream of any length in bounded memory.
 
-        It reads ahead: 192 texts for the first predictions, later up to 4096 (or 2 million characters), to put texts of
-        similar length into batches and to tokenize some while others run.
+        It reads ahead, 192 texts for the first predictions and later up to 4096 (or 2 million characters), to batch
+        texts of similar length and to tokenize some while others run.
 
         Args:
             texts: The stream.
-            top_k: As for `predict`, like the other options.
-            thresholds: The same.
-            windows: The same.
-            with_logits: The same.
-            return_errors: Give the `TextError` of a text that cannot be classified in its place, instead of raising it,
-                which ends the stream.
+            return_errors: Whether to return the `TextError` of a text in its place. Otherwise it is raised and ends the
+                stream.
+            **options: As for `predict`.
 
         Returns:
-            An iterator over one prediction per text, in the order of the texts. It raises what `predict_many` does.
+            An iterator over one prediction per text, in the order of the texts. It raises the errors of `predict_many`.
         """
-        policy = self._resolve_policy(top_k, thresholds, windows, with_logits)
-        _check_many(texts)
+        policy = self._call_policy(options)
+        _require_many(texts)
         return self._stream(texts, policy, return_errors=return_errors)
 
     def explain(self, text: str, label: str | None = None) -> Explanation:
-        """Tells what each word of a text contributes to a label's score, by leaving it out.
+        """Computes what each word of a text contributes to a label's score, by leaving the word out.
 
-        Runs the model once per word, in batches. Only the part of the text that the model reads is explained.
+        The model runs once per word, in batches. Words beyond `max_length` are not explained.
 
         Args:
             text: The text.
@@ -309,49 +275,29 @@ class Classifier:
         if label is not None and not (isinstance(label, str) and label in self.labels):
             raise SettingError(f"unknown label, expected one of {', '.join(self.labels):.400}")
         encoded, offsets = self._tokenizer.locate(text)
-        words = explanation.words(text, offsets)
-        pad_token_id = self.manifest.pad_token_id
-        parts = [self._run([encoded])]
-        for start in range(0, len(words), EXPLAINED_WORDS):  # all of them at once would be a copy of the text for each
-            group = words[start : start + EXPLAINED_WORDS]
-            parts.append(self._run([explanation.without(encoded, tokens, pad_token_id) for _, _, tokens in group]))
-        logits = np.concatenate(parts)
-        scores = policies.scores(logits[0].tolist(), self.manifest)
-        index = scores.index(max(scores)) if label is None else self.labels.index(label)
-        whole, *rest = explanation.log_odds(logits, index, self.manifest).tolist()
-        return Explanation(
-            label=self.labels[index],
-            score=scores[index],
-            words=tuple(Word(start, end, whole - left) for (start, end, _), left in zip(words, rest, strict=True)),
-            truncated=encoded.truncated,
-        )
+        return explanation.explain(text, encoded, offsets, self._run, self.manifest, label)
 
     def logits(self, texts: Iterable[str]) -> npt.NDArray[np.float32]:
-        """Returns the raw logits of a few texts, run as one batch: (texts, labels) float32.
+        """Returns the raw logits of a few texts, which run as one batch: (texts, labels) float32.
 
         Raises:
             TextError: As `predict_many`.
             InferenceError: As `predict`.
         """
-        _check_many(texts)
+        _require_many(texts)
         batch = self._tokenizer.encode_many(list(texts))
         return self._session.run(self._tokenizer.pad(batch)) if batch else np.empty((0, len(self.labels)), np.float32)
 
     def warm_up(self) -> None:
-        """Runs a short text and a batch as large as any, so that no later call pays for what the first one sets up.
-
-        With `cuda_graphs` it records them all.
-        """
+        """Runs a short text, a long one and the largest batch, so that no later call pays for allocations."""
         longest = self.manifest.max_length
-        lengths = (
-            range(BUCKET, longest, BUCKET) if self._load_options["cuda_graphs"] else [min(WARM_UP_TOKENS, longest)]
-        )
-        for rows, length in *((1, length) for length in (*lengths, longest)), (self._batch_tokens // longest, longest):
+        shapes = ((1, min(WARM_UP_TOKENS, longest)), (1, longest), (max(1, self._batch_tokens // longest), longest))
+        for rows, length in shapes:
             blank = Encoded(np.zeros(length, np.int64), None)
-            self._session.run(self._tokenizer.pad([blank] * max(1, rows)))
+            self._session.run(self._tokenizer.pad([blank] * rows))
 
     def info(self) -> dict[str, Any]:
-        """Says what a bug report needs, ready for JSON: artifact, variant, provider, settings, versions, machine."""
+        """Returns what a bug report needs, ready for JSON: artifact, variant, provider, settings, versions, machine."""
         manifest = self.manifest
         return {
             "artifact": {
@@ -363,7 +309,7 @@ class Classifier:
                 "base_model": dict(manifest.base_model),
                 "versions": dict(manifest.versions),
             },
-            "asked_for": dict(self._load_options),
+            "load_options": dict(self._load_options),
             "provider": self.provider,
             "variant": self.variant,
             "threads": self.threads,
@@ -373,7 +319,7 @@ class Classifier:
         }
 
     def close(self) -> None:
-        """Gives memory and threads back; a later call is an `InferenceError`, those under way come to their end."""
+        """Releases memory and threads. Running calls finish; later calls raise `InferenceError`."""
         self._session.close()
 
     def __repr__(self) -> str:
@@ -389,42 +335,36 @@ class Classifier:
     def __reduce__(self) -> tuple[Any, ...]:
         return functools.partial(load, **self._load_options), (self._artifact.folder,)
 
-    def _resolve_policy(
-        self, top_k: int | None, thresholds: Thresholds | None, windows: bool | Aggregation, with_logits: bool
-    ) -> Policy:
-        if top_k is None and thresholds is None and windows is False and not with_logits:
-            return self._policy
-        return policies.call_policy(
-            self._policy.manifest, top_k=top_k, thresholds=thresholds, windows=windows, with_logits=with_logits
-        )
+    def _call_policy(self, options: CallOptions) -> Policy:
+        return call_policy(self._policy.manifest, **options) if options else self._policy
 
     def _stream(self, texts: Iterable[str], policy: Policy, *, return_errors: bool) -> Iterator[Result]:
-        """Yields predictions in order; chunk after chunk is tokenized while the one before runs."""
-        position = 0
+        """Yields results in order; each chunk is tokenized while the one before it runs."""
+        start = 0
         encode = functools.partial(self._tokenizer.try_encode, windows=policy.aggregation is not None)
         for chunk in prefetch(encode, chunks(texts)):
-            error = next((item for item in chunk if isinstance(item, TextError)), None)
-            if error is not None and not return_errors:
-                raise type(error)(position + error.position, error.reason)
-            good = [windows for windows in chunk if isinstance(windows, list)]
-            logits = self._run([encoded for windows in good for encoded in windows])
-            read = [[encoded.window for encoded in windows] for windows in good]
-            predictions = iter(policies.predictions(logits, read, policy))
-            for item in chunk:
-                found: Result
-                if isinstance(item, list):
-                    found = next(predictions)
-                else:
-                    found = self._try_windows(item.text, policy) if isinstance(item, LongText) else item
-                if isinstance(found, TextError):
-                    found = type(found)(position, found.reason)
-                    if not return_errors:
-                        raise found
-                yield found
-                position += 1
+            for position, item in enumerate(chunk, start):
+                if isinstance(item, TextError) and not return_errors:  # fail before the chunk runs
+                    raise item.at(position)
+            for position, result in enumerate(self._results(chunk, policy), start):
+                if isinstance(result, TextError) and not return_errors:
+                    raise result.at(position)
+                yield result.at(position) if isinstance(result, TextError) else result
+            start += len(chunk)
+
+    def _results(self, chunk: list[list[Encoded] | LongText | TextError], policy: Policy) -> Iterator[Result]:
+        """Runs a tokenized chunk and yields its results in order; the positions of errors are 0."""
+        texts = [item for item in chunk if isinstance(item, list)]
+        logits = self._run([window for windows in texts for window in windows])
+        finished = iter(predictions(logits, [[window.window for window in windows] for windows in texts], policy))
+        for item in chunk:
+            if isinstance(item, list):
+                yield next(finished)
+            else:
+                yield self._try_windows(item.text, policy) if isinstance(item, LongText) else item
 
     def _predict_windows(self, text: str, policy: Policy) -> Prediction:
-        """Reads all of a text, however long, a batch of windows at a time."""
+        """Classifies the whole of a text of any length, one batch of windows at a time."""
         logits, read = [], []
         most = max(1, self._batch_tokens // self.manifest.max_length)
         windows = self._tokenizer.windows(text)
@@ -432,7 +372,7 @@ class Classifier:
             while group := list(itertools.islice(windows, most)):
                 logits += self._run(group).tolist()
                 read += [encoded.window for encoded in group]
-            return policies.prediction(logits, read, policy)
+            return prediction(logits, read, policy)
         except MemoryError:
             raise TextError(0, NO_MEMORY) from None
 
@@ -444,14 +384,14 @@ class Classifier:
 
 
 def _plain(thresholds: Thresholds | None) -> Thresholds | None:
-    """Returns checked thresholds as plain numbers, ready for JSON; they may be NumPy's or fractions."""
+    """Returns checked thresholds as plain numbers, ready for JSON; they may be NumPy scalars or fractions."""
     if isinstance(thresholds, Mapping):
         return {label: float(level) for label, level in thresholds.items()}
     return None if thresholds is None else float(thresholds)
 
 
-def _check_many(texts: object) -> None:
-    """One `str` would be taken for the texts that its letters are."""
+def _require_many(texts: object) -> None:
+    """Rejects a bare `str`, which would be iterated character by character."""
     if isinstance(texts, str):
         raise TextTypeError(0, "expected several texts, found one str; use predict for one text")
     try:

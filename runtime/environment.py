@@ -1,4 +1,4 @@
-"""What a bug report needs to know of the machine and of what is installed."""
+"""Versions and hardware, for bug reports and benchmark reports."""
 
 import os
 import platform
@@ -13,14 +13,14 @@ from .engine.cpus import available_cpus
 from .engine.ort import onnxruntime
 from .version import __version__
 
-FLAGS = (  # those that decide how fast, and whether exactly, numbers are multiplied
+FLAGS = (  # CPU flags that decide how fast, and how exactly, matrices are multiplied
     *("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"),
     *("asimd", "asimddp", "i8mm", "bf16", "sve"),
 )
 
 
 def environment_info() -> dict[str, Any]:
-    """Returns versions, processor, its flags that matter, and how many CPUs this process may use; ready for JSON."""
+    """Returns versions, processor, its relevant flags, and the number of CPUs that this process may use; for JSON."""
     model, flags = _processor(Path("/proc/cpuinfo"))
     return {
         "versions": {
@@ -40,7 +40,7 @@ def environment_info() -> dict[str, Any]:
 
 
 def _processor(path: Path) -> tuple[str, set[str]]:
-    """Returns the processor's name and flags as Linux tells them; nothing elsewhere."""
+    """Returns the processor's name and flags on Linux; nothing elsewhere."""
     try:
         lines = path.read_text("utf-8", "replace").splitlines()
     except OSError:

@@ -1,18 +1,20 @@
-"""Every error the runtime raises, as one tree under `LitmusError`.
+"""All errors that the runtime raises, as one tree under `LitmusError`.
 
-Each class is also the builtin that a caller would already catch. A message says what was expected, what was found and
-what to do. It never contains input text: texts may be patients' words, and errors end up in logs.
+Each class is also the builtin error that a caller would already catch. A message says what was expected, what was found
+and what to do. It never contains input text: texts may be patients' words, and errors end up in logs.
 """
+
+from typing import Self
 
 FORKED = "the classifier was loaded before this process was forked; load it in every process"
 
 
 class LitmusError(Exception):
-    """Base of every error that Litmus raises on purpose."""
+    """Base class of the errors that Litmus raises on purpose."""
 
 
 class ArtifactError(LitmusError, ValueError):
-    """The artifact folder is damaged, incomplete, or not something this version can read."""
+    """The artifact is damaged, incomplete, or not readable by this version."""
 
 
 class ArtifactNotFoundError(ArtifactError, FileNotFoundError):
@@ -20,29 +22,33 @@ class ArtifactNotFoundError(ArtifactError, FileNotFoundError):
 
 
 class DependencyError(LitmusError, ImportError):
-    """onnxruntime is missing, or two of its distributions overwrote each other."""
+    """onnxruntime is missing, too old, or installed as two distributions that overwrite each other."""
 
 
 class SettingError(LitmusError, ValueError):
-    """A setting that the caller chose is out of range."""
+    """A setting of the caller is out of range."""
 
 
 class ProviderError(LitmusError, ValueError):
-    """The requested execution provider is unknown, or not available on this machine."""
+    """The requested execution provider is unknown, or does not work on this machine."""
 
 
 class TextError(LitmusError, ValueError):
     """A text cannot be classified.
 
     Attributes:
-        position: Which one, counted from 0 in the order they were passed.
-        reason: What is wrong with it and what to do; never the text.
+        position: Position of the text, counted from 0 in the order of the call.
+        reason: What is wrong with the text and what to do; never the text itself.
     """
 
     def __init__(self, position: int, reason: str) -> None:
         super().__init__(position, reason)
         self.position = position
         self.reason = reason
+
+    def at(self, position: int) -> Self:
+        """Returns this error for another position."""
+        return type(self)(position, self.reason)
 
     def __str__(self) -> str:
         return f"text {self.position}: {self.reason}"
@@ -53,8 +59,8 @@ class TextTypeError(TextError, TypeError):
 
 
 class InputError(LitmusError, ValueError):
-    """A file of texts cannot be read, or the file for the results cannot be written."""
+    """A file of texts cannot be read, or the output file cannot be written."""
 
 
 class InferenceError(LitmusError, RuntimeError):
-    """The model cannot run here as it is, or gave something that is not a score."""
+    """The model cannot run here, or returned values that are not scores."""

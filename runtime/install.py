@@ -1,8 +1,8 @@
-"""`python -m runtime.install ARTIFACT TARGET`: copy an artifact to where services load it, checked and by renaming.
+"""`python -m runtime.install ARTIFACT TARGET`: copy an artifact to where services load it, and verify the copy.
 
-Services that have an earlier one loaded keep it, for its files are not written to. A load while this runs gets the old
-one or the new one; only between two renames there is none. What is copied is what is checked: hashes, models, golden
-texts.
+The copy is made under a temporary name, verified (hashes, models, golden texts), and renamed. Services that have loaded
+an earlier artifact keep it, because its files are not written to. `load` gets the old artifact or the new one; for the
+moment between two renames there is none.
 """
 
 import argparse
@@ -22,15 +22,16 @@ from .verify import verify
 
 
 def install(source: Path, target: Path, *, overwrite: bool = False) -> None:
-    """Copies an artifact.
+    """Copies an artifact and verifies the copy.
 
     Args:
-        source: Its folder.
-        target: The folder to make, or with `overwrite` to replace if it is an artifact.
-        overwrite: Replace an artifact that is there.
+        source: Folder of the artifact.
+        target: Folder to create, or to replace if it is an artifact and `overwrite` is set.
+        overwrite: Whether to replace an existing artifact.
 
     Raises:
-        ArtifactError: The source is damaged or does not give its golden scores here, or the target cannot be written.
+        ArtifactError: The source is damaged or does not reproduce its golden scores here, or the target cannot be
+            written.
     """
     artifact = read_artifact(source)
     if Path(os.path.realpath(target)).is_relative_to(artifact.folder):
@@ -47,15 +48,17 @@ def install(source: Path, target: Path, *, overwrite: bool = False) -> None:
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(prog="python -m runtime.install", description="Copy an artifact into place.")
+    parser = argparse.ArgumentParser(
+        prog="python -m runtime.install", description="Copy an artifact to where services load it, and verify the copy."
+    )
     parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="folder that `python -m export` wrote")
-    parser.add_argument("target", type=Path, metavar="TARGET", help="folder to make")
-    parser.add_argument("--overwrite", action="store_true", help="replace an artifact that is there")
+    parser.add_argument("target", type=Path, metavar="TARGET", help="folder to create")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing artifact")
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace, output: TextIO) -> int:
-    """Installs, and says where; returns 0.
+    """Installs the artifact and prints the target; returns 0.
 
     Raises:
         LitmusError: As `install`.
@@ -72,5 +75,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the unfinished copy would stay behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that an unfinished copy is removed
     exit_with(main())

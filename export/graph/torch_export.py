@@ -8,7 +8,7 @@ import torch
 from optimum.utils import DummyTextInputGenerator, NormalizedConfigManager, NormalizedTextConfig
 from torch.export import Dim
 
-from runtime.engine.session import OUTPUT
+from runtime.engine.inference_session import OUTPUT
 
 from ..console import quiet
 from ..errors import CheckpointError

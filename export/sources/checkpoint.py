@@ -9,7 +9,7 @@ import torch
 from optimum.exporters.tasks import TasksManager
 from transformers import PreTrainedModel
 
-from runtime.engine.session import INPUTS
+from runtime.engine.inference_session import INPUTS
 
 from ..errors import CheckpointError
 from .source import Source, fit_vocabulary, open_source

@@ -1,6 +1,6 @@
-"""Opens an artifact folder: finds that every file is the one that was exported, or refuses.
+"""Opens an artifact folder and checks that every file is the one that was exported.
 
-Knows files and hashes. What they mean is for `manifest`, `tokenizer` and `session`.
+Knows files and hashes; knows nothing of their content except the manifest.
 """
 
 import contextlib
@@ -17,17 +17,17 @@ from .manifest import FileEntry, Manifest
 TOKENIZER = "tokenizer.json"
 MAX_MANIFEST_BYTES = 1 << 24
 EXPORT_AGAIN = "copy the artifact again, or export it again"
-CHANGED = f"{{}}: its sha256 is not the one in the manifest, the file was changed; {EXPORT_AGAIN}"
+CHANGED = f"{{}}: its sha256 is not the one in the manifest, so the file was changed; {EXPORT_AGAIN}"
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A folder with a manifest, which lists the files in it.
+    """A folder and its manifest.
 
     Attributes:
-        folder: Its path, absolute and without symbolic links: a link that is switched later leads elsewhere.
-        manifest: What `litmus.json` says.
-        content: Of `litmus.json`.
+        folder: Absolute path without symbolic links, so that switching a link does not change which artifact it names.
+        manifest: The manifest.
+        content: The bytes of `litmus.json`.
     """
 
     folder: Path
@@ -36,21 +36,21 @@ class Artifact:
 
     @property
     def sha256(self) -> str:
-        """Of `litmus.json`, which has the hashes of all other files: it stands for the whole artifact."""
+        """Hash of `litmus.json`, which contains the hashes of all other files, so it identifies the whole artifact."""
         return hashlib.sha256(self.content).hexdigest()
 
     def is_replaced(self) -> bool:
-        """Tells whether another artifact has come to its place."""
+        """Returns whether another artifact has taken its place since it was read."""
         try:
             return (self.folder / manifests.NAME).read_bytes() != self.content
         except OSError:
             return True
 
     def read(self, name: str) -> bytes:
-        """Returns the content of a listed file that is the one that was exported.
+        """Returns the content of a listed file after checking its hash.
 
         Raises:
-            ArtifactError: It is not, or cannot be read.
+            ArtifactError: The hash is another one, or the file cannot be read.
         """
         with artifact_errors():
             content = (self.folder / name).read_bytes()
@@ -60,14 +60,14 @@ class Artifact:
 
 
 def open_artifact(folder: str | os.PathLike[str]) -> Artifact:
-    """Reads the manifest of an artifact and checks every file it lists.
+    """Reads the manifest of an artifact and checks every file that it lists.
 
     Args:
-        folder: Path of the artifact. A symbolic link to the folder is fine; links inside it are refused.
+        folder: Path of the artifact. It may be a symbolic link; links inside the folder are rejected.
 
     Raises:
         ArtifactNotFoundError: There is no such folder, or no manifest in it.
-        ArtifactError: A file is missing, unlisted, a symbolic link, or not the file that was exported.
+        ArtifactError: A file is missing, not listed, a symbolic link, or not the file that was exported.
     """
     artifact = read_artifact(folder)
     check_files(artifact, artifact.manifest.files)
@@ -75,9 +75,9 @@ def open_artifact(folder: str | os.PathLike[str]) -> Artifact:
 
 
 def read_artifact(folder: str | os.PathLike[str]) -> Artifact:
-    """Reads the manifest and checks that the listed files are there; `check_files` looks into them.
+    """Reads the manifest and checks that the listed files exist, without hashing them.
 
-    Args and errors are those of `open_artifact`.
+    Arguments and errors are those of `open_artifact`.
     """
     if not isinstance(folder, str | os.PathLike) or isinstance(os.fspath(folder), bytes):
         raise ArtifactNotFoundError(f"expected the path of an artifact, found {type(folder).__name__}")
@@ -86,10 +86,10 @@ def read_artifact(folder: str | os.PathLike[str]) -> Artifact:
 
 
 def check_files(artifact: Artifact, names: Iterable[str]) -> None:
-    """Checks that files are those that were exported, by their hashes.
+    """Checks the hashes of listed files.
 
     Raises:
-        ArtifactError: One is not, or cannot be read.
+        ArtifactError: A hash is another one, or a file cannot be read.
     """
     with artifact_errors():
         for name in names:
@@ -98,11 +98,11 @@ def check_files(artifact: Artifact, names: Iterable[str]) -> None:
 
 
 def check_path(path: Path, error: type[LitmusError] = ArtifactError) -> None:
-    """Refuses a path that Python keeps in surrogates, which neither onnxruntime nor tokenizers can open.
+    """Rejects a path that is not UTF-8, which neither onnxruntime nor tokenizers can open.
 
     Args:
         path: The path.
-        error: What to raise.
+        error: The class of the error to raise.
     """
     try:
         str(path.resolve()).encode()
@@ -114,7 +114,7 @@ def check_path(path: Path, error: type[LitmusError] = ArtifactError) -> None:
 
 @contextlib.contextmanager
 def artifact_errors() -> Iterator[None]:
-    """Says what it means that a file cannot be read."""
+    """Turns an `OSError` of its body into an `ArtifactError`."""
     try:
         yield
     except OSError as error:
@@ -128,7 +128,7 @@ def artifact_errors() -> Iterator[None]:
 def _read(folder: Path) -> Artifact:
     if "\0" in str(folder):
         raise ArtifactNotFoundError("expected the path of an artifact, found one with a NUL in it")
-    root = Path(os.path.realpath(folder))  # once: the folder may be a link that is switched meanwhile
+    root = Path(os.path.realpath(folder))  # only once, because the folder may be a link that is switched meanwhile
     if not root.is_dir():
         raise ArtifactNotFoundError(f"no artifact at {folder}: expected a folder that `python -m export` wrote")
     check_path(root)
@@ -159,10 +159,10 @@ def sha256(path: Path) -> str:
 
 
 def check_listing(root: Path, manifest: Manifest) -> None:
-    """Checks that the folder holds the listed files and no others.
+    """Checks that the folder contains no files but the listed ones.
 
     Raises:
-        ArtifactError: A listed path leads outside, or a file or link is not in the manifest.
+        ArtifactError: A listed path leads out of the folder, a file is not listed, or a file is a symbolic link.
     """
     for name in (*manifest.files, *(variant.file for variant in manifest.variants)):
         path = PurePosixPath(name)

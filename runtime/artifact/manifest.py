@@ -1,27 +1,26 @@
-"""The manifest, `litmus.json`: everything that decides a prediction apart from the weights and the tokenizer.
+"""The manifest, `litmus.json`: everything that decides a prediction, apart from the weights and the tokenizer.
 
-Knows the schema and nothing of the files it lists: `artifact` compares those with it. The manifest carries the hashes
-of the other files and a digest of itself, so that a changed threshold is noticed as surely as a changed weight.
+The manifest contains the hashes of the other files and a digest of itself, so that a changed threshold is detected as
+reliably as a changed weight. `folder` compares the files with it; `schema` has the types and ranges of its fields.
 """
 
 import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import UnionType
 from typing import Any, Literal, Self, cast
 
 from ..errors import ArtifactError
 from .labels import is_label_name
+from .schema import build, expect
 
 NAME = "litmus.json"
 SCHEMA_MAJOR = 1
-MAX_NUMBER = 1e30
-MIN_TEMPERATURE = 1e-3
 MIN_LENGTH = 3
 MAX_LENGTH = 1 << 20
+MIN_TEMPERATURE = 1e-3
 RELEASE = re.compile(r"\d{1,4}(\.\d{1,4}){1,2}")
 Task = Literal["single_label", "multi_label"]
 Precision = Literal["fp32", "int8", "fp16"]
@@ -30,7 +29,7 @@ Aggregation = Literal["max", "mean"]
 
 @dataclass(frozen=True)
 class FileEntry:
-    """What the artifact says of one of its files."""
+    """Hash and size of one file of the artifact."""
 
     sha256: str
     size_bytes: int
@@ -43,11 +42,12 @@ class Variant:
     Attributes:
         name: Its precision.
         file: Path inside the artifact, with forward slashes.
-        providers: onnxruntime provider names it is meant for.
-        operators: `standard` for ONNX's own, which other engines know, too; `onnxruntime` for some of its own.
+        providers: onnxruntime's names of the providers that it is for.
+        operators: `standard` if it uses only operators of ONNX, which other engines know as well; `onnxruntime` if it
+            also uses onnxruntime's own.
         quantization: How an int8 variant was made: method, ranges, calibration texts, layers left in fp32.
-        quality: Figures that compare it with the fp32 graph, and that one with the PyTorch checkpoint.
-        golden: Its own scores of the manifest's golden texts, a row for each.
+        quality: Comparison with the fp32 variant, and for fp32 with the PyTorch checkpoint.
+        golden: Its scores of the manifest's golden texts, one row for each text.
     """
 
     name: Precision
@@ -61,11 +61,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Window:
-    """How texts beyond `max_length` may be cut into overlapping windows.
+    """How texts longer than `max_length` are cut into overlapping windows.
 
     Attributes:
-        stride: Tokens from the start of one window to the start of the next, special tokens left out.
-        aggregation: How a label's scores in the windows become one.
+        stride: Number of tokens from the start of a window to the start of the next, without special tokens.
+        aggregation: How the scores of the windows are combined.
     """
 
     stride: int
@@ -74,7 +74,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Golden:
-    """A text of ours (never a clinical one) and its fp32 scores in label order."""
+    """A text of ours (never a clinical one) and its fp32 scores, in label order."""
 
     text: str
     scores: tuple[float, ...]
@@ -85,24 +85,24 @@ class Manifest:
     """The content of `litmus.json`.
 
     Attributes:
-        schema_version: "major.minor"; another major is refused.
+        schema_version: "major.minor". Another major version is rejected.
         task: `single_label` (softmax, one label or none) or `multi_label` (sigmoid, any number of labels).
-        labels: Label names in the order of the logits.
-        thresholds: Multi-label: the least score, per label, at which the label is given. Single-label: None.
-        temperature: Logits are divided by it before they become scores.
-        abstain_below: Single-label: below this best score no label is given. None: always give one.
-        max_length: Tokens per text, special tokens included; longer texts are cut and reported as truncated.
-        pad_token_id: Token id on the right of shorter texts in a batch.
-        vocab_size: Rows of the embedding; the tokenizer may not have more tokens.
-        window: Cutting rule for long texts.
+        labels: Label names, in the order of the logits.
+        thresholds: Multi-label: the minimum score of each label. Single-label: None.
+        temperature: Divides the logits before they become scores.
+        abstain_below: Single-label: the score below which no label is assigned. None: a label is always assigned.
+        max_length: Maximum number of tokens of a text, special tokens included. Longer texts are truncated.
+        pad_token_id: Id of the padding on the right of shorter texts in a batch.
+        vocab_size: Number of rows of the embedding. The tokenizer may not have larger ids.
+        window: How long texts are cut into windows.
         variants: The ONNX files.
-        files: Every file of the artifact but the manifest: path -> hash and size.
+        files: Every file of the artifact except the manifest: path -> hash and size.
         base_model: Name and revision of the encoder that was fine-tuned.
-        training_data: Fingerprint: sha256, rows, split seed.
-        metrics: Held-out figures of the checkpoint.
-        versions: Tools that made the artifact.
-        min_onnxruntime: Oldest onnxruntime release known to run it.
-        golden: Texts with the scores that a healthy installation reproduces.
+        training_data: Fingerprint of the data: sha256, rows, split seed.
+        metrics: Metrics of the checkpoint on the test split.
+        versions: Versions of the tools that made the artifact.
+        min_onnxruntime: Oldest release of onnxruntime that is known to run it.
+        golden: Texts with the scores that a working installation reproduces.
     """
 
     schema_version: str
@@ -132,7 +132,8 @@ class Manifest:
             content: The text of `litmus.json`.
 
         Raises:
-            ArtifactError: Not JSON, another schema major, a field missing or of the wrong type, or a changed manifest.
+            ArtifactError: It is not JSON, has another major schema version, lacks a field, has a field of another type
+                or out of range, or was changed.
         """
         try:
             fields = json.loads(content)
@@ -142,57 +143,68 @@ class Manifest:
             raise ArtifactError(f"{NAME} is not valid JSON; the artifact is damaged, export it again") from error
         if not isinstance(fields, dict):
             raise ArtifactError(f"{NAME}: expected a JSON object, found {type(fields).__name__}; export it again")
-        _check_schema(fields.get("schema_version"))
+        _check_version(fields.get("schema_version"))
         if found != digest:
             raise ArtifactError(f"{NAME} was changed after the export (its digest does not match); export it again")
-        manifest = cast(Self, _build(cls, fields, NAME))
-        _check(manifest)
+        manifest = cast(Self, build(cls, fields, NAME))
+        _check_ranges(manifest)
         return manifest
 
     def to_json(self) -> str:
-        """Returns the text of `litmus.json`, digest included."""
+        """Returns the text of `litmus.json`, with its digest."""
         fields = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
         fields["manifest_sha256"] = _digest(fields)
         return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
 
 
-def _check(manifest: Manifest) -> None:
-    """Checks what the types alone do not say."""
-    labels, single_label = manifest.labels, manifest.task == "single_label"
+def _check(holds: bool, field: str, expected: str, found: object) -> None:
+    expect(holds, f"{NAME}: {field}", expected, found)
 
-    def check(holds: bool, field: str, expected: str, found: object) -> None:
-        _expect(holds, f"{NAME}: {field}", expected, found)
 
-    check(len(labels) >= (2 if single_label else 1), "labels", "two labels or more", len(labels))
-    check(len(set(labels)) == len(labels), "labels", "distinct names", "a name twice")
-    check(all(map(is_label_name, labels)), "labels", "printable names", "others")
-    check((manifest.thresholds is None) == single_label, "thresholds", "them for multi_label, else null", "the other")
-    thresholds = manifest.thresholds or ()
-    if not single_label:
-        check(len(thresholds) == len(labels), "thresholds", f"{len(labels)} of them", len(thresholds))
-    check(all(0 <= level <= 1 for level in thresholds), "thresholds", "numbers from 0 to 1", "others")
-    check(0 <= (manifest.abstain_below or 0) <= 1, "abstain_below", "a number from 0 to 1", manifest.abstain_below)
-    check(manifest.temperature >= MIN_TEMPERATURE, "temperature", f"{MIN_TEMPERATURE} or more", manifest.temperature)
-    check(MIN_LENGTH <= manifest.max_length <= MAX_LENGTH, "max_length", f"{MIN_LENGTH} to {MAX_LENGTH}", "another")
-    check(0 <= manifest.pad_token_id < manifest.vocab_size, "pad_token_id", "an id of the vocabulary", "another")
-    check(1 <= manifest.window.stride <= manifest.max_length, "window.stride", "1 to max_length", "another")
-    check(RELEASE.fullmatch(manifest.min_onnxruntime) is not None, "min_onnxruntime", "such as 1.26.0", "another")
-    check(all(len(golden.scores) == len(labels) for golden in manifest.golden), "golden", "a score per label", "others")
-    check(bool(manifest.variants), "variants", "one or more", "none")
-    shown = [*manifest.files, *(name for variant in manifest.variants for name in (variant.file, *variant.providers))]
-    check("".join(shown).isprintable(), "files, providers", "printable names", "others")
-    for variant in manifest.variants:
-        check(bool(variant.providers), f"variants.{variant.name}.providers", "one or more", "none")
-        check(variant.file in manifest.files, f"variants.{variant.name}", "a listed file", variant.file[:80])
-        shape = [len(row) for row in variant.golden]
-        check(
-            shape == [len(labels)] * len(manifest.golden),
-            f"variants.{variant.name}.golden",
-            "as many as texts",
-            "others",
-        )
+def _check_ranges(manifest: Manifest) -> None:
+    """Checks ranges and lengths, which the types do not express."""
+    labels, thresholds, length = manifest.labels, manifest.thresholds, manifest.max_length
+    stride, pad, release = manifest.window.stride, manifest.pad_token_id, manifest.min_onnxruntime
+    single_label = manifest.task == "single_label"
+    _check(len(labels) >= (2 if single_label else 1), "labels", "two labels or more", len(labels))
+    for position, label in enumerate(labels):
+        _check(label not in labels[:position], "labels", "distinct names", f"{label!a:.80} twice")
+        _check(is_label_name(label), "labels", "printable names", f"{label!a:.80}")
+    if single_label:
+        _check(thresholds is None, "thresholds", "null for single_label", thresholds)
+    else:
+        _check(thresholds is not None, "thresholds", "a list for multi_label", "null")
+    if thresholds is not None:
+        _check(len(thresholds) == len(labels), "thresholds", f"{len(labels)} of them", len(thresholds))
+        for threshold in thresholds:
+            _check(0 <= threshold <= 1, "thresholds", "numbers from 0 to 1", threshold)
+    _check(0 <= (manifest.abstain_below or 0) <= 1, "abstain_below", "a number from 0 to 1", manifest.abstain_below)
+    _check(manifest.temperature >= MIN_TEMPERATURE, "temperature", f"{MIN_TEMPERATURE} or more", manifest.temperature)
+    _check(MIN_LENGTH <= length <= MAX_LENGTH, "max_length", f"{MIN_LENGTH} to {MAX_LENGTH}", length)
+    _check(0 <= pad < manifest.vocab_size, "pad_token_id", "an id of the vocabulary", pad)
+    _check(1 <= stride <= length, "window.stride", "1 to max_length", stride)
+    _check(RELEASE.fullmatch(release) is not None, "min_onnxruntime", "a release such as 1.26.0", f"{release!a:.80}")
+    for golden in manifest.golden:
+        _check(len(golden.scores) == len(labels), "golden", "a score per label", len(golden.scores))
+    _check_variants(manifest)
+
+
+def _check_variants(manifest: Manifest) -> None:
     names = [variant.name for variant in manifest.variants]
-    check(len(set(names)) == len(names), "variants", "each once", "one twice")
+    _check(bool(names), "variants", "one or more", "none")
+    for position, name in enumerate(names):
+        _check(name not in names[:position], "variants", "each once", f"{name} twice")
+    for variant in manifest.variants:
+        where, rows, texts = f"variants.{variant.name}", variant.golden, len(manifest.golden)
+        _check(bool(variant.providers), f"{where}.providers", "one or more", "none")
+        _check(variant.file in manifest.files, where, "a listed file", f"{variant.file!a:.80}")
+        _check(len(rows) == texts, f"{where}.golden", f"as many as texts, {texts}", len(rows))
+        for row in rows:
+            _check(len(row) == len(manifest.labels), f"{where}.golden", "a score per label", len(row))
+        for provider in variant.providers:
+            _check(provider.isprintable(), f"{where}.providers", "printable names", f"{provider!a:.80}")
+    for path in manifest.files:
+        _check(path.isprintable(), "files", "printable names", f"{path!a:.80}")
 
 
 def _digest(fields: Mapping[str, Any]) -> str:
@@ -201,55 +213,10 @@ def _digest(fields: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _check_schema(version: object) -> None:
+def _check_version(version: object) -> None:
     major = version.partition(".")[0] if isinstance(version, str) else None
     if major != str(SCHEMA_MAJOR):
         raise ArtifactError(
             f"{NAME}: expected schema_version {SCHEMA_MAJOR}.x, found {version!r:.80}; "
             "export again with this version of Litmus, or install the version that wrote it"
         )
-
-
-def _expect(holds: bool, where: str, expected: str, found: object) -> None:
-    if not holds:
-        raise ArtifactError(f"{where}: expected {expected}, found {found}; export it again")
-
-
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """Turns JSON into a value of the annotated type; `where` is the path shown in an error.
-
-    Unknown keys are ignored: a later minor version may add some.
-    """
-    if dataclasses.is_dataclass(kind):
-        _expect_type(value, dict, where)
-        missing = [field.name for field in dataclasses.fields(kind) if field.name not in value]
-        _expect(not missing, where, "every field", f"none of: {', '.join(missing)}")
-        parts = {f.name: _build(f.type, value[f.name], f"{where}: {f.name}") for f in dataclasses.fields(kind)}
-        return cast(Any, kind)(**parts)
-    if isinstance(kind, UnionType):
-        return None if value is None else _build(kind.__args__[0], value, where)
-    origin = getattr(kind, "__origin__", None)
-    if origin is tuple:
-        _expect_type(value, list, where)
-        return tuple(_build(kind.__args__[0], item, f"{where}[{index}]") for index, item in enumerate(value))
-    if origin is Mapping:
-        _expect_type(value, dict, where)
-        return {key: _build(kind.__args__[1], item, f"{where}: {key[:80]!r}") for key, item in value.items()}
-    if origin is Literal:
-        _expect(value in kind.__args__, where, " or ".join(kind.__args__), repr(value)[:80])
-        return value
-    if kind is Any:
-        return value
-    if kind is float:
-        _expect_type(value, (int, float), where)
-        _expect(-MAX_NUMBER < value < MAX_NUMBER, where, "a finite number", "another")
-        return float(value)
-    _expect_type(value, kind, where)
-    return value
-
-
-def _expect_type(value: object, kind: type | Sequence[type], where: str) -> None:
-    kinds = kind if isinstance(kind, Sequence) else (kind,)
-    if not isinstance(value, tuple(kinds)) or (isinstance(value, bool) and bool not in kinds):
-        names = " or ".join(item.__name__ for item in kinds)
-        raise ArtifactError(f"{where}: expected {names}, found {type(value).__name__}; export it again")

@@ -1,7 +1,7 @@
-"""Gives an artifact its name: all of it under a temporary name beside the target, then one rename.
+"""Writes an artifact under a temporary name beside the target, and renames it when it is complete.
 
-A reader never sees half an artifact. One that is replaced is moved aside, for the moment between two renames there is
-none, and it is back if the second rename fails.
+A reader never sees half an artifact. An artifact that is replaced is renamed first, so there is none for the moment
+between two renames; if the second rename fails, the old artifact is put back.
 """
 
 import contextlib
@@ -19,16 +19,20 @@ from .manifest import Manifest
 
 @contextlib.contextmanager
 def publishing(target: Path, *, overwrite: bool, error: type[LitmusError] = ArtifactError) -> Iterator[Path]:
-    """Gives a temporary folder beside the target that becomes the target if the block succeeds, and is removed if not.
+    """Provides a temporary folder that becomes the target if the body succeeds, and is removed if it fails.
 
     Args:
-        target: The artifact's path.
-        overwrite: Replace an artifact that is there.
-        error: What to raise.
+        target: Path of the artifact.
+        overwrite: Whether to replace an existing artifact.
+        error: The class of the errors to raise.
+
+    Yields:
+        The temporary folder, beside the target.
 
     Raises:
-        LitmusError: `error`: The target exists and may not be replaced, or is no artifact; or its path is not UTF-8.
-        ArtifactError: The artifact to replace is damaged, or holds files that are not its own.
+        LitmusError: An `error`: the target exists and may not be replaced, is not an artifact, cannot be written, or
+            its path is not UTF-8.
+        ArtifactError: The artifact to replace is damaged, or contains files that are not its own.
     """
     target = target.absolute()
     check_path(target, error)
@@ -44,7 +48,7 @@ def publishing(target: Path, *, overwrite: bool, error: type[LitmusError] = Arti
         yield folder
         _sync(folder)
         if replace:
-            _check_replaceable(target, error)  # again: an export takes a while
+            _check_replaceable(target, error)  # again, because the body takes a while
             _replace(target, folder, error)
         else:
             _rename(folder, target, error)
@@ -55,17 +59,17 @@ def publishing(target: Path, *, overwrite: bool, error: type[LitmusError] = Arti
 
 
 def _check_replaceable(target: Path, error: type[LitmusError]) -> None:
-    """Makes sure that replacing the target costs nothing but an artifact: no other file in it, no link to it."""
+    """Checks that the target is an artifact, without other files in it, and not a link to one."""
     path = target / manifests.NAME
     if target.is_symlink():
         raise error(f"{target} is a symbolic link; write a new folder beside it and switch the link")
     if not path.is_file():
-        raise error(f"{target} is not an artifact's folder, so --overwrite does not replace it; choose another")
+        raise error(f"{target} is not an artifact, so --overwrite does not replace it; choose another folder")
     check_listing(target, Manifest.from_json(path.read_text("utf-8", errors="replace")))
 
 
 def _replace(target: Path, folder: Path, error: type[LitmusError]) -> None:
-    """Puts the new artifact in the old one's place; if that fails, the old one is back."""
+    """Replaces the old artifact by the new one; if that fails, the old one is put back."""
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.replaced.", dir=target.parent))
     try:
         target.rename(aside / "artifact")
@@ -83,12 +87,12 @@ def _replace(target: Path, folder: Path, error: type[LitmusError]) -> None:
 def _rename(folder: Path, target: Path, error: type[LitmusError]) -> None:
     try:
         folder.rename(target)
-    except OSError as cause:  # somebody else has put something there meanwhile
+    except OSError as cause:  # another process has written to the target meanwhile
         raise error(f"cannot write {target}: {cause.strerror}; choose another folder") from cause
 
 
 def _sync(folder: Path) -> None:
-    """Makes sure that every file is on the disk before the rename."""
+    """Flushes every file to the disk before the rename."""
     for path in (*folder.rglob("*"), folder):
         _sync_one(path)
 

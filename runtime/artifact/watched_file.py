@@ -1,9 +1,10 @@
-"""A file that stays mapped: checked when it is opened, and watched afterwards.
+"""A file that stays mapped: its hash is checked when it is opened, and changes are detected afterwards.
 
-onnxruntime maps weights, so whoever overwrites the file in place changes them under the session, and whoever shortens
-it ends the process with SIGBUS. A private copy would prevent both, but takes memory: 123 MB instead of 86 for MiniLM in
-int8, 243 instead of 107 in fp32 (docs/experiments.md). So the file's size and times are compared around each run, which
-takes 2 us each time, and a file that differs is hashed again: what was only renamed or touched is still the same.
+onnxruntime maps the weights, so overwriting the file in place changes them while the session runs, and shortening it
+kills the process with SIGBUS. A private copy would prevent both, but takes memory: 123 MB instead of 86 for MiniLM in
+int8, 243 instead of 107 in fp32 (docs/experiments.md). So the file's size and times are compared before and after
+each run, which takes 2 us each. If they differ, the file is hashed again, because it may only have been renamed or
+touched.
 """
 
 import contextlib
@@ -17,19 +18,19 @@ from .folder import CHANGED
 
 
 class WatchedFile:
-    """An open file, known by its hash."""
+    """An open file whose changes are detected."""
 
     def __init__(self, path: Path, name: str, sha256: str | None = None) -> None:
         """Opens and hashes the file.
 
         Args:
-            path: The file.
-            name: What messages call it.
-            sha256: The hash that it must have, in hexadecimal; None for any.
+            path: Path of the file.
+            name: Name of the file in messages.
+            sha256: Its expected hash, in hexadecimal; None for any.
 
         Raises:
-            OSError: It cannot be read.
-            ArtifactError: It has another hash.
+            OSError: The file cannot be read.
+            ArtifactError: The file has another hash.
         """
         self._path, self._name = path, name
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
@@ -38,13 +39,13 @@ class WatchedFile:
         if sha256 not in (None, self.sha256):
             raise ArtifactError(CHANGED.format(name))
         self._changed = False
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def check_path(self) -> None:
-        """Makes sure that the path still leads to this file, for whoever opens it by its path.
+        """Checks that the path still leads to this file, after something else has opened it by its path.
 
         Raises:
-            ArtifactError: It leads to another one.
+            ArtifactError: The path leads to another file.
         """
         try:
             same = os.path.samestat(os.fstat(self._file), self._path.stat())
@@ -54,25 +55,25 @@ class WatchedFile:
             raise ArtifactError(f"{self._name} was replaced while it was being loaded; load the artifact again")
 
     def check(self) -> bool:
-        """Makes sure that the file is what it was.
+        """Checks that the content of the file has not changed.
 
         Returns:
-            Whether anything happened to it since the last time, which left it the same.
+            Whether the file was touched since the last check, with its content unchanged.
 
         Raises:
-            InferenceError: It is not what it was.
+            InferenceError: The content has changed.
         """
         if not self._changed and self._state() == self._seen:
             return False
-        self._look_again()
+        self._hash_again()
         return True
 
     def __del__(self) -> None:
-        with contextlib.suppress(AttributeError, OSError):  # it was never opened
+        with contextlib.suppress(AttributeError, OSError):  # the file was never opened
             os.close(self._file)
 
-    def _look_again(self) -> None:
-        with self._turn:
+    def _hash_again(self) -> None:
+        with self._lock:
             if not self._changed:
                 state = self._state()
                 self._changed = state[0] != self._seen[0] or self._hash() != self.sha256
@@ -84,8 +85,8 @@ class WatchedFile:
                 )
 
     def _state(self) -> tuple[int, int, int]:
-        found = os.fstat(self._file)
-        return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        status = os.fstat(self._file)
+        return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
     def _hash(self) -> str:
         with os.fdopen(os.dup(self._file), "rb") as file:

@@ -1,4 +1,4 @@
-"""The command line of `python -m runtime.predict`, checked before anything is loaded or written."""
+"""The command line of `python -m runtime.predict`. It is checked before anything is loaded or written."""
 
 import argparse
 import os
@@ -14,21 +14,19 @@ from ..engine.settings import MAX_BATCH_TOKENS, MAX_THREADS, Profile
 from ..errors import SettingError
 from ..files import writers
 from ..files.atomic_file import PART
-from ..files.lines import is_encoding
-from ..files.records import SUFFIXES, Format
+from ..files.formats import DELIMITERS, SUFFIXES, Format, is_encoding
 
 OUTPUT_SUFFIXES: dict[str, writers.Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-TABLES = ("csv", "tsv")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Never repeats a value in its errors: what was meant for a text may stand in the place of an option's value."""
+    """A parser whose errors repeat no value, because a text may have been passed in the place of one."""
 
     def error(self, message: str) -> NoReturn:
         super().error(re.split(r":? ['\"]", message, maxsplit=1)[0])
 
     def wrong(self, message: str) -> NoReturn:
-        """Ends with a message of ours."""
+        """Exits with a message that is known to contain no text."""
         super().error(message)
 
 
@@ -36,38 +34,64 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line.
 
     Raises:
-        SystemExit: It is wrong (status 2).
+        SystemExit: The command line is wrong (status 2).
     """
     parser = _Parser(prog="python -m runtime.predict", description="Classify texts.", allow_abbrev=False)
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts to classify (default: one per line on stdin)")
     parser.add_argument("--model", required=True, metavar="ARTIFACT", help="folder that `python -m export` wrote")
-    parser.add_argument("--input", type=Path, metavar="FILE", help="read texts from a CSV, TSV or JSON Lines file")
-    parser.add_argument("--input-format", choices=get_args(Format), help="default: by the suffix of --input")
+    parser.add_argument("--input", type=Path, metavar="FILE", help="CSV, TSV, JSON Lines or text file to read")
+    parser.add_argument(
+        "--input-format", choices=get_args(Format), help="format of the input (default: by the suffix of --input)"
+    )
     _add_layout(parser)
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write there, and give it its name when complete")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="output file; written as FILE.part and renamed when complete"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace existing output files")
     parser.add_argument(
         "--format",
         choices=get_args(writers.Format),
-        help="default: by the suffix of --output; else a table on a terminal, jsonl in a pipe",
+        help="output format (default: by the suffix of --output; else a table on a terminal, jsonl in a pipe)",
     )
     parser.add_argument("--with-text", action="store_true", help="repeat the text in the output")
-    parser.add_argument("--top-k", type=int, metavar="K", help="give the K best labels and scores at most")
-    parser.add_argument("--threshold", type=float, metavar="SCORE", help="give labels from this score on, 0 to 1")
+    parser.add_argument("--top-k", type=int, metavar="K", help="return at most K labels and scores, best first")
     parser.add_argument(
-        "--windows", choices=["artifact", "max", "mean"], help="read long texts to their end, in windows: how to sum up"
+        "--threshold", type=float, metavar="SCORE", help="minimum score at which a label is assigned, 0 to 1"
     )
-    parser.add_argument("--explain", type=Path, metavar="PAGE.html", help="colour the words that decide, with the text")
-    parser.add_argument("--explain-label", metavar="LABEL", help="explain this label (default: the best)")
-    parser.add_argument("--provider", default="auto", metavar="{auto,cpu,cuda}", help="where to run (default: auto)")
-    parser.add_argument("--variant", metavar="NAME", help="model to run, such as fp32 (default: the provider's)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads (default: the CPUs this process may use)")
-    parser.add_argument("--profile", choices=get_args(Profile), default="latency", help="shared: idle threads sleep")
-    parser.add_argument("--batch-tokens", type=int, metavar="N", help="tokens of a batch at most (default: 512 on CPU)")
-    parser.add_argument("--quiet", action="store_true", help="no progress, and no line for each text with an error")
-    parser.add_argument("--info", action="store_true", help="say what a bug report needs, and do nothing else")
+    parser.add_argument(
+        "--windows",
+        choices=["artifact", "max", "mean"],
+        help="score long texts in overlapping windows; how to combine their scores",
+    )
+    parser.add_argument(
+        "--explain",
+        type=Path,
+        metavar="PAGE.html",
+        help="write a page that highlights each word's contribution (contains the texts; a terminal shows them too)",
+    )
+    parser.add_argument("--explain-label", metavar="LABEL", help="label to explain (default: the best one)")
+    parser.add_argument(
+        "--provider", default="auto", metavar="{auto,cpu,cuda}", help="execution provider (default: auto)"
+    )
+    parser.add_argument(
+        "--variant", metavar="NAME", help="variant to run, such as fp32 (default: the provider's fastest)"
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="threads per inference (default: the CPUs that this process may use)"
+    )
+    parser.add_argument(
+        "--profile",
+        choices=get_args(Profile),
+        default="latency",
+        help="shared: threads sleep between operators, for machines with other work (default: latency)",
+    )
+    parser.add_argument(
+        "--batch-tokens", type=int, metavar="N", help="maximum number of tokens of a batch (default: 512 on a CPU)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="suppress progress and per-text error lines")
+    parser.add_argument("--info", action="store_true", help="print versions, hardware and settings as JSON, then exit")
     args, unknown = parser.parse_known_args(argv)
-    if unknown:  # argparse's own message would repeat them, and they may be texts
+    if unknown:  # the message of argparse would repeat them, and they may be texts
         parser.wrong("unknown option; put -- in front of texts that begin with a dash")
     _check_values(parser, args)
     _check_files(parser, args)
@@ -77,11 +101,11 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _add_layout(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say how the input is laid out; `python -m training` has them, with the same meanings."""
+    """Adds the options for the layout of the input, which have the same meaning in `python -m training`."""
     parser.add_argument(
         "--text-column", nargs="+", metavar="NAME", help="column of the text, or several to join (default: text)"
     )
-    parser.add_argument("--id-column", metavar="NAME", help="column that names the rows in the output")
+    parser.add_argument("--id-column", metavar="NAME", help="column to copy to the output as `id`")
     parser.add_argument(
         "--column-names", nargs="+", metavar="NAME", help="names of all columns of a CSV or TSV file without a header"
     )
@@ -104,7 +128,7 @@ def _add_layout(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_values(parser: _Parser, args: argparse.Namespace) -> None:
-    """Refuses values that are out of range."""
+    """Rejects values that are out of range."""
     if args.provider not in ("auto", *PROVIDERS):
         parser.wrong(f"--provider: expected auto, {', '.join(sorted(PROVIDERS))}")
     if args.threshold is not None and not 0 <= args.threshold <= 1:
@@ -126,12 +150,12 @@ def _check_values(parser: _Parser, args: argparse.Namespace) -> None:
 
 
 def _check_files(parser: _Parser, args: argparse.Namespace) -> None:
-    """Refuses files that do not go together, and completes their formats."""
+    """Rejects combinations of files that are not possible, and completes their formats."""
     if args.texts and (args.input is not None or args.input_format is not None):
         parser.wrong("either texts or --input and --input-format, not both")
     if args.input is not None and args.input_format is None:
         args.input_format = SUFFIXES.get(args.input.suffix.lower())
-        if args.delimiter is not None and args.input_format not in TABLES:
+        if args.delimiter is not None and args.input_format not in DELIMITERS:
             args.input_format = "csv"
         if args.input_format is None:
             parser.wrong(
@@ -145,7 +169,7 @@ def _check_files(parser: _Parser, args: argparse.Namespace) -> None:
 
 
 def _check_layout(parser: _Parser, args: argparse.Namespace) -> None:
-    """Refuses options of an input that has another layout, and completes the layout."""
+    """Rejects options that do not apply to the format of the input, and completes the layout."""
     form = args.input_format
     if args.text_column is not None and form in (None, "lines"):
         parser.wrong(
@@ -155,11 +179,11 @@ def _check_layout(parser: _Parser, args: argparse.Namespace) -> None:
     if args.id_column is not None and form in (None, "lines"):
         parser.wrong("--id-column: only CSV, TSV and JSON Lines have columns")
     for name in ("delimiter", "quoting", "column_names"):
-        if getattr(args, name) is not None and form not in TABLES:
+        if getattr(args, name) is not None and form not in DELIMITERS:
             parser.wrong(f"--{name.replace('_', '-')}: only for CSV and TSV; for standard input add --input-format csv")
     if args.encoding is not None and args.texts:
         parser.wrong("--encoding: only for --input and standard input")
-    args.delimiter = args.delimiter or ("\t" if form == "tsv" else ",")
+    args.delimiter = args.delimiter or DELIMITERS.get(form, ",")
     args.encoding = args.encoding or "utf-8"
 
 

@@ -1,4 +1,4 @@
-"""How a command of the runtime ends: an exit status, and one line instead of a stack trace for what went wrong."""
+"""Runs a command: exit status, one line per error instead of a stack trace, closed pipes, interrupts."""
 
 import contextlib
 import faulthandler
@@ -11,18 +11,18 @@ from typing import NoReturn, TextIO
 
 from ..errors import LitmusError
 
-SOON_S = 0.01
+DELAY_S = 0.01
 
 
 def run_command(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
-    """Runs a command's job and returns the exit status: 0, 1 if anything failed, 130 if it was interrupted.
+    """Runs a job and returns the exit status: 0, 1 if anything failed, 130 if it was interrupted.
 
     Args:
-        job: Receives standard output, in UTF-8; returns how much failed.
-        prints: The job needs standard output.
+        job: Receives standard output, in UTF-8, and returns the number of failures.
+        prints: Whether the job needs standard output.
     """
     _fill_descriptors()
-    if sys.stderr is None:  # closed; print would write to standard output instead, among the data
+    if sys.stderr is None:  # if it is closed, print would write to standard output
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     if sys.stdout is None:
         if prints:
@@ -39,7 +39,7 @@ def run_command(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
     except MemoryError:
         print("error: there is not enough memory; allow the process more", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # `| head -1`: the reader has what it wanted
+    except BrokenPipeError:  # `| head -1`: the reader has read enough
         discard_output()
         return 0
     except OSError as error:
@@ -52,23 +52,25 @@ def run_command(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
 
 
 def exit_with(status: int) -> NoReturn:
-    """Ends the process with a status; an interrupt that comes so late has nothing to stop any more."""
+    """Exits with a status, and ignores an interrupt that comes now, because the job is done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(status)
 
 
 @contextlib.contextmanager
 def _interrupts_everywhere() -> Iterator[None]:
-    """Has an interrupt that comes while an object is removed stop the job all the same: Python only prints it there."""
+    """Makes an interrupt stop the job even if it comes inside a `__del__`, where Python only prints it."""
     plain = sys.unraisablehook
 
-    def again(unraisable: "sys.UnraisableHookArgs") -> None:
+    def repeat(unraisable: "sys.UnraisableHookArgs") -> None:
         if isinstance(unraisable.exc_value, KeyboardInterrupt):
-            threading.Timer(SOON_S, os.kill, (os.getpid(), signal.SIGINT)).start()  # at once would be in here
+            threading.Timer(
+                DELAY_S, os.kill, (os.getpid(), signal.SIGINT)
+            ).start()  # later, because now it would be raised in here
         else:
             plain(unraisable)
 
-    sys.unraisablehook = again
+    sys.unraisablehook = repeat
     try:
         yield
     finally:
@@ -77,11 +79,12 @@ def _interrupts_everywhere() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_native_messages() -> Iterator[None]:
-    """Drops what native libraries write to standard error themselves; what Python writes there is written.
+    """Drops what native libraries write to standard error, and keeps what Python writes there.
 
-    A panic in tokenizers or an error in onnxruntime becomes one line of ours, and their own lines beside it may repeat
-    a text. If a library ends the process instead, its last line is dropped, too, so Python says then which signal it
-    was and where. Nothing is done where standard error is not the process's own, as in a test that captures it.
+    A panic in tokenizers or an error in onnxruntime becomes one line of ours; the lines that these libraries print may
+    repeat a text. If a library kills the process, its last line is dropped as well, so Python's fault handler prints
+    the signal and the position. Where standard error is not the process's own, as in a test that captures it, this does
+    nothing.
     """
     plain = sys.stderr
     if plain is not sys.__stderr__ or plain is None or plain.fileno() != 2:
@@ -102,19 +105,19 @@ def _without_native_messages() -> Iterator[None]:
         faulthandler.disable()
         if watched:
             faulthandler.enable()
-        with contextlib.suppress(OSError):  # of what was left in its buffer
+        with contextlib.suppress(OSError):  # flushing its buffer may fail
             own.close()
 
 
 def _fill_descriptors() -> None:
-    """Opens the null device in the place of standard streams that are closed, before a file of ours takes it."""
+    """Opens the null device in the place of closed standard streams, before another file takes their descriptors."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor
 
 
 def discard_output() -> None:
-    """Sends what is still buffered nowhere, so that the interpreter does not complain about it at its end."""
+    """Drops what is still buffered for standard output, so that the interpreter does not report it when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,24 +1,24 @@
-"""Tells on stderr how a job is doing: how far it has come, and what could not be done."""
+"""Reports progress and errors on stderr."""
 
 import os
 import sys
 import time
 from typing import Self
 
-EVERY_S, EVERY_LINE_S = 0.5, 30.0  # on a terminal, where the line is written over; elsewhere
+INTERVAL_S, LINE_INTERVAL_S = 0.5, 30.0  # on a terminal, which shows one line; elsewhere, where lines accumulate
 ERRORS_SHOWN = 10
-CLEAR = "\033[K"  # the rest of the terminal's line
+CLEAR = "\033[K"  # erases the rest of the terminal's line
 
 
 class Progress:
-    """Counts texts and failures; says how many a second, and how long the rest will take if that can be known."""
+    """Counts texts and failures; reports the rate, and the time left if the size of the input is known."""
 
     def __init__(self, *, quiet: bool = False, shown: bool = True) -> None:
         """Starts the clock.
 
         Args:
-            quiet: Say nothing at all.
-            shown: Say how far the job has come.
+            quiet: Whether to suppress all output.
+            shown: Whether to report progress.
         """
         self.texts = 0
         self.failures = 0
@@ -27,17 +27,17 @@ class Progress:
         self._terminal = sys.stderr.isatty()
         self._start = self._said = time.monotonic()
         self._line_is_used = False
-        self._latest = (0, 0.0, self._start)  # texts, share and time of the last one: they come in bursts
+        self._latest = (0, 0.0, self._start)  # texts, fraction and time of the last count; texts come in bursts
 
     def count(self, share: float | None = None) -> None:
-        """One more text is done.
+        """Counts one finished text.
 
         Args:
-            share: Which share of the input it brings the job to, from 0 to 1; None if nobody knows.
+            share: Fraction of the input up to this text, from 0 to 1; None if that is unknown.
         """
         self.texts += 1
         now = time.monotonic()
-        if self._shown and now - self._said >= (EVERY_S if self._terminal else EVERY_LINE_S) and self.texts > 1:
+        if self._shown and now - self._said >= (INTERVAL_S if self._terminal else LINE_INTERVAL_S) and self.texts > 1:
             self._said = now
             line = self._line(now)
             if not self._terminal:
@@ -49,7 +49,7 @@ class Progress:
         self._latest = (self.texts, share or 0.0, now)
 
     def fail(self, index: int, reason: str) -> None:
-        """A text could not be classified; the first reasons are shown."""
+        """Counts one text that could not be classified; the first reasons are printed."""
         self.failures += 1
         if self.failures <= ERRORS_SHOWN:
             self._clear()
@@ -59,10 +59,10 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """The job is done, or broke off."""
+        """Prints the number of failures if not all were printed."""
         self._clear()
         if self.failures > ERRORS_SHOWN:
-            self._print(f"error: {self.failures:,} texts could not be classified; their rows say why\n")
+            self._print(f"error: {self.failures:,} texts could not be classified; their rows have the errors\n")
 
     def _print(self, content: str) -> None:
         if self._quiet:
@@ -70,18 +70,18 @@ class Progress:
         try:
             sys.stderr.write(content)
             sys.stderr.flush()
-        except OSError:  # nobody listens; the rows are what counts
+        except OSError:  # stderr is closed; the rows matter more
             self._quiet = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
     def _clear(self) -> None:
-        """Leaves the terminal's line empty for what comes next."""
+        """Erases the progress on the terminal's line."""
         if self._line_is_used:
             self._line_is_used = False
             self._print(CLEAR)
 
     def _line(self, now: float) -> str:
-        """Says how far the job had come with the text before this one, which is the first of a burst."""
+        """Returns the progress up to the previous text, because this one is the first of a burst."""
         texts, share, then = self._latest
         elapsed_s = max(then - self._start, 1e-3)
         line = f"{texts:,} text{'s' * (texts != 1)}, {texts / elapsed_s:,.1f} a second"

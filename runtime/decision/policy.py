@@ -1,11 +1,11 @@
-"""From logits to predictions: pure functions of arrays and the manifest's decision fields."""
+"""From logits to predictions: pure functions of arrays and of the manifest's decision fields."""
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, get_args
+from typing import TypedDict, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,93 +14,40 @@ from ..artifact.manifest import Aggregation, Manifest, Task
 from ..checks import require_whole_number, short_repr
 from ..errors import InferenceError, SettingError
 from ..text.tokenizer import Window
+from .prediction import Prediction, WindowScores
 
 Floats = npt.NDArray[np.float32]
-SHOWN_SCORES = 3
+Thresholds = float | Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class WindowScores:
-    """What one window of a long text says.
-
-    Attributes:
-        start: Where it begins, in characters of the text.
-        end: Where it ends.
-        scores: Every label's score, in the manifest's order.
-        logits: In the manifest's order, if they were asked for.
-    """
-
-    start: int
-    end: int
-    scores: Mapping[str, float]
-    logits: tuple[float, ...] | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns all of it as plain values, ready for JSON; logits only if they were asked for."""
-        content = {"start": self.start, "end": self.end, "scores": dict(self.scores)}
-        return content if self.logits is None else content | {"logits": list(self.logits)}
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Prediction:
-    """What the classifier says of one text.
+class CallOptions(TypedDict, total=False):
+    """Options of one call: keyword arguments of `predict`, `predict_many` and `predict_iter`.
 
     Attributes:
-        labels: The labels given, best first. Single-label: one, or none if the classifier abstains. Multi-label: every
-            label whose score reaches its threshold, possibly none.
-        scores: Every label's score in [0, 1], in the manifest's order, or with `top_k` the highest, best first.
-            Single-label scores sum to one.
-        abstained: Single-label: the best score is below the level at which a label is given.
-        truncated: The text was longer than the model's `max_length` and its end was not read.
-        n_tokens: Tokens read, special tokens included; with windows those of all windows.
-        logits: In the manifest's order, if they were asked for and the text was one window.
-        windows: With `windows`, what each of them says.
+        top_k: Return at most this many labels and scores, best first. Default: all.
+        thresholds: Multi-label: the minimum score at which a label is assigned, one number for all labels or a mapping
+            by label; labels that it leaves out keep the artifact's threshold. Single-label: one number, the score below
+            which no label is assigned. Default: the artifact's.
+        windows: True reads a text that is longer than `max_length` to its end, in overlapping windows, and combines the
+            windows' scores as the artifact says; `"max"` or `"mean"` choose how. Default: the text is truncated.
+        with_logits: Return the logits as well.
     """
 
-    labels: tuple[str, ...]
-    scores: Mapping[str, float]
-    abstained: bool
-    truncated: bool
-    n_tokens: int
-    logits: tuple[float, ...] | None = None
-    windows: tuple[WindowScores, ...] = ()
-
-    @property
-    def label(self) -> str | None:
-        """The best label given, or None."""
-        return self.labels[0] if self.labels else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns all of it as plain values, ready for JSON; logits and windows only if they were asked for."""
-        content = {"label": self.label} | {name: getattr(self, name) for name in ("abstained", "truncated", "n_tokens")}
-        content |= {"labels": list(self.labels), "scores": dict(self.scores)}
-        if self.logits is not None:
-            content["logits"] = list(self.logits)
-        if self.windows:
-            content["windows"] = [window.to_dict() for window in self.windows]
-        return content
-
-    def __repr__(self) -> str:
-        """Shows what a person asks first: the labels, and the highest scores."""
-        best = sorted(self.scores.items(), key=lambda item: -item[1])[:SHOWN_SCORES]
-        scores = ", ".join(f"{label!r}: {score:.4f}" for label, score in best)
-        more = f", and {len(self.scores) - len(best)} more" if len(self.scores) > len(best) else ""
-        flags = "".join(f", {name}=True" for name in ("abstained", "truncated") if getattr(self, name))
-        windows = f", {len(self.windows)} windows" if self.windows else ""
-        return (
-            f"Prediction(labels={self.labels!r}, scores={{{scores}{more}}}{flags}, n_tokens={self.n_tokens}{windows})"
-        )
+    top_k: int | None
+    thresholds: Thresholds | None
+    windows: bool | Aggregation
+    with_logits: bool
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What a call wants.
+    """The checked options of a call.
 
     Attributes:
-        manifest: The artifact's, with the thresholds of the call.
-        top_k: How many labels and scores to give at most; None for all.
-        aggregation: How to put the windows of a long text together; None to cut it.
-        with_logits: Whether to give logits.
+        manifest: The artifact's manifest, with the thresholds of the call.
+        top_k: Number of labels and scores to return at most; None for all.
+        aggregation: How to combine the windows of a long text; None to truncate it.
+        with_logits: Whether to return logits.
     """
 
     manifest: Manifest
@@ -112,15 +59,15 @@ class Policy:
 def call_policy(
     manifest: Manifest,
     *,
-    top_k: int | None,
-    thresholds: float | Mapping[str, float] | None,
-    windows: bool | Aggregation,
-    with_logits: bool,
+    top_k: int | None = None,
+    thresholds: Thresholds | None = None,
+    windows: bool | Aggregation = False,
+    with_logits: bool = False,
 ) -> Policy:
-    """Checks what a call wants.
+    """Checks the options of a call; they are those of `CallOptions`.
 
     Raises:
-        SettingError: `top_k` is no positive number, a threshold is not from 0 to 1 or for a label that is unknown,
+        SettingError: `top_k` is not a positive integer, a threshold is not in [0, 1] or its label is unknown, or
             `windows` is neither a bool nor an aggregation.
     """
     require_whole_number("top_k", top_k)
@@ -136,14 +83,14 @@ def call_policy(
 
 
 def scores(logits: Sequence[float], manifest: Manifest) -> list[float]:
-    """Turns a text's logits into scores: softmax (single-label) or sigmoid (multi-label) after the temperature.
+    """Turns the logits of a text into scores: softmax (single-label) or sigmoid (multi-label) after the temperature.
 
-    Plain Python: after an inference the CPU's caches hold the model, and the ten calls of NumPy that this takes cost
-    100 us, these lines 10.
+    It is plain Python because an inference leaves the model in the CPU's caches: the ten NumPy calls that this would
+    take cost 100 us then, these lines 10 us.
 
     Args:
         logits: (labels,) of one text.
-        manifest: Gives task and temperature.
+        manifest: Provides task and temperature.
 
     Returns:
         (labels,) in [0, 1].
@@ -164,11 +111,11 @@ def scores(logits: Sequence[float], manifest: Manifest) -> list[float]:
 
 
 def select_labels(row: Sequence[float], manifest: Manifest) -> tuple[str, ...]:
-    """Returns the labels to give for one text, best first.
+    """Returns the labels to assign to one text, best first.
 
     Args:
         row: (labels,) scores.
-        manifest: Gives labels, thresholds and the abstain level.
+        manifest: Provides labels, thresholds and the abstention threshold.
     """
     if manifest.thresholds is None:
         best = row.index(max(row))
@@ -176,28 +123,13 @@ def select_labels(row: Sequence[float], manifest: Manifest) -> tuple[str, ...]:
     return tuple(manifest.labels[index] for index in _best_first(row) if row[index] >= manifest.thresholds[index])
 
 
-def predictions(logits: Floats, texts: Sequence[Sequence[Window]], policy: Policy) -> list[Prediction]:
-    """Turns logits into predictions.
-
-    Args:
-        logits: (windows, labels) float32, for the windows of all texts in order.
-        texts: The windows of each text; one where it was cut.
-        policy: What the call wants.
-
-    Raises:
-        InferenceError: A logit is not a finite number.
-    """
-    rows = iter(logits.tolist())
-    return [prediction([next(rows) for _ in windows], windows, policy) for windows in texts]
-
-
 def aggregate(rows: Sequence[Sequence[float]], aggregation: Aggregation, task: Task) -> list[float]:
-    """Puts the scores of a text's windows together.
+    """Combines the scores of a text's windows.
 
     Args:
         rows: (windows, labels) scores.
-        aggregation: The highest score of each label, or the mean.
-        task: For `single_label` the highest scores are divided by their sum.
+        aggregation: The mean of each label's scores, or the highest.
+        task: With `single_label` the highest scores are divided by their sum.
 
     Returns:
         (labels,) scores.
@@ -209,13 +141,28 @@ def aggregate(rows: Sequence[Sequence[float]], aggregation: Aggregation, task: T
     return [score / total for score in highest]
 
 
-def prediction(logits: Sequence[Sequence[float]], windows: Sequence[Window], policy: Policy) -> Prediction:
-    """Turns a text's logits into a prediction.
+def predictions(logits: Floats, texts: Sequence[Sequence[Window]], policy: Policy) -> list[Prediction]:
+    """Turns the logits of several texts into predictions.
 
     Args:
-        logits: (windows, labels), of its windows.
-        windows: Its windows; one if it was cut.
-        policy: What the call wants.
+        logits: (windows, labels) float32, for the windows of all texts in order.
+        texts: The windows of each text; a truncated text has one.
+        policy: The options of the call.
+
+    Raises:
+        InferenceError: A logit is not a finite number.
+    """
+    rows = iter(logits.tolist())
+    return [prediction([next(rows) for _ in windows], windows, policy) for windows in texts]
+
+
+def prediction(logits: Sequence[Sequence[float]], windows: Sequence[Window], policy: Policy) -> Prediction:
+    """Turns the logits of one text into a prediction.
+
+    Args:
+        logits: (windows, labels).
+        windows: The windows of the text; a truncated text has one.
+        policy: The options of the call.
 
     Raises:
         InferenceError: A logit is not a finite number.
@@ -235,11 +182,11 @@ def prediction(logits: Sequence[Sequence[float]], windows: Sequence[Window], pol
         truncated=windows[0].truncated,
         n_tokens=sum([window.n_tokens for window in windows]),
         logits=tuple(logits[0]) if policy.with_logits and len(rows) == 1 else None,
-        windows=() if policy.aggregation is None else _windows(logits, rows, windows, policy),
+        windows=() if policy.aggregation is None else _window_scores(logits, rows, windows, policy),
     )
 
 
-def _windows(
+def _window_scores(
     logits: Sequence[Sequence[float]], rows: Sequence[Sequence[float]], windows: Sequence[Window], policy: Policy
 ) -> tuple[WindowScores, ...]:
     labels = policy.manifest.labels
@@ -250,12 +197,12 @@ def _windows(
     )
 
 
-def _with_thresholds(manifest: Manifest, thresholds: float | Mapping[str, float]) -> Manifest:
-    """Returns a manifest with other thresholds, or in a single-label one with another level to abstain below."""
+def _with_thresholds(manifest: Manifest, thresholds: Thresholds) -> Manifest:
+    """Returns a manifest with other thresholds; for single-label with another abstention threshold."""
     named = thresholds if isinstance(thresholds, Mapping) else dict.fromkeys(manifest.labels, thresholds)
     for label, level in named.items():
-        number = isinstance(level, Real) and not isinstance(level, bool)
-        if not (number and 0 <= level <= 1):
+        is_number = isinstance(level, Real) and not isinstance(level, bool)
+        if not (is_number and 0 <= level <= 1):
             raise SettingError(f"thresholds: expected numbers from 0 to 1, found {short_repr(level)}")
         if label not in manifest.labels:
             known = ", ".join(manifest.labels)
@@ -264,7 +211,7 @@ def _with_thresholds(manifest: Manifest, thresholds: float | Mapping[str, float]
         levels = zip(manifest.labels, manifest.thresholds, strict=True)
         return dataclasses.replace(manifest, thresholds=tuple(named.get(label, level) for label, level in levels))
     if isinstance(thresholds, Mapping):
-        raise SettingError("thresholds: expected one number, below which no label is given: only one label is")
+        raise SettingError("thresholds: expected one number for a single-label model, found a mapping by label")
     return dataclasses.replace(manifest, abstain_below=thresholds)
 
 

@@ -1,4 +1,4 @@
-"""How many threads an inference gets unless it is told: what the operating system grants this process."""
+"""The number of CPUs that the operating system grants this process: the default number of threads."""
 
 import os
 from collections.abc import Iterator
@@ -6,17 +6,17 @@ from pathlib import Path
 
 
 def available_cpus(root: Path = Path("/")) -> int:
-    """Returns how many CPUs this process may use: its affinity, or its cgroup's quota if that is less.
+    """Returns the number of CPUs that this process may use: its affinity, or its cgroup's quota if that is smaller.
 
     Args:
-        root: Where /proc and /sys are.
+        root: Folder that contains proc and sys.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([affinity, *map(int, _quotas(root))]))
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Yields the CPU quotas of this process's control group and of those above it, in CPUs; versions 1 and 2."""
+    """Yields the CPU quotas of this process's cgroup and its ancestors, in CPUs; for cgroup versions 1 and 2."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -36,4 +36,4 @@ def _quotas(root: Path) -> Iterator[float]:
                 if quota not in ("max", "-1"):
                     yield int(quota) / int(period)
             except (OSError, ValueError):
-                continue  # the root has no limit, and a container may not see the groups above its own
+                continue  # the root has no quota, and a container may not see the ancestors of its cgroup

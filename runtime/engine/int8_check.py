@@ -1,9 +1,9 @@
-"""Finds out whether this machine multiplies int8 exactly.
+"""Tests whether this CPU multiplies int8 exactly.
 
-x86 CPUs without VNNI add pairs of products in 16 bits that saturate, and onnxruntime's uint8 x int8 kernels give wrong
-sums (onnxruntime#5849). Its remedy, `session.x64quantprecision`, is part of the extended graph optimizations.
-With less than those it does nothing at all, and with them it costs a CPU that needs no remedy a factor of ten
-(docs/experiments.md). So the machine is asked: one product of the largest numbers, whose sums are known.
+x86 CPUs without VNNI add pairs of products in 16 bits, which saturate, and onnxruntime's uint8 x int8 kernels return
+wrong sums (onnxruntime#5849). The option `session.x64quantprecision` prevents it, but only at the extended level of
+graph optimization, and it makes a CPU that does not need it ten times slower (docs/experiments.md). So one product of
+the largest numbers, whose sums are known, is computed when a session is created.
 """
 
 import functools
@@ -11,8 +11,8 @@ import functools
 import numpy as np
 
 from ..errors import InferenceError
-from .model_file import bytes_field, varint_field
 from .ort import onnxruntime
+from .protobuf import bytes_field, varint_field
 
 ROWS, DEPTH, COLUMNS = 4, 64, 16
 LARGEST_INPUT, LARGEST_WEIGHT = 255, 127
@@ -20,7 +20,7 @@ LARGEST_INPUT, LARGEST_WEIGHT = 255, 127
 
 @functools.cache
 def int8_saturates() -> bool:
-    """Tells whether uint8 x int8 products come out wrong here; takes a millisecond, once.
+    """Returns whether uint8 x int8 products overflow on this CPU; takes a millisecond, once per process.
 
     Raises:
         InferenceError: There is not enough memory.
@@ -31,7 +31,7 @@ def int8_saturates() -> bool:
     try:
         session = onnxruntime.InferenceSession(_product(), options, providers=["CPUExecutionProvider"])
         (found,) = session.run(None, {"a": np.full((ROWS, DEPTH), LARGEST_INPUT, np.uint8)})
-    except Exception as error:  # a model of a few hundred bytes: nothing else is in its way
+    except Exception as error:  # the model has a few hundred bytes, so only memory can be missing
         raise InferenceError("there is not enough memory to start onnxruntime; free some") from error
     return bool((found != DEPTH * LARGEST_INPUT * LARGEST_WEIGHT).any())
 

@@ -1,7 +1,7 @@
-"""Which variant runs on which execution provider.
+"""Selects the variant for each execution provider.
 
-The variant follows the provider: fp16 is ten times slower on a CPU than int8, int8 fifteen times slower on CUDA than
-fp16 (onnxruntime moves it to the CPU and back).
+The provider decides the variant: on a CPU fp16 is ten times slower than int8, and on CUDA int8 is fifteen times slower
+than fp16, because onnxruntime copies its inputs to the CPU and back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from ..artifact.manifest import Variant
 from ..errors import ArtifactError, DependencyError, ProviderError
 from .ort import onnxruntime
 
-PACKAGES = Path(onnxruntime.__file__).parents[1]  # where pip puts both, and what it knows of them
+PACKAGES = Path(onnxruntime.__file__).parents[1]  # where pip installs packages and their metadata
 Provider = Literal["auto", "cpu", "cuda"]
 PROVIDERS: Mapping[str, str] = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 PREFERRED: Mapping[str, tuple[str, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("int8", "fp32")}
@@ -21,16 +21,16 @@ PREFERRED: Mapping[str, tuple[str, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("i
 def provider_candidates(
     provider: str, name: str | None, variants: Sequence[Variant]
 ) -> tuple[tuple[str, Variant], ...]:
-    """Returns the providers to try in turn, each with its variant.
+    """Lists the providers to try, in order, each with its variant.
 
     Args:
-        provider: `cpu`, `cuda`, or `auto` for CUDA where this onnxruntime has it, then the CPU.
-        name: The variant, or None for the fastest that is meant for the provider.
-        variants: Those of the artifact.
+        provider: `cpu`, `cuda`, or `auto` for CUDA, if this onnxruntime has it, and then the CPU.
+        name: Name of the variant; None for the fastest one for the provider.
+        variants: The variants of the artifact.
 
     Raises:
         DependencyError: onnxruntime is installed twice.
-        ProviderError: Unknown, not part of this onnxruntime, or without a variant that is meant for it.
+        ProviderError: The provider is unknown, not part of this onnxruntime, or has no variant in the artifact.
         ArtifactError: The artifact has no variant of that name.
     """
     _check_onnxruntime()
@@ -46,13 +46,13 @@ def provider_candidates(
             "use provider 'cpu', or pip uninstall onnxruntime and pip install onnxruntime-gpu"
         )
     found = []
-    for asked in PROVIDERS if provider == "auto" else (provider,):
-        variant = _best(asked, name, variants)
-        if PROVIDERS[asked] in present and variant is not None:
-            found.append((asked, variant))
+    for candidate in PROVIDERS if provider == "auto" else (provider,):
+        variant = _best(candidate, name, variants)
+        if PROVIDERS[candidate] in present and variant is not None:
+            found.append((candidate, variant))
     if not found:
-        asked_for = [variant for variant in variants if name in (None, variant.name)]
-        meant = ", ".join(sorted({item for variant in asked_for for item in variant.providers}))
+        requested = [variant for variant in variants if name in (None, variant.name)]
+        meant = ", ".join(sorted({item for variant in requested for item in variant.providers}))
         raise ProviderError(
             f"nothing to run on provider {provider!r}: the artifact has {name or known} for {meant}; "
             f"this onnxruntime has {', '.join(present)}"
@@ -69,7 +69,7 @@ def _best(provider: str, name: str | None, variants: Sequence[Variant]) -> Varia
 
 
 def _check_onnxruntime() -> None:
-    """Refuses to load with two distributions of onnxruntime, which overwrite each other's files."""
+    """Rejects an environment with two distributions of onnxruntime, which overwrite each other's files."""
     installed = {path.name.partition("-")[0] for path in PACKAGES.glob("onnxruntime*.dist-info")}
     if {"onnxruntime", "onnxruntime_gpu"} <= installed:
         raise DependencyError(

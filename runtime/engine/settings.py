@@ -1,4 +1,4 @@
-"""How a classifier uses the machine, as `load` is asked for it; none of it changes a prediction."""
+"""How a classifier uses the machine. No setting changes a prediction."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,33 +13,29 @@ Profile = Literal["latency", "shared"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to use the machine.
+    """How to use the machine; the arguments of `load` with the same names.
 
     Attributes:
-        threads: Threads for one inference; None for one per CPU that this process may use.
-        profile: `latency`: threads stay awake between operators. `shared`: they sleep, for machines with other work.
-        batch_tokens: Most tokens of a batch, padding included; None for what suits the provider.
-        gpu_memory_mb: CUDA: the most device memory it takes, in MiB; None for no bound.
-        cuda_graphs: CUDA: record a graph for each length bucket, for texts that come alone.
+        threads: Number of threads of one inference; None for one per CPU that this process may use.
+        profile: `latency` keeps threads awake between operators; `shared` lets them sleep.
+        batch_tokens: Maximum number of tokens of a batch, padding included; None for the provider's default.
+        gpu_memory_mb: Limit on the device memory on CUDA, in MiB; None for no limit.
     """
 
     threads: int | None = None
     profile: Profile = "latency"
     batch_tokens: int | None = None
     gpu_memory_mb: int | None = None
-    cuda_graphs: bool = False
 
     def __post_init__(self) -> None:
-        """Checks them.
+        """Checks the settings.
 
         Raises:
-            SettingError: One is out of range.
+            SettingError: A setting is out of range.
         """
-        require_whole_number("threads", self.threads, MAX_THREADS)  # onnxruntime takes the machine down with 100,000
+        require_whole_number("threads", self.threads, MAX_THREADS)  # 100,000 make the machine unusable
         require_whole_number("batch_tokens", self.batch_tokens, MAX_BATCH_TOKENS)
         require_whole_number("gpu_memory_mb", self.gpu_memory_mb)
-        if not isinstance(self.cuda_graphs, bool):
-            raise SettingError(f"cuda_graphs: expected True or False, found {short_repr(self.cuda_graphs)}")
         if self.profile not in get_args(Profile):
             raise SettingError(f"profile: expected {' or '.join(get_args(Profile))}, found {short_repr(self.profile)}")
 

@@ -1,4 +1,4 @@
-"""A file for results: written beside its name, and given its name when it is complete."""
+"""Writes a file under a temporary name and renames it when it is complete."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from ..errors import InputError
 fcntl: Any
 try:
     import fcntl
-except ImportError:  # Windows, where two jobs on one output are not told apart
+except ImportError:  # Windows, where two jobs on one output are not detected
     fcntl = None
 
 PART = ".part"
@@ -22,28 +22,31 @@ NOTHING: Mapping[str, IO[Any]] = {}
 
 @contextlib.contextmanager
 def atomic_write(path: Path, *, overwrite: bool, in_use: Mapping[str, IO[Any]] = NOTHING) -> Iterator[TextIO]:
-    """Opens a file to write results to, in UTF-8; lone surrogates are written as escapes.
+    """Opens a file for writing in UTF-8; lone surrogates are written as escapes.
 
-    If the body fails or is interrupted, what it wrote stays in a file of the same name with `.part` behind it, and a
-    line on stderr says so; a signal that ends the process at once leaves the file without a word. Until the new file is
-    complete, the one that it replaces is not touched, even if an earlier job left it under both names.
+    The body writes to a file with the suffix `.part`, which is renamed at the end. If the body fails or is interrupted,
+    the `.part` file stays, and a line on stderr names it. A file that is replaced is not touched before
+    the new one is complete, even if an earlier job left it under both names.
 
     Args:
         path: The file. A symbolic link is followed.
-        overwrite: Replace it if it is there, and what an earlier job left behind.
-        in_use: Files that are read or written meanwhile, by what they are.
+        overwrite: Whether to replace an existing file, and a `.part` file of an earlier job.
+        in_use: Files that are read or written meanwhile, by the name that messages give them.
 
     Raises:
-        InputError: It exists, is in use, is no regular file, is being written by another job, or cannot be written.
+        InputError: The file exists, is in use, is not a regular file, is being written by another job, or cannot be
+            written.
     """
     if not path.name:
-        raise InputError(f"{str(path)!r} is no name of a file; choose another output")
+        raise InputError(f"{str(path)!r} is not a file name; choose another output")
     path = Path(os.path.realpath(path))
     part = path.with_name(path.name + PART)
     _check(path, part, overwrite=overwrite, in_use=in_use)
     with _locked(part, overwrite=overwrite) as file:
         try:
-            _check(path, part, overwrite=overwrite, in_use=in_use)  # again: another job may just have come to its end
+            _check(
+                path, part, overwrite=overwrite, in_use=in_use
+            )  # again, because another job may have finished meanwhile
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -53,14 +56,14 @@ def atomic_write(path: Path, *, overwrite: bool, in_use: Mapping[str, IO[Any]] =
                 file.flush()
             if os.fstat(file.fileno()).st_size:
                 with contextlib.suppress(OSError):
-                    print(f"what was written so far is in {part}", file=sys.stderr)
+                    print(f"the output so far is in {part}", file=sys.stderr)
             else:
                 part.unlink(missing_ok=True)
             raise
 
 
 def is_same_file(one: IO[Any], other: IO[Any]) -> bool:
-    """Tells whether two open files are the same regular file; pipes, terminals and devices never are."""
+    """Returns whether two open files are the same regular file; pipes, terminals and devices never are."""
     found, expected = _status(one), _status(other)
     return found is not None and expected is not None and os.path.samestat(found, expected)
 
@@ -69,13 +72,13 @@ def _status(file: IO[Any]) -> os.stat_result | None:
     """Returns the status of a regular file, None for anything else."""
     try:
         status = os.fstat(file.fileno())
-    except (OSError, ValueError):  # in memory; closed
+    except (OSError, ValueError):  # it is in memory, or closed
         return None
     return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _check(path: Path, part: Path, *, overwrite: bool, in_use: Mapping[str, IO[Any]]) -> None:
-    """Refuses an output that would cost something that is there."""
+    """Rejects an output path whose existing content would be lost."""
     for name in (path, part):
         try:
             found = name.lstat()
@@ -96,9 +99,10 @@ def _check(path: Path, part: Path, *, overwrite: bool, in_use: Mapping[str, IO[A
 
 
 def _locked(part: Path, *, overwrite: bool) -> TextIO:
-    """Makes a file of one name, which only one job has at a time.
+    """Creates and locks the temporary file, so that only one job writes it.
 
-    A file that was left behind is never written to: if its job was ended between two names, it is a finished result.
+    A file of an earlier job is never written to: if that job was killed between linking and unlinking, the file is a
+    complete result.
     """
     while True:
         try:
@@ -114,11 +118,11 @@ def _locked(part: Path, *, overwrite: bool) -> TextIO:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise InputError(f"another job is writing {part}; wait for it, or choose another output") from error
-            except OSError:  # a file system without locks: there two jobs are not told apart
+            except OSError:  # a file system without locks, where two jobs are not detected
                 pass
             status = os.fstat(descriptor)
             if not (part.exists() and os.path.samestat(status, part.stat())):
-                continue  # another job has published it in between: it is that job's result now
+                continue  # another job has renamed it meanwhile, so it is that job's result
             if status.st_size == 0 and status.st_nlink == 1:
                 stack.pop_all()
                 return file
@@ -126,7 +130,7 @@ def _locked(part: Path, *, overwrite: bool) -> TextIO:
 
 
 def _remove(part: Path, *, overwrite: bool) -> None:
-    """Removes what an earlier job left behind, if it may be."""
+    """Removes the temporary file of an earlier job, if `overwrite` allows it."""
     if not overwrite:
         raise InputError(f"{part} is left over from an interrupted job; delete it, or pass --overwrite")
     try:
@@ -136,17 +140,19 @@ def _remove(part: Path, *, overwrite: bool) -> None:
 
 
 def _publish(part: Path, path: Path, *, overwrite: bool) -> None:
-    """Gives the complete file its name; without `overwrite` only if nothing has come there meanwhile."""
+    """Renames the complete file; without `overwrite` only if the name is still free."""
     if overwrite:
         part.replace(path)
         return
     try:
         os.link(part, path)
     except FileExistsError as error:
-        raise InputError(f"{path} has come into being meanwhile; it was left alone") from error
+        raise InputError(f"{path} was created by another process while this job ran; it was not overwritten") from error
     except OSError:  # a file system without hard links
         if path.exists():
-            raise InputError(f"{path} has come into being meanwhile; it was left alone") from None
+            raise InputError(
+                f"{path} was created by another process while this job ran; it was not overwritten"
+            ) from None
         part.rename(path)
     else:
         part.unlink()

@@ -1,11 +1,11 @@
-"""Reads the rows of CSV and TSV, and goes on behind one that is malformed.
+"""Reads the rows of CSV and TSV, and continues after a malformed row.
 
 A row is malformed if something follows a closing quote: `"He said "no" twice",7`. Python's reader then takes the next
-line for the next row, though the field may go on there. Here the quotes of the lines tell what belongs to the row. A
-quote at the beginning of a line or behind a delimiter opens a field, one in front of a delimiter or at the end of a
-line closes one; others tell nothing. The row goes on as long as lines close a field before they open one; lines without
-a quote that tells are looked through for that, up to three on end with as many fields as the header, which are rows.
-Behind a row that has closed all of its fields, one line with as many fields is the next row. The error names the lines.
+line for the next row, although the field may continue there. So the quotes of the following lines decide which lines
+belong to the malformed row. A quote at the start of a line or after a delimiter opens a field. A quote before a
+delimiter or at the end of a line closes one. Other quotes are ignored. The row continues as long as lines close a field
+before they open one. It ends before three consecutive lines that have as many fields as the header and no such quote;
+if all fields of the row are closed, one such line is enough. The error names the lines of the row.
 """
 
 import csv
@@ -20,12 +20,12 @@ from .lines import MAX_FIELD, NO_MEMORY, Line, Unreadable
 Row = Sequence[str] | Unreadable
 Mark = Literal["opens", "closes"]
 MALFORMED = "unexpected characters after a closing quote; double quotes inside a quoted field"
-ROWS_AGAIN = 3  # so many lines on end that look like rows are rows, though the malformed one has not closed its field
-LOOK_AHEAD = 1 << 20  # characters without a telling quote behind a malformed row
+ROWS_AGAIN = 3  # consecutive lines that look like rows and end a malformed row whose field is still open
+LOOK_AHEAD = 1 << 20  # characters to search after a malformed row for a quote that opens or closes a field
 
 
 class Rows:
-    """Iterates over the rows below the header; blank lines are none.
+    """Iterates over the rows below the header; blank lines are skipped.
 
     Attributes:
         columns: The names of the columns.
@@ -38,10 +38,10 @@ class Rows:
         """Reads the header.
 
         Args:
-            lines: The lines of the file, with their ends.
-            delimiter: Stands between fields.
-            quoting: A field may stand between double quotes; if not, a double quote is a character like others.
-            column_names: Of a file without a header.
+            lines: The lines of the file, with their line ends.
+            delimiter: Character between fields.
+            quoting: Whether a field may be enclosed in double quotes; if not, they are ordinary characters.
+            column_names: Names of the columns of a file without a header.
 
         Raises:
             InputError: The header is missing or malformed.
@@ -61,17 +61,17 @@ class Rows:
         self.columns: Sequence[str] = column_names or self._header()
 
     def __iter__(self) -> Iterator[Row]:
-        """Yields the fields of each row, or why it has none.
+        """Yields the fields of each row, or an `Unreadable`.
 
         Raises:
-            InputError: Nobody can tell where the next row begins.
+            InputError: The start of the next row cannot be found.
         """
         while (row := self._row()) is not None:
             first = self.line
             if isinstance(row, Unreadable):
                 self._skip_rest(complete='"' not in self._latest or self._marks(self._latest)[1] == "closes")
             elif len(row) < len(self.columns) and self._latest.rstrip("\r\n").endswith('"'):
-                self._skip_rest(complete=True)  # the quote may have been one of the text
+                self._skip_rest(complete=True)  # the quote may belong to the text
             if isinstance(row, Unreadable) or self.line > first:
                 where = f"line {first}" if self.line == first else f"lines {first} to {self.line}"
                 yield Unreadable(f"{where}: {row.reason if isinstance(row, Unreadable) else MALFORMED}")
@@ -117,14 +117,14 @@ class Rows:
         return line
 
     def _skip_rest(self, *, complete: bool) -> None:
-        """Leaves out the lines that still belong to the malformed row that was read last.
+        """Skips the remaining lines of the malformed row that was read last.
 
         Args:
-            complete: It has closed the fields that it opened, as far as its quotes tell.
+            complete: Whether the row has closed the fields that it opened, as far as its quotes show.
         """
         if not self._quoting:
             return
-        ahead: list[Line] = []  # those of which nobody knows yet
+        ahead: list[Line] = []  # lines that may belong to the row or be the next rows
         size = like_rows = 0
         while size <= LOOK_AHEAD and (line := self._next_line()) is not None:
             if isinstance(line, Unreadable):
@@ -147,24 +147,24 @@ class Rows:
         return not line.isspace() and line.count(self._delimiter) + 1 == len(self.columns)
 
     def _marks(self, line: str) -> tuple[Mark | None, Mark | None]:
-        """Returns what the first and the last quote of a line tell that tell something."""
+        """Returns what the first and the last quote that opens or closes a field do; None without such a quote."""
         mark: Mark | None = None
         latest: Mark | None = None
         left = line.count('"')
         for run in re.finditer('"+', line):
             start, end = run.span()
             left -= end - start
-            odd = (end - start) % 2 == 1  # a pair is a quote of the text
+            odd = (end - start) % 2 == 1  # a pair is an escaped quote
             first = start == 0 or line[start - 1] == self._delimiter
             last = end == len(line) or line[end] in ("\r", "\n", self._delimiter)
             if not first and not (last and odd):
                 continue
-            opens = first and not (last and odd and left % 2 == 0)  # of a single quote what is behind it tells
-            closes = last and not (opens and odd)  # two are an empty field
+            opens = first and not (last and odd and left % 2 == 0)  # a single quote is decided by the quotes after it
+            closes = last and not (opens and odd)  # two quotes are an empty field
             mark = mark or ("opens" if opens else "closes")
             latest = "closes" if closes else "opens"
         return mark, latest
 
 
 class _LineError(Exception):
-    """A line that cannot be read, in the middle of Python's reader."""
+    """Stops Python's reader at a line that cannot be read."""

@@ -1,4 +1,4 @@
-"""Shows what words contribute: coloured on a terminal, and as an HTML page that needs nothing else."""
+"""Shows the contributions of words: highlighted on a terminal, and as a self-contained HTML page."""
 
 import html
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from ..decision.explanation import Explanation
 from .writers import printable
 
-FOR, AGAINST = 42, 41  # green and red background, in the terminal's own shades
-STRONG = 0.5  # of the largest contribution: more is coloured in full, less than a fifth of it not at all
+FOR, AGAINST = 42, 41  # green and red background of the terminal
+STRONG = 0.5  # relative to the largest contribution: above it bold, below a fifth of it not highlighted
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Litmus: what the words contribute</title>
+<title>Litmus: contributions of words</title>
 <style>
 :root { color-scheme: light dark; }
 body { font: 16px/1.7 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
@@ -20,17 +20,17 @@ article p { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 mark { color: inherit; border-radius: .2em; padding: .1em 0; }
 small { opacity: .7; }
 </style></head><body>
-<h1>What the words contribute</h1>
-<p><small>Green words speak for the label, red ones against it: the log odds that are lost without the word, which
-the pointer shows. Colours are relative to the strongest word of each text.</small></p>
+<h1>Contributions of words</h1>
+<p><small>Green words support the label, red words count against it. Point at a word to see its contribution: the log
+odds of the label that are lost without the word. Colours are relative to the strongest word of each text.</small></p>
 """
 END = "</body></html>\n"
 
 
 def coloured(text: str, explanation: Explanation, *, colours: bool = True) -> str:
-    """Returns a text with its words coloured for a terminal, bold where they contribute much.
+    """Returns a text with its words highlighted for a terminal, in bold where they contribute much.
 
-    Without colours they are followed by what they contribute.
+    Without colours, words are followed by their contribution.
     """
     parts = []
     for piece, strength, contribution in _pieces(text, explanation):
@@ -45,12 +45,12 @@ def coloured(text: str, explanation: Explanation, *, colours: bool = True) -> st
 
 
 def article(name: str, text: str, explanation: Explanation) -> str:
-    """Returns a text's part of the page.
+    """Returns the section of the page for one text.
 
     Args:
-        name: What to call it: its id or its number.
+        name: Id or number of the text.
         text: The text.
-        explanation: What its words contribute.
+        explanation: The contributions of its words.
     """
     parts = []
     for piece, strength, contribution in _pieces(text, explanation):
@@ -60,13 +60,13 @@ def article(name: str, text: str, explanation: Explanation) -> str:
         colour = "0 160 80" if strength > 0 else "220 40 40"
         style = f"background: rgb({colour} / {abs(strength) * 0.6:.2f})"
         parts.append(f'<mark style="{style}" title="{contribution:+.3f}">{html.escape(piece)}</mark>')
-    note = " <small>The end was not read for this.</small>" if explanation.truncated else ""
+    note = " <small>The text was truncated; the rest was not read.</small>" if explanation.truncated else ""
     title = f"<bdi>{html.escape(name)}</bdi>: {html.escape(explanation.label)} <small>{explanation.score:.4f}</small>"
     return f'<article><h2>{title}</h2><p dir="auto">{"".join(parts)}{note}</p></article>\n'
 
 
 def _pieces(text: str, explanation: Explanation) -> Iterator[tuple[str, float, float | None]]:
-    """Yields the text in pieces, each with its strength from -1 to 1 and its contribution; None between the words."""
+    """Yields the text in pieces, each with its strength from -1 to 1 and its contribution, None between words."""
     strongest = max((abs(word.contribution) for word in explanation.words), default=0) or 1
     end = 0
     for word in explanation.words:

@@ -1,8 +1,8 @@
 r"""Reads the lines of a file or a pipe as they arrive.
 
-Knows kinds of file, encodings and where lines end; knows nothing of rows and columns. A line ends with `\n`, `\r\n` or
-`\r`. Bytes that do not decode are kept in surrogates, so that they cost only the row they are in. Only one line is in
-memory at a time, and one that is too long is not.
+Knows encodings and line ends; knows nothing of rows and columns. A line ends with `\n`, `\r\n` or `\r`. Bytes that do
+not decode are kept as surrogates, so that only their row fails. Only one line is in memory at a time. A line that is
+too long is dropped.
 """
 
 import codecs
@@ -12,33 +12,16 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ..errors import InputError
+from . import formats
 
-MAX_FIELD = 1 << 27  # characters; a quote that is never closed takes no more memory than this
+MAX_FIELD = 1 << 27  # characters; limits the memory that an unclosed quote takes
 CHUNK_BYTES = 1 << 20
-SNIFFED_BYTES = 1 << 9
-BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-OTHER_FORMATS = (
-    (b"\x1f\x8b", "gzip"),
-    (b"BZh91AY&SY", "bzip2"),
-    (b"PAR1\x15", "Parquet"),
-    (b"PK\x03\x04", "zip or Excel"),
-    (b"\xd0\xcf\x11\xe0", "Excel"),
-    (b"%PDF", "PDF"),
-)
-MARKUP = ((b"<!doctype", "HTML"), (b"<html", "HTML"), (b"<?xml", "XML"))  # in any case, behind white space
-STARTS = tuple(start for start, _ in (*BYTE_ORDER_MARKS, *OTHER_FORMATS))
 UNDECODED = re.compile("[\udc80-\udcff]")  # what Python makes of bytes that are not in the encoding
 NO_MEMORY = "there is not enough memory to read it; allow the process more, or shorten the text"
 
 
 class Unreadable(NamedTuple):
-    """What stands in the place of a line or a row that cannot be read."""
+    """Takes the place of a line or a row that cannot be read."""
 
     reason: str
 
@@ -47,15 +30,15 @@ Line = str | Unreadable
 
 
 class Source(NamedTuple):
-    """An input whose kind is known.
+    """An input whose encoding is known.
 
     Attributes:
-        file: Its bytes, behind those of `start`.
-        start: The first of them.
-        encoding: How they are encoded.
-        marked: Whether a byte order mark says so.
-        chunk_bytes: The most to read at once.
-        answering: Somebody waits for the answer to each line.
+        file: The bytes after those of `start`.
+        start: The first bytes.
+        encoding: Encoding of the bytes.
+        marked: Whether a byte order mark names the encoding.
+        chunk_bytes: Number of bytes to read at once at most.
+        answering: Whether each line is answered before the next one may arrive.
     """
 
     file: io.BufferedReader
@@ -66,43 +49,33 @@ class Source(NamedTuple):
     answering: bool
 
     def refusal(self, what: str = "it") -> str:
-        """Says why something with bytes that do not decode is an error."""
+        """Returns the error message for something whose bytes do not decode."""
         name = "UTF-8" if self.encoding.startswith("utf-8") else self.encoding
         return f"{what} is not {name}; pass --encoding, for example cp1252 for a file from Windows"
-
-
-def is_encoding(name: str) -> bool:
-    """Tells whether Python can read text in the encoding of this name."""
-    try:
-        "".encode(name)
-        codecs.getincrementaldecoder(name)("surrogateescape").decode(b"a", final=True)
-    except (LookupError, ValueError):  # unknown; no name at all
-        return False
-    return True
 
 
 def open_source(
     file: io.BufferedReader, encoding: str = "utf-8", *, chunk_bytes: int = CHUNK_BYTES, answering: bool = False
 ) -> Source:
-    """Reads as much as it takes to know the kind of an input, however slowly that arrives.
+    """Reads enough of an input to recognize its encoding, however slowly it arrives.
 
     Args:
-        file: Its bytes.
-        encoding: How they are encoded; a byte order mark wins.
-        chunk_bytes: The most to read at once.
-        answering: Somebody waits for the answer to each line: nothing behind the first tells the kind.
+        file: The bytes.
+        encoding: Their encoding, unless a byte order mark names another.
+        chunk_bytes: Number of bytes to read at once at most.
+        answering: Whether each line is answered before the next one may arrive, so that only the first is looked at.
 
     Raises:
-        InputError: It is not text.
+        InputError: The input is not text.
     """
     start = b""
     while _undecided(start, answering=answering) and (arrived := file.read1(chunk_bytes)):
         start += arrived
-    marked = next((name for mark, name in BYTE_ORDER_MARKS if start.startswith(mark)), None)
-    for content, kinds in (start, OTHER_FORMATS), (_markup(start, answering=answering), MARKUP):
-        for name in (name for magic, name in kinds if content.startswith(magic)):
-            raise InputError(f"the input is {name}; expected CSV, TSV, JSON Lines or plain text")
-    if not (marked or _is_wide(encoding)) and max(start[0:8:2].count(0), start[1:8:2].count(0)) >= 2:
+    other = formats.other_format(start, first_line_only=answering)
+    if other is not None:
+        raise InputError(f"the input is {other}; expected CSV, TSV, JSON Lines or plain text")
+    marked = formats.marked_encoding(start)
+    if not (marked or formats.is_wide(encoding)) and formats.looks_like_utf16(start):
         raise InputError(
             "the input looks like UTF-16 without a byte order mark; pass --encoding utf-16-le or utf-16-be"
         )
@@ -114,12 +87,12 @@ def read_lines(source: Source, *, with_ends: bool = False) -> Iterator[list[Line
 
     Args:
         source: The input.
-        with_ends: Leave the ends of the lines on them.
+        with_ends: Whether to keep the line ends.
 
     Raises:
-        InputError: It is not in its encoding, and nobody can tell where the next line begins.
+        InputError: The input is not in its encoding, and the start of the next line cannot be found.
     """
-    errors = "strict" if _is_wide(source.encoding) else "surrogateescape"
+    errors = "strict" if formats.is_wide(source.encoding) else "surrogateescape"
     decoder: codecs.IncrementalDecoder | io.IncrementalNewlineDecoder
     decoder = codecs.getincrementaldecoder(source.encoding)(errors)
     if not source.answering:
@@ -136,11 +109,13 @@ def read_lines(source: Source, *, with_ends: bool = False) -> Iterator[list[Line
                 raise
             started.give_up(NO_MEMORY)
             decoder.setstate(state)
-            continue  # the same again, with the memory that the line took
+            continue  # decode again, with the memory of the line released
         except UnicodeError as error:
             name = "what its byte order mark says" if source.marked else source.encoding
             raise InputError(f"the input breaks off, or is not {name}; save it as UTF-8") from error
-        rest = pieces[1:] if halved and pieces[:1] == ["\n"] else pieces  # `\n` of an end that was taken for `\r`
+        rest = (
+            pieces[1:] if halved and pieces[:1] == ["\n"] else pieces
+        )  # the `\n` of a line end whose `\r` came before
         halved = source.answering and pieces[-1].endswith("\r") if pieces else halved
         if lines := list(started.lines(rest, with_ends=with_ends, complete=not data)):
             yield lines
@@ -148,10 +123,10 @@ def read_lines(source: Source, *, with_ends: bool = False) -> Iterator[list[Line
 
 
 class _Started:
-    """A line of which the end has not arrived.
+    """A line whose end has not arrived.
 
     Attributes:
-        size: Characters so far.
+        size: Number of characters so far.
     """
 
     def __init__(self) -> None:
@@ -163,9 +138,9 @@ class _Started:
         """Yields the lines that end with these pieces.
 
         Args:
-            pieces: The next lines, of which the last may have no end.
-            with_ends: Leave the ends on them.
-            complete: No more will come.
+            pieces: The next lines; the last may have no end.
+            with_ends: Whether to keep the line ends.
+            complete: Whether the input has ended.
         """
         for piece in pieces:
             content = piece.removesuffix("\n").removesuffix("\r")
@@ -180,11 +155,11 @@ class _Started:
             yield self._end()
 
     def give_up(self, reason: str) -> None:
-        """Keeps nothing of the line."""
+        """Drops the line, whose place an `Unreadable` takes."""
         self._pieces, self._reason = [], self._reason or reason
 
     def _end(self) -> Line:
-        """Returns the line, and begins the next one."""
+        """Returns the line and starts the next one."""
         try:
             return Unreadable(self._reason) if self._reason else "".join(self._pieces)
         except MemoryError:
@@ -194,21 +169,12 @@ class _Started:
 
 
 def _undecided(start: bytes, *, answering: bool) -> bool:
-    """Tells whether more bytes may show that the input is not what it seems."""
-    if len(start) >= SNIFFED_BYTES:
+    """Returns whether more bytes may show that the input is not a table of text."""
+    if len(start) >= formats.SNIFFED_BYTES:
         return False
-    markup, is_due = _markup(start, answering=answering), answering and (b"\n" in start or b"\r" in start)
-    begins = any(known.startswith(start) for known in STARTS)
-    may_be_markup = any(known.startswith(markup) for known, _ in MARKUP) and not is_due
+    markup = formats.markup_start(start, first_line_only=answering)
+    is_due = answering and (b"\n" in start or b"\r" in start)
+    begins = any(known.startswith(start) for known in formats.STARTS)
+    may_be_markup = any(known.startswith(markup) for known, _ in formats.MARKUP) and not is_due
     may_be_utf16 = len(start) < 8 and (0 in start or not is_due)
     return begins or may_be_markup or may_be_utf16
-
-
-def _markup(start: bytes, *, answering: bool) -> bytes:
-    content = start.removeprefix(codecs.BOM_UTF8)
-    return (content.splitlines() or [b""])[0].strip().lower() if answering else content.lstrip().lower()
-
-
-def _is_wide(encoding: str) -> bool:
-    """Tells whether a character takes several bytes, ASCII too, so that a wrong one shifts all that follow."""
-    return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))

@@ -1,8 +1,8 @@
-"""Makes records of texts to classify from CSV, TSV, JSON Lines, or a text per line.
+"""Reads texts to classify from CSV, TSV, JSON Lines, or plain lines.
 
-A row that cannot be read gets an error in its place and does not cost the others theirs. Fields stay what the file
-says: `NA`, `null` and `=1+1` are text. Files may be larger than memory. No error shows what stands in a file, not even
-its first row, which without a header is somebody's text; nor a name that was asked for, unless the file has it.
+A row that cannot be read gets an error in its place, and the other rows are read. Fields are not interpreted: `NA`,
+`null` and `=1+1` are text. Files may be larger than memory. No error shows the content of a file, not even the first
+row, which is a text if there is no header; nor a requested column name, unless the file has that column.
 """
 
 import io
@@ -11,31 +11,29 @@ import json
 import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from ..errors import InputError
 from .delimited import Rows
+from .formats import DELIMITERS, OTHER_DELIMITERS, Format
 from .lines import NO_MEMORY, UNDECODED, Line, Source, Unreadable, open_source, read_lines
 
-Format = Literal["csv", "tsv", "jsonl", "lines"]
-SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "lines"}
-FILE_CHUNK_BYTES = 1 << 13  # little, so that the place in the file tells how much of it is done
+FILE_CHUNK_BYTES = 1 << 13  # small, so that the position in the file shows the progress
 DEFAULT_COLUMN = "text"
 Id = str | int | float | None
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file is laid out.
+    """The layout of a file.
 
     Attributes:
-        form: Its format.
+        form: Format of the file.
         text_columns: Columns, or keys of each JSON object, whose texts are joined by a space; unused for `lines`.
-        id_column: The one with the id, if there is one.
-        delimiter: Between the fields of `csv` and `tsv`.
-        quoting: Of `csv` and `tsv`: a field may stand between double quotes.
-        column_names: Of `csv` and `tsv` without a header.
-        encoding: Of the bytes; a byte order mark wins.
+        id_column: Column of the id; None if there is none.
+        delimiter: Character between the fields of `csv` and `tsv`.
+        quoting: Whether a field of `csv` and `tsv` may be enclosed in double quotes.
+        column_names: Names of the columns of `csv` and `tsv` without a header.
+        encoding: Encoding of the file, unless a byte order mark names another.
     """
 
     form: Format
@@ -52,10 +50,10 @@ class Record:
     """A text to classify.
 
     Attributes:
-        index: Which one, counted from 0.
-        text: The text; "" if there is none.
-        id: What the id column says.
-        error: Why there is no text.
+        index: Position in the input, counted from 0.
+        text: The text; "" if it cannot be read.
+        id: Content of the id column.
+        error: Why the text cannot be read; None if it can.
     """
 
     index: int
@@ -65,21 +63,21 @@ class Record:
 
 
 def read_records(file: io.BufferedReader, layout: Layout) -> Generator[Record, None, None]:
-    """Reads a file, and closes it at its end.
+    """Reads a file and closes it at its end.
 
     Args:
-        file: Its bytes.
-        layout: What is in them.
+        file: The bytes of the file.
+        layout: Its layout.
 
     Yields:
-        A record for every row, those that cannot be read included; blank lines of CSV, TSV and JSON Lines are no rows.
+        A record for every row, also for rows that cannot be read. Blank lines of CSV, TSV and JSON Lines are not rows.
 
     Raises:
-        InputError: It is another kind of file, lacks a column, or cannot be read any further.
+        InputError: The file has another format, lacks a column, or cannot be read any further.
     """
     with file:
         source = open_source(file, layout.encoding, chunk_bytes=FILE_CHUNK_BYTES)
-        is_table = layout.form in ("csv", "tsv")
+        is_table = layout.form in DELIMITERS
         lines = itertools.chain.from_iterable(read_lines(source, with_ends=is_table))
         if is_table:
             yield from _table(lines, layout, source)
@@ -91,10 +89,10 @@ def read_records(file: io.BufferedReader, layout: Layout) -> Generator[Record, N
 
 
 def read_stdin(stream: io.BufferedReader, encoding: str = "utf-8") -> Iterator[list[Record]]:
-    """Yields lines as they come in, without waiting for more, so that a pipe gets its answers as it asks.
+    """Yields lines as they arrive, without waiting for more, so that a caller gets each prediction at once.
 
     Raises:
-        InputError: It is another kind of file, or cannot be read any further.
+        InputError: The input is not text, or cannot be read any further.
     """
     source = open_source(stream, encoding, answering=True)
     index = 0
@@ -104,12 +102,12 @@ def read_stdin(stream: io.BufferedReader, encoding: str = "utf-8") -> Iterator[l
 
 
 def text_record(index: int, text: Line, refusal: str = "it is not UTF-8; pass it as UTF-8") -> Record:
-    """Makes a record of a text.
+    """Returns the record of a text.
 
     Args:
-        index: Which one.
+        index: Position in the input.
         text: The text.
-        refusal: The error if Python keeps some of it in surrogates, because it is not in the encoding.
+        refusal: The error if the text contains surrogates, which stand for bytes that do not decode.
     """
     if isinstance(text, Unreadable):
         return Record(index, "", error=text.reason)
@@ -117,7 +115,7 @@ def text_record(index: int, text: Line, refusal: str = "it is not UTF-8; pass it
 
 
 def _object(index: int, line: Line, layout: Layout, source: Source) -> Record:
-    """Makes a record of a line with a JSON object."""
+    """Returns the record of a line with a JSON object."""
     if isinstance(line, Unreadable) or UNDECODED.search(line):
         return text_record(index, line, source.refusal())
     try:
@@ -129,7 +127,7 @@ def _object(index: int, line: Line, layout: Layout, source: Source) -> Record:
 
 
 def _values(index: int, fields: object, layout: Layout) -> Record:
-    """Makes a record of a JSON object."""
+    """Returns the record of a JSON object."""
     if not isinstance(fields, dict):
         return Record(index, "", error="the line is not a JSON object")
     identity = None
@@ -147,7 +145,7 @@ def _values(index: int, fields: object, layout: Layout) -> Record:
         text = fields.get(column)
         if not isinstance(text, str):
             known = repr(column) if column in fields or column == DEFAULT_COLUMN else "text"
-            why = "is no string" if column in fields else "is missing; name the key of the text with --text-column"
+            why = "is not a string" if column in fields else "is missing; name the key of the text with --text-column"
             return Record(index, "", identity, f"its {known} {why}")
         texts.append(text)
     return _joined(index, texts, identity)
@@ -192,7 +190,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def _position(columns: Sequence[str], column: str, option: str, layout: Layout) -> int:
-    """Returns where a column is; shows a name only if the columns have it, or nearly so."""
+    """Returns the position of a column; the error shows a name only if a column has it, or nearly."""
     found = [position for position, name in enumerate(columns) if name == column]
     if len(found) == 1:
         return found[0]
@@ -200,7 +198,7 @@ def _position(columns: Sequence[str], column: str, option: str, layout: Layout) 
         raise InputError(f"the input has the column {column!r} {len(found)} times; give each a name of its own")
     near = [name for name in columns if name.strip().casefold() == column.strip().casefold()]
     hint = f"; it has {near[0]!r}" if near else ""
-    for other in ";\t|,":
+    for other in OTHER_DELIMITERS:
         if len(columns) == 1 and other != layout.delimiter and other in columns[0]:
             hint = f"; its fields seem to be separated by {other!r}, pass --delimiter {other!r}"
     name = f"is called {column!r}, see {option}" if near or column == DEFAULT_COLUMN else f"has a name from {option}"

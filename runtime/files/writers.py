@@ -1,4 +1,4 @@
-"""Writes predictions: JSON Lines, CSV, TSV, or a table for people. The text is among them only if it was asked for."""
+"""Writes predictions as JSON Lines, CSV, TSV, or a table for people. Texts are left out unless requested."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ from typing import Any, Literal, TextIO
 
 from ..artifact.labels import JOINERS
 from ..decision.explanation import Explanation
-from ..decision.policy import Prediction
+from ..decision.prediction import Prediction
 from ..errors import TextError
 from .records import Record
 
@@ -26,14 +26,14 @@ def output_row(
     with_text: bool = False,
     explanation: Explanation | None = None,
 ) -> dict[str, Any]:
-    """Returns what is written of a text.
+    """Builds the output row of one text.
 
     Args:
-        record: Where it is from.
-        found: Its prediction, or why there is none.
-        with_id: Give the record's id.
-        with_text: Give the text.
-        explanation: Give what the words contribute, by their places in the text.
+        record: The record of the text.
+        found: Its prediction or error.
+        with_id: Whether to add the record's id.
+        with_text: Whether to add the text.
+        explanation: Adds the contributions of the words, with their positions in the text.
     """
     fields: dict[str, Any] = {"index": record.index}
     if with_id:
@@ -65,16 +65,17 @@ def row_writer(
     with_text: bool,
     top_k: int | None = None,
 ) -> Callable[[Row], None]:
-    """Returns what writes a row, as `output_row` makes it, and begins with the header where there is one.
+    """Writes the header, if the format has one, and returns a function that writes a row of `output_row`.
 
     Args:
-        form: `jsonl`: everything. `csv`, `tsv`: labels as `join_labels` joins them, a column for each label's score or,
-            with `top_k`, one for each of the best labels and one for its score, and flags. `table`: for a terminal.
-        output: Receives it.
-        labels: The classifier's.
+        form: `jsonl` writes all fields. `csv` and `tsv` write the labels joined by `join_labels`, a column for each
+            label's score, and flags; with `top_k` a column for each of the best labels and for its score instead.
+            `table` is for a terminal.
+        output: Receives the rows.
+        labels: Labels of the classifier.
         with_id: As for `output_row`.
         with_text: As for `output_row`.
-        top_k: How many labels and scores a row has at most; None for all.
+        top_k: Maximum number of labels and scores of a row; None for all.
     """
     if form == "jsonl":
         return lambda fields: print(json.dumps(fields, ensure_ascii=False), file=output)
@@ -86,12 +87,12 @@ def row_writer(
 
 
 def join_labels(labels: Sequence[str]) -> str:
-    """Joins labels by `|`; one that has `|` or a double quote in it is quoted as in CSV, so that they can be split."""
+    """Joins labels by `|`. Labels with `|` or a double quote are quoted as in CSV, so that they can be split."""
     return "|".join('"' + label.replace('"', '""') + '"' if {*label} & {*'|"'} else label for label in labels)
 
 
 def printable(text: str) -> str:
-    """Replaces what a terminal might obey, or break a line at."""
+    """Replaces characters that a terminal might interpret, or break a line at."""
     return "".join(one if one.isprintable() or one in JOINERS else "\N{MIDDLE DOT}" for one in text)
 
 
@@ -146,12 +147,12 @@ def _table(output: TextIO, labels: Sequence[str], *, with_id: bool, with_text: b
 
 
 def _lines(fields: Row, labels: int) -> list[tuple[str, float | None]]:
-    """Returns what a table shows of a text: its labels and scores, or the best score of no label.
+    """Returns the labels and scores that a table shows of a text; without labels, `-` and the best score.
 
-    With `top_k` also the scores of labels that are not given, in parentheses.
+    With `top_k`, labels that are not assigned are shown in parentheses.
     """
     scores = fields.get("scores", {})
-    given = fields.get("labels", ())
+    assigned = fields.get("labels", ())
     if 0 < len(scores) < labels:
-        return [(label if label in given else f"({label})", score) for label, score in scores.items()]
-    return [(label, scores[label]) for label in given] or [("-", max(scores.values(), default=None))]
+        return [(label if label in assigned else f"({label})", score) for label, score in scores.items()]
+    return [(label, scores[label]) for label in assigned] or [("-", max(scores.values(), default=None))]

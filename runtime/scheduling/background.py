@@ -1,4 +1,4 @@
-"""Work in another thread."""
+"""Runs work in another thread."""
 
 import threading
 from collections.abc import Callable
@@ -10,10 +10,14 @@ Result = TypeVar("Result")
 
 
 class BackgroundTask(Generic[Result]):
-    """A function that is at work, or has been, in a thread of its own."""
+    """Runs a function in a background thread.
+
+    A `concurrent.futures.Future` would wait forever in a forked child, where the thread does not exist, and needs an
+    executor that can start a thread.
+    """
 
     def __init__(self, work: Callable[[], Result]) -> None:
-        """Starts it; where no thread can be had, it is done at once."""
+        """Starts the function. If no thread can be started, it runs at once in this one."""
         self._work = work
         self._results: list[Result] = []
         self._error: BaseException | None = None
@@ -24,10 +28,10 @@ class BackgroundTask(Generic[Result]):
             self._run()
 
     def result(self) -> Result:
-        """Waits for its end; returns what it returned, or raises what it raised.
+        """Waits for the function; returns its result or raises its error.
 
         Raises:
-            InferenceError: The process was forked meanwhile, and the thread is not in this one.
+            InferenceError: The process was forked meanwhile, so the thread does not exist here.
         """
         self.wait()
         if self._error is not None:
@@ -37,7 +41,7 @@ class BackgroundTask(Generic[Result]):
         return self._results[0]
 
     def wait(self) -> None:
-        """Waits for its end, whatever comes out."""
+        """Waits for the thread to finish; does not raise the function's error."""
         if self._thread.ident is not None:
             self._thread.join()
 

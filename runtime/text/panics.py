@@ -1,32 +1,32 @@
-"""Failures of tokenizers: a bare `Exception`, or a Rust panic, which also prints a message that may hold the text."""
+"""Failures of tokenizers: a bare `Exception`, or a Rust panic, whose printed message may contain the text."""
 
 import contextlib
 import os
 import threading
 from collections.abc import Iterator
 
-PANIC = b"\nthread '"  # how the message begins
-_one_at_a_time = threading.RLock()  # standard error belongs to the process
+PANIC = b"\nthread '"  # the start of the message
+_stderr_lock = threading.RLock()  # standard error belongs to the process
 
 
 def is_tokenizer_failure(error: BaseException) -> bool:
-    """Tells a failure of tokenizers, which raises bare `Exception` or a Rust panic, from an interruption."""
+    """Returns whether an error is a failure of tokenizers rather than an interrupt."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 @contextlib.contextmanager
 def silenced_panics() -> Iterator[None]:
-    """Keeps the messages of panics in the body off standard error.
+    """Suppresses the messages of panics in the body (on Linux).
 
-    What native code writes to file descriptor 2 meanwhile is held back, and passed on up to the first panic (on Linux).
-    Threads take turns, so this is for bodies that are known to be able to panic.
+    Output of native code to file descriptor 2 is captured, and passed on up to the first panic. Only one thread at a
+    time can do this, so use it only for a body that can panic.
     """
-    with _one_at_a_time, contextlib.ExitStack() as stack:
+    with _stderr_lock, contextlib.ExitStack() as stack:
         try:
             captured = os.memfd_create("panics")
             stack.callback(os.close, captured)
             original = os.dup(2)
-        except (AttributeError, OSError):  # no Linux, or no standard error
+        except (AttributeError, OSError):  # not Linux, or no standard error
             yield
             return
         stack.callback(os.close, original)

@@ -1,4 +1,4 @@
-"""From texts to token ids: the artifact's `tokenizer.json`, cut at the manifest's length, padded with numpy.
+"""From texts to token ids: the artifact's `tokenizer.json`, truncated at the manifest's length, padded with NumPy.
 
 Text cleaning is part of `tokenizer.json`, so there is none here.
 """
@@ -20,22 +20,23 @@ from .windows import windows
 
 NAME = "tokenizer.json"
 EMPTY = "it is empty or has no visible character, so there is nothing to classify; leave it out or give it words"
-INVISIBLE = "as far as it is read it has no visible character; leave out what is in front of the first word"
+INVISIBLE = "the part that is read has no visible character; remove what is in front of the first word"
 FAILED = "the tokenizer fails on it, for example in a cleaning step that backtracks too far; leave it out"
 NO_MEMORY = "there is not enough memory to read it; free some, or split the text"
 SURROGATE = re.compile("[\ud800-\udfff]")
-LONG_TEXT = 1 << 17  # characters; longer ones are cut into windows one after the other
+LONG_TEXT = 1 << 17  # characters; windows of longer texts are made one after the other
 MOST_WHOLE = 1 << 20
 Result = TypeVar("Result")
 
 
 class Window(NamedTuple):
-    """What is known of a window once it has run.
+    """What remains of a window after it has run.
 
     Attributes:
-        n_tokens: Its tokens, special tokens included.
+        n_tokens: Number of tokens, special tokens included.
         truncated: The text has more tokens than these.
-        span: Where in the text it begins and ends, in characters; None for what is no window.
+        span: Positions in the text of the first character and after the last one; None if the text was truncated
+            instead of cut into windows.
     """
 
     n_tokens: int
@@ -48,9 +49,9 @@ class Encoded(NamedTuple):
 
     Attributes:
         ids: (sequence,) int64, special tokens included, without padding.
-        type_ids: (sequence,) int64, the segment of each token; None if it is 0 throughout.
+        type_ids: (sequence,) int64, the segment of each token; None if all are 0.
         truncated: The text has more tokens than these.
-        span: Where in the text a window begins and ends, in characters; None for what is no window.
+        span: As in `Window`.
     """
 
     ids: npt.NDArray[np.int64]
@@ -60,35 +61,34 @@ class Encoded(NamedTuple):
 
     @property
     def window(self) -> Window:
-        """All but the ids."""
+        """Everything but the ids."""
         return Window(len(self.ids), self.truncated, self.span)
 
 
 class LongText(NamedTuple):
-    """A text that is cut into windows by `Tokenizer.windows`, one after the other."""
+    """A text for `Tokenizer.windows`, which makes its windows one after the other."""
 
     text: str
 
 
 class Tokenizer:
-    """A fast tokenizer with its settings fixed at load, so that threads may share it."""
+    """A fast tokenizer whose settings are fixed when it is created, so that threads can share it."""
 
     def __init__(self, content: bytes, *, max_length: int, stride: int, pad_token_id: int, vocab_size: int) -> None:
-        """Makes one of the content of `tokenizer.json`.
+        """Creates a tokenizer from the content of `tokenizer.json`.
 
-        A published file may carry padding and truncation of its own (all-MiniLM's pads every text to 128 tokens), so
-        both are replaced. They are set here and never again: changing them while another thread encodes raises
-        "Already borrowed".
+        Padding and truncation that the file may define are replaced (all-MiniLM's pads every text to 128 tokens). They
+        are set once, because changing them while another thread encodes raises "Already borrowed".
 
         Args:
-            content: Of `tokenizer.json`.
-            max_length: Most tokens per text or window, special tokens included.
-            stride: Tokens from the start of a window to the start of the next, if the window holds as many.
-            pad_token_id: Id used to the right of shorter texts.
-            vocab_size: Rows of the model's embedding.
+            content: Content of `tokenizer.json`.
+            max_length: Maximum number of tokens of a text or window, special tokens included.
+            stride: Number of tokens from the start of a window to the start of the next.
+            pad_token_id: Id of the padding on the right of shorter texts.
+            vocab_size: Number of rows of the model's embedding.
 
         Raises:
-            ArtifactError: It is not a tokenizer, or it is another model's.
+            ArtifactError: The content is not a tokenizer, or the tokenizer of another model.
         """
         self._fast = open_tokenizer(content, NAME)
         found = largest_id(self._fast)
@@ -109,84 +109,71 @@ class Tokenizer:
         self._max_length = max_length
         self._pad_token_id = pad_token_id
         self._ones, self._zeros = np.ones((1, max_length), np.int64), np.zeros((1, max_length), np.int64)
-        self._cut = prefix_rule(self._fast)
+        self._rule = prefix_rule(self._fast)
         self._can_panic = can_backtrack(self._fast)
 
     def encode(self, text: str) -> Encoded:
-        """Tokenizes the start of a text, as far as the model reads it.
+        """Tokenizes a text up to `max_length` tokens.
 
         Args:
-            text: A lone surrogate in it, which no UTF-8 file can hold, becomes U+FFFD. No more than its beginning is
-                read, see `prefix.beginning`.
+            text: The text. Lone surrogates, which UTF-8 cannot encode, become U+FFFD. The tokenizer gets at most as
+                much of the text as `truncation.limit_text` returns.
 
         Raises:
-            TextError: It has nothing to read, no token but the special ones, the tokenizer fails on it, or
-                (TextTypeError) it is no `str`.
+            TextError: The text has no token but the special ones, or the tokenizer fails on it.
+            TextTypeError: It is not a `str`.
         """
-        encoding, _, truncated = self._start(text)
+        encoding, _, truncated = self._truncated(text)
         return Encoded(*self._ids(encoding.ids, encoding.type_ids), truncated)
 
     def encode_many(self, texts: Sequence[str]) -> list[Encoded]:
-        """Tokenizes the start of each text; args and errors are those of `encode`."""
+        """Tokenizes each text up to `max_length` tokens; errors are those of `encode`."""
         results: list[Encoded] = []
-        for found in self.try_encode(texts):
-            if isinstance(found, TextError):
-                raise found
-            assert isinstance(found, list)
-            results += found
+        for position, result in enumerate(self.try_encode(texts)):
+            if isinstance(result, TextError):
+                raise result.at(position)
+            assert isinstance(result, list)
+            results += result
         return results
 
     def try_encode(self, texts: Sequence[str], *, windows: bool = False) -> list[list[Encoded] | LongText | TextError]:
-        """Tokenizes those texts that can be.
+        """Tokenizes texts, and returns an error in the place of each text that cannot be tokenized.
 
         Args:
-            texts: As for `encode`.
-            windows: Tokenize all of a text, in overlapping windows of `max_length` tokens, instead of its start.
+            texts: The texts, as for `encode`.
+            windows: Whether to return overlapping windows of the whole text instead of its start.
 
         Returns:
-            For each text its windows, or its start alone; a long one as it is, for `windows`; or the error that says
-            why there is none.
+            For each text its windows or its start, a `LongText` to pass to `windows`, or a `TextError` whose position
+            is 0.
         """
-        results: dict[int, list[Encoded] | LongText | TextError] = {}
-        short: dict[int, str] = {}
-        for index, text in enumerate(texts):
-            error = find_error(index, text)
-            if error is not None:
-                results[index] = error
-            elif windows and len(text) > LONG_TEXT:
-                results[index] = LongText(text)
-            elif not windows and self._is_long(text):
-                results[index] = self._try_encode(index, text, windows=False)
-            else:
-                short[index] = _without_lone_surrogates(text)
+        results = [self._try_alone(text, windows=windows) for text in texts]
+        together = [position for position, result in enumerate(results) if result is None]
+        ready = [_without_lone_surrogates(texts[position]) for position in together]
         try:
-            encodings = self._guarded(lambda: self._fast.encode_batch(list(short.values())))
-        except TextError:  # of one of them
-            results |= {index: self._try_encode(index, text, windows=windows) for index, text in short.items()}
+            encodings = self._guarded(lambda: self._fast.encode_batch(ready))
+        except TextError:  # one of them fails
+            for position in together:
+                results[position] = self._try(texts[position], windows=windows)
         else:
-            for index, encoding in zip(short, encodings, strict=True):
-                if len(encoding) <= self._special_tokens:
-                    results[index] = TextError(index, EMPTY)
-                elif windows:
-                    results[index] = self._windows(encoding)
-                else:
-                    ids = self._ids(encoding.ids, encoding.type_ids)
-                    results[index] = [Encoded(*ids, bool(encoding.overflowing))]
-        return [results[index] for index in range(len(texts))]
+            for position, encoding in zip(together, encodings, strict=True):
+                results[position] = self._result(encoding, windows=windows)
+        return [result for result in results if result is not None]
 
     def windows(self, text: str) -> Iterator[Encoded]:
-        """Tokenizes all of a text, in overlapping windows, one after the other.
+        """Tokenizes the whole text, in overlapping windows, one after the other.
 
         Args:
-            text: As for `encode`.
+            text: The text, as for `encode`.
 
         Raises:
-            TextError: As for `encode`; or the text is longer than this tokenizer can be given in pieces.
+            TextError: As `encode`; or the text is longer than this tokenizer can read in pieces.
+            TextTypeError: As `encode`.
         """
-        error = find_error(0, text)
+        error = find_error(text)
         if error is not None:
             raise error
-        if len(text) <= LONG_TEXT or self._cut is None:
+        if len(text) <= LONG_TEXT or self._rule is None:
             if len(text) > MOST_WHOLE:
                 raise TextError(
                     0,
@@ -200,33 +187,34 @@ class Tokenizer:
             return
         length = self._max_length - self._special_tokens
         window = None
-        for window in windows(self._encoding, text, self._cut, length=length, overlap=self._overlap):
+        for window in windows(self._encoding, text, self._rule, length=length, overlap=self._overlap):
             yield Encoded(*self._ids(window.ids, window.type_ids), span=_span(window.offsets))
         if window is None:
             raise TextError(0, EMPTY)
 
     def locate(self, text: str) -> tuple[Encoded, list[tuple[int, int]]]:
-        """Tokenizes the start of a text and tells where its tokens are.
+        """Tokenizes a text up to `max_length` tokens and locates the tokens in it.
 
         Returns:
-            The token ids, and for each its start and end in characters of the text; added special tokens are nowhere,
-            from 0 to 0.
+            The token ids, and for each token the positions in the text of its first character and after its last one;
+            (0, 0) for special tokens that the tokenizer adds.
 
         Raises:
             TextError: As `encode`.
+            TextTypeError: As `encode`.
         """
-        encoding, start, truncated = self._start(text)
+        encoding, start, truncated = self._truncated(text)
         places = zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
         offsets = [place if special else (place[0] + start, place[1] + start) for place, special in places]
         return Encoded(*self._ids(encoding.ids, encoding.type_ids), truncated), offsets
 
     def pad(self, batch: Sequence[Encoded]) -> dict[str, npt.NDArray[np.int64]]:
-        """Lays tokenized texts out as model inputs, padded on the right to the longest.
+        """Pads tokenized texts on the right, to the length of the longest.
 
         Returns:
             `input_ids`, `attention_mask` and `token_type_ids`, each (batch, sequence) int64.
         """
-        if len(batch) == 1:  # as it is, without a copy
+        if len(batch) == 1:  # without a copy
             ids, type_ids = batch[0].ids, batch[0].type_ids
             return {
                 "input_ids": ids[None],
@@ -245,17 +233,17 @@ class Tokenizer:
                 token_type_ids[row, :length] = encoded.type_ids
         return {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
 
-    def _start(self, text: str) -> tuple[Encoding, int, bool]:
-        """Tokenizes a text as far as the model reads it; tells where that begins, and whether there is more."""
-        error = find_error(0, text)
+    def _truncated(self, text: str) -> tuple[Encoding, int, bool]:
+        """Tokenizes a text up to `max_length` tokens; returns also where reading starts and whether text remains."""
+        error = find_error(text)
         if error is not None:
             raise error
         start, read = limit_text(text, self._max_length)
         unread = start + len(read) < len(text) and not text[start + len(read) :].isspace()
         read = _without_lone_surrogates(read)
-        cut = self._cut
-        if cut is not None and self._is_long(read):
-            encoding = self._guarded(lambda: encode_prefix(self._fast, read, self._max_length, cut))
+        rule = self._rule
+        if rule is not None and self._is_long(read):
+            encoding = self._guarded(lambda: encode_prefix(self._fast, read, self._max_length, rule))
         else:
             encoding = self._guarded(lambda: self._fast.encode(read))
         if len(encoding) <= self._special_tokens:
@@ -263,11 +251,11 @@ class Tokenizer:
         return encoding, start, bool(encoding.overflowing) or unread
 
     def _encoding(self, text: str) -> Encoding:
-        """Tokenizes all of a text."""
+        """Tokenizes a whole text."""
         return self._guarded(lambda: self._fast.encode(_without_lone_surrogates(text)))
 
     def _guarded(self, encode: Callable[[], Result]) -> Result:
-        """Turns a failure of tokenizers into an error of the text."""
+        """Turns a failure of tokenizers into a `TextError`."""
         try:
             with silenced_panics() if self._can_panic else contextlib.nullcontext():
                 return encode()
@@ -275,13 +263,29 @@ class Tokenizer:
             if isinstance(error, TextError) or not is_tokenizer_failure(error):
                 raise
             reason = NO_MEMORY if isinstance(error, MemoryError) else FAILED
-            raise TextError(0, reason) from None  # what tokenizers says may hold the text
+            raise TextError(0, reason) from None  # the message of tokenizers may contain the text
 
-    def _try_encode(self, index: int, text: str, *, windows: bool) -> list[Encoded] | TextError:
+    def _try_alone(self, text: str, *, windows: bool) -> list[Encoded] | LongText | TextError | None:
+        """Returns the result of a text that is not tokenized together with others; None for other texts."""
+        error = find_error(text)
+        if error is not None:
+            return error
+        if windows:
+            return LongText(text) if len(text) > LONG_TEXT else None
+        return self._try(text, windows=False) if self._is_long(text) else None
+
+    def _try(self, text: str, *, windows: bool) -> list[Encoded] | TextError:
         try:
             return list(self.windows(text)) if windows else [self.encode(text)]
         except TextError as error:
-            return TextError(index, error.reason)
+            return error
+
+    def _result(self, encoding: Encoding, *, windows: bool) -> list[Encoded] | TextError:
+        if len(encoding) <= self._special_tokens:
+            return TextError(0, EMPTY)
+        if windows:
+            return self._windows(encoding)
+        return [Encoded(*self._ids(encoding.ids, encoding.type_ids), bool(encoding.overflowing))]
 
     def _windows(self, encoding: Encoding) -> list[Encoded]:
         parts = (encoding, *encoding.overflowing)
@@ -296,8 +300,15 @@ class Tokenizer:
         return np.array(ids, np.int64), np.array(type_ids, np.int64) if self._has_segments else None
 
 
+def find_error(text: object) -> TextError | None:
+    """Returns the error of a text that cannot be tokenized, if that is known without trying; its position is 0."""
+    if not isinstance(text, str):
+        return TextTypeError(0, f"expected str, found {type(text).__name__}; pass one str per text")
+    return TextError(0, EMPTY) if not text or text.isspace() else None
+
+
 def _without_lone_surrogates(text: str) -> str:
-    """Replaces code points that UTF-8 cannot encode, which the tokenizer would refuse, by U+FFFD, one by one."""
+    """Replaces code points that UTF-8 cannot encode, and the tokenizer would refuse, by U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -305,16 +316,9 @@ def _without_lone_surrogates(text: str) -> str:
     return text
 
 
-def find_error(index: int, text: object) -> TextError | None:
-    """Returns why a text cannot be tokenized, if that can be seen without trying."""
-    if not isinstance(text, str):
-        return TextTypeError(index, f"expected str, found {type(text).__name__}; pass one str per text")
-    return TextError(index, EMPTY) if not text or text.isspace() else None
-
-
 def _span(offsets: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Returns where the first token begins and the last ends, added special tokens left out."""
+    """Returns where the first token begins and the last one ends, leaving out added special tokens."""
     located = [(start, stop) for start, stop in offsets if stop > start] or [span for span in offsets if any(span)]
-    if not located:  # nothing but special tokens that the tokenizer adds
+    if not located:  # only special tokens that the tokenizer adds
         return 0, 0
     return min(start for start, _ in located), max(stop for _, stop in located)

@@ -1,4 +1,4 @@
-"""Opens a `tokenizer.json` that may be anybody's: a damaged one is an error, never the end of the process."""
+"""Opens an untrusted `tokenizer.json`: a damaged file is an error and never kills the process."""
 
 import base64
 import binascii
@@ -13,18 +13,18 @@ from ..errors import ArtifactError
 from .panics import is_tokenizer_failure, silenced_panics
 
 CHARSMAP = re.compile(rb'"precompiled_charsmap"\s*:\s*"([^"\\]*)"')
-ESCAPED_LETTER = re.compile(rb"\\u00[2-7]")  # nobody writes these; they may hide a key
+ESCAPED_LETTER = re.compile(rb"\\u00[2-7]")  # escapes of ASCII letters are never needed, and may hide a key
 
 
 def open_tokenizer(content: bytes, name: str) -> FastTokenizer:
-    """Makes a tokenizer of the content of a `tokenizer.json`, without the padding and truncation that it may bring.
+    """Creates a tokenizer from the content of a `tokenizer.json`, without the padding and truncation it may define.
 
     Args:
-        content: Of the file.
-        name: Of the file, for messages.
+        content: Content of the file.
+        name: Name of the file in messages.
 
     Raises:
-        ArtifactError: It is not one that this version of tokenizers can read.
+        ArtifactError: This version of tokenizers cannot read it.
     """
     try:
         for charsmap in _charsmaps(content):
@@ -35,25 +35,25 @@ def open_tokenizer(content: bytes, name: str) -> FastTokenizer:
         if not is_tokenizer_failure(error):
             raise
         raise ArtifactError(f"{name} is not a tokenizer this version can read; export the artifact again") from error
-    tokenizer.no_padding()  # before anything is tokenized: it may pad to terabytes
+    tokenizer.no_padding()  # before anything is tokenized, because it may pad to terabytes
     tokenizer.no_truncation()
     return tokenizer
 
 
 def largest_id(tokenizer: FastTokenizer) -> int:
-    """Returns the largest token id of a tokenizer, special tokens that it adds to every text included.
+    """Returns the largest token id of a tokenizer, including special tokens that it adds to every text.
 
     Raises:
-        ArtifactError: It cannot tokenize a single letter.
+        ArtifactError: The tokenizer cannot tokenize a single letter.
     """
     size = tokenizer.get_vocab_size(with_added_tokens=True)
-    if None in map(tokenizer.id_to_token, range(size)):  # ids with gaps; a list of all takes three times as long
+    if None in map(tokenizer.id_to_token, range(size)):  # the ids have gaps; listing all ids takes three times as long
         largest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     else:
         largest = size - 1
     try:
         with silenced_panics():
-            added = tokenizer.encode("a").ids  # a template has ids of its own
+            added = tokenizer.encode("a").ids  # a template may have other ids
     except BaseException as error:
         if not is_tokenizer_failure(error):
             raise
@@ -68,7 +68,7 @@ def _charsmaps(content: bytes) -> Iterator[str]:
     plain = [match[1].decode() for match in CHARSMAP.finditer(content)]
     if len(plain) == content.count(b"charsmap") and not ESCAPED_LETTER.search(content):
         yield from plain
-    else:  # spelled in another way, or a token of that name
+    else:  # spelled in another way, or the name of a token
         yield from _values(json.loads(content).get("normalizer"))
 
 
@@ -81,10 +81,10 @@ def _values(normalizer: Any) -> Iterator[str]:
 
 
 def _check_charsmap(charsmap: str) -> None:
-    """Refuses a map whose trie is longer than the map; tokenizers would ask for memory for it, and abort.
+    """Rejects a map whose trie is longer than the map, for which tokenizers would allocate memory and abort.
 
     Raises:
-        ValueError: It is, or it is no base64.
+        ValueError: The trie is too long, or the map is not base64.
     """
     try:
         content = base64.b64decode(charsmap, validate=True)

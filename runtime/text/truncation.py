@@ -1,13 +1,13 @@
-"""How little of a very long text has to be tokenized for the same first tokens.
+"""Finds a short prefix of a very long text that has the same first tokens.
 
-A model reads `max_length` tokens; a text of 20 MB has millions. A prefix is enough if nothing behind it changes the
-tokens in it that are used. The parts of the tokenizer are looked at, once:
+A model reads `max_length` tokens, and a text of 20 MB has millions. A prefix is enough if the rest of the text cannot
+change those of its tokens that are used. The tokenizer's components decide which prefix that is:
 
-- If it cleans and splits looking no further than the word, only the last words of a prefix can come out otherwise.
-- If some cleaning looks at whole words (a speaker's tag), a prefix has to end where white space begins.
-- With a part that is not known to be so, as much is tokenized as is ever read.
+- If cleaning and splitting depend only on the word, only the last words of a prefix can be tokenized differently.
+- If a cleaning step depends on whole words (such as a speaker's tag), the prefix has to end before white space.
+- With any other component, `limit_text` alone limits what is tokenized.
 
-No more is ever read of a text than `most_characters`, so that none takes a second, whatever is in it.
+`limit_text` applies to every text, so that no text takes a second to tokenize.
 """
 
 import json
@@ -20,14 +20,14 @@ from tokenizers import Tokenizer as FastTokenizer
 
 CHARACTERS_PER_TOKEN = 16
 MOST_CHARACTERS, MOST_CHARACTERS_PER_TOKEN = 1 << 17, 32
-LAST_WORDS = 16  # and as many as the longest added token has characters: those that are not trusted
+LAST_WORDS = 16  # of a prefix are not used, plus one for each character of the longest added token
 SPACES_BEGIN = re.compile(r"(?<=\S) ")
 WHITE_SPACE_BEGINS = re.compile("(?<=\\S)[ \t\n\r\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 CLEANING = {"BertNormalizer", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled", "Lowercase", "StripAccents", "Strip"}
 SPLITTING = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit", "ByteLevel"}
 REFINING = {"Punctuation", "Digits", "UnicodeScripts", "Metaspace"}
 QUANTIFIER = r"([*+?]|\{\d+(,\d*)?\})?"
-WORDS = re.compile(  # regular expressions that match no white space, so that a match is within a word
+WORDS = re.compile(  # regular expressions that match no white space, so that a match stays within a word
     r"(\(\?i\)|\(\?:|[()|]|((?<=\))|\\[bdw.:()\[\]|?*+-]|[\w:;,'\"`!@#%&=<>/~-]|\[[\w:;,.-]+\])" + QUANTIFIER + ")*"
 )
 SPACE = r"(\\s| |\[(\\[nrt])+\])" + QUANTIFIER
@@ -36,11 +36,11 @@ REPEATS = re.compile(r"[*+{]")
 
 
 class PrefixRule(NamedTuple):
-    """How a tokenizer's texts may be cut.
+    """Where a prefix may end for a tokenizer.
 
     Attributes:
-        ends: Where a prefix may end; None for anywhere.
-        last_words: How many words at its end are not trusted.
+        ends: Matches the positions where a prefix may end; None for any position.
+        last_words: Number of words at the end of a prefix whose tokens are not used.
     """
 
     ends: re.Pattern[str] | None
@@ -48,17 +48,18 @@ class PrefixRule(NamedTuple):
 
 
 def limit_text(text: str, max_length: int) -> tuple[int, str]:
-    """Cuts off what is never read: all but 131,072 characters, or 32 for each token if that is more.
+    """Limits a text to 131,072 characters, or to 32 per token if that is more.
 
-    They begin where a longer text does, one character of leading white space included. It is far more than tokens need;
-    a tokenizer takes half a second for a million characters without a space, and one for a million spaces.
+    In a longer text they start at the first visible character, with one character of white space before it. The limit
+    is far above what `max_length` tokens need. Without it, a tokenizer takes half a second for a million characters
+    without a space, and a second for a million spaces.
 
     Args:
         text: Any text.
-        max_length: Tokens that are used, special tokens included.
+        max_length: Number of tokens that are used, special tokens included.
 
     Returns:
-        Where in the text it begins, and what is read.
+        The start of the limited text in the text, and the limited text.
     """
     most = max(MOST_CHARACTERS, MOST_CHARACTERS_PER_TOKEN * max_length)
     if len(text) <= most:
@@ -67,34 +68,34 @@ def limit_text(text: str, max_length: int) -> tuple[int, str]:
     return start, text[start : start + most]
 
 
-def encode_prefix(tokenizer: FastTokenizer, text: str, max_length: int, cut: PrefixRule) -> Encoding:
-    """Tokenizes as much of a text as its first `max_length` tokens need.
+def encode_prefix(tokenizer: FastTokenizer, text: str, max_length: int, rule: PrefixRule) -> Encoding:
+    """Tokenizes only as much of a text as its first `max_length` tokens need.
 
     Args:
-        tokenizer: Truncates at `max_length` on the right.
+        tokenizer: A tokenizer that truncates at `max_length` on the right.
         text: Any text.
-        max_length: Tokens that are used, special tokens included.
-        cut: What `prefix_rule` says of the tokenizer.
+        max_length: Number of tokens that are used, special tokens included.
+        rule: The `prefix_rule` of the tokenizer.
 
     Returns:
-        The encoding of the whole text, but for what overflows: some if the whole text has some, not all of it.
+        The encoding of the whole text, except for its overflow: it is not empty if that of the whole text is not.
     """
     size = max_length * CHARACTERS_PER_TOKEN
     while size < len(text) // 2:
-        if cut.ends is not None:
-            found = cut.ends.search(text, size)
+        if rule.ends is not None:
+            found = rule.ends.search(text, size)
             if found is None:
                 break
             size = found.start()
         encoding = tokenizer.encode(text[:size])
-        if encoding.overflowing and _last_word(encoding.overflowing[-1]) - _last_word(encoding) >= cut.last_words:
+        if encoding.overflowing and _last_word(encoding.overflowing[-1]) - _last_word(encoding) >= rule.last_words:
             return encoding
         size *= 4
     return tokenizer.encode(text)
 
 
 def prefix_rule(tokenizer: FastTokenizer) -> PrefixRule | None:
-    """Tells how texts may be cut; None if that is not known."""
+    """Returns where a prefix may end for a tokenizer; None if that is not known."""
     added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
     cleaning = list(_parts(tokenizer.normalizer, "normalizers"))
     splits = list(_parts(tokenizer.pre_tokenizer, "pretokenizers"))
@@ -110,7 +111,7 @@ def prefix_rule(tokenizer: FastTokenizer) -> PrefixRule | None:
 
 
 def can_backtrack(tokenizer: FastTokenizer) -> bool:
-    """Tells whether a regular expression of the tokenizer may give up on a text, which is a panic of tokenizers."""
+    """Returns whether a regular expression of the tokenizer may backtrack too far on a text, which is a panic."""
     parts = (*_parts(tokenizer.normalizer, "normalizers"), *_parts(tokenizer.pre_tokenizer, "pretokenizers"))
     expressions = (part["pattern"].get("Regex", "") for part in parts if part["type"] in ("Replace", "Split"))
     return any(not SPACES.fullmatch(expression) and REPEATS.search(expression) for expression in expressions)
@@ -121,7 +122,7 @@ def _last_word(encoding: Encoding) -> int:
 
 
 def _parts(component: Any, key: str) -> Iterator[dict[str, Any]]:
-    """Yields a tokenizer's component as JSON, or the parts of a sequence."""
+    """Yields a tokenizer's component as JSON; for a sequence its members."""
     if component is None:
         return
     waiting = [json.loads(component.__getstate__())]
@@ -134,14 +135,14 @@ def _parts(component: Any, key: str) -> Iterator[dict[str, Any]]:
 
 
 def _cleans_words(step: dict[str, Any]) -> bool:
-    """Tells whether a cleaning step changes each word for itself, and keeps white space between words."""
+    """Returns whether a cleaning step depends only on the word, and keeps white space between words."""
     if step["type"] != "Replace":
         return step["type"] in CLEANING
     return _squeezes(step) or bool(WORDS.fullmatch(_expression(step)))
 
 
 def _squeezes(step: dict[str, Any]) -> bool:
-    """Tells whether a replacement turns white space into white space, and nothing else."""
+    """Returns whether a replacement only turns white space into white space."""
     return " " in step["content"] and bool(SPACES.fullmatch(_expression(step)))
 
 

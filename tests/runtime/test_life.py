@@ -52,14 +52,13 @@ def test_info(artifact: Path, classifier: Classifier) -> None:
     assert found["artifact"]["sha256"] == sha256(artifact / "litmus.json")
     assert found["artifact"]["folder"] == str(artifact)
     assert (found["provider"], found["variant"], found["threads"]) == ("cpu", "fp32", 1)
-    assert found["asked_for"] == {
+    assert found["load_options"] == {
         "provider": "cpu",
         "variant": None,
         "threads": 1,
         "profile": "latency",
         "batch_tokens": None,
         "gpu_memory_mb": None,
-        "cuda_graphs": False,
         "thresholds": None,
     }
     assert found["versions"]["onnxruntime"] == onnxruntime.__version__
@@ -74,7 +73,6 @@ def test_info(artifact: Path, classifier: Classifier) -> None:
         ({"profile": "fast"}, "profile: expected latency or shared, found 'fast'"),
         ({"batch_tokens": 0}, "batch_tokens: expected a whole number from 1 to 1048576, found 0"),
         ({"batch_tokens": 1 << 30}, "batch_tokens: expected a whole number from 1 to 1048576"),
-        ({"cuda_graphs": "no"}, "cuda_graphs: expected True or False, found 'no'"),
         ({"gpu_memory_mb": 1.5}, "gpu_memory_mb: expected a whole number of 1 or more, found 1.5"),
     ],
 )

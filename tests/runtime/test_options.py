@@ -59,9 +59,9 @@ def test_thresholds_of_all_calls(multi_label: Classifier, multi_label_artifact: 
         assert second in model.predict(TEXT).labels
         assert first not in model.predict(TEXT).labels
         assert {first, second} <= set(model.predict(TEXT, thresholds={first: 0.0}).labels)
-    assert strict.info()["asked_for"]["thresholds"] == {first: 1.0, second: 0.0}
+    assert strict.info()["load_options"]["thresholds"] == {first: 1.0, second: 0.0}
     odd = load(multi_label_artifact, provider="cpu", threads=1, thresholds={first: np.float32(0.5)})
-    assert json.dumps(odd.info()["asked_for"]["thresholds"]) == json.dumps({first: 0.5})
+    assert json.dumps(odd.info()["load_options"]["thresholds"]) == json.dumps({first: 0.5})
     with pytest.raises(SettingError, match="unknown label"):
         load(multi_label_artifact, provider="cpu", thresholds={"loud": 0.5})
 
@@ -168,7 +168,10 @@ def test_options_are_the_same_for_one_and_many(classifier: Classifier) -> None:
         ({"thresholds": -1}, "thresholds: expected numbers from 0 to 1, found -1"),
         ({"thresholds": float("nan")}, "thresholds: expected numbers from 0 to 1, found nan"),
         ({"thresholds": "0.5"}, "thresholds: expected numbers from 0 to 1"),
-        ({"thresholds": {"calm": 0.5}}, "thresholds: expected one number, below which no label is given"),
+        (
+            {"thresholds": {"calm": 0.5}},
+            "thresholds: expected one number for a single-label model, found a mapping by label",
+        ),
         ({"thresholds": {"loud": 0.5}}, "unknown label, expected some of calm, glad, sad"),
         ({"windows": np.array([1, 2])}, "windows: expected True, False, 'max' or 'mean'"),
         ({"windows": "median"}, "windows: expected True, False, 'max' or 'mean', found 'median'"),

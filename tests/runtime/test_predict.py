@@ -178,4 +178,4 @@ def test_a_file_of_empty_lines(artifact: Path, capsys: pytest.CaptureFixture[str
     assert "labels" in rows[-1]
     *shown, last = capsys.readouterr().err.splitlines()
     assert len(shown) == 10
-    assert last == "error: 30,070 texts could not be classified; their rows say why"
+    assert last == "error: 30,070 texts could not be classified; their rows have the errors"

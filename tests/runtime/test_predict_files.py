@@ -148,7 +148,7 @@ def test_output_that_is_no_file(artifact: Path, tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
     with pytest.raises(InputError, match="not a regular file"):
         predict(artifact, "late", "--output", tmp_path / "pipe.csv", "--overwrite")
-    with pytest.raises(InputError, match="no name of a file"):
+    with pytest.raises(InputError, match="is not a file name"):
         predict(artifact, "late", "--output", "/", "--format", "csv")
     predict(artifact, "late", "--output", tmp_path / "link.csv")
     assert (tmp_path / "real.csv").is_file()
@@ -159,7 +159,7 @@ def test_file_that_comes_meanwhile(tmp_path: Path) -> None:
     """Is left alone; the results stay beside it."""
     target = tmp_path / "found.jsonl"
     with (
-        pytest.raises(InputError, match="has come into being meanwhile"),
+        pytest.raises(InputError, match="was created by another process while this job ran"),
         atomic_write(target, overwrite=False) as file,
     ):
         file.write("results")
@@ -214,7 +214,7 @@ def test_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.Monk
     assert [path.name for path in tmp_path.iterdir()] == ["found.jsonl"]
     target.unlink()
     with (
-        pytest.raises(InputError, match="has come into being meanwhile"),
+        pytest.raises(InputError, match="was created by another process while this job ran"),
         atomic_write(target, overwrite=False) as file,
     ):
         file.write("results")
@@ -240,7 +240,7 @@ def test_reader_that_leaves_early(artifact: Path, tmp_path: Path, options: list[
     line += f" {' '.join(options)} | head -1"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.count("\n") == 1
-    assert done.stderr in ("", f"what was written so far is in {tmp_path}/page.html.part\n")
+    assert done.stderr in ("", f"the output so far is in {tmp_path}/page.html.part\n")
 
 
 @pytest.mark.parametrize("trouble", ["2> >(true)", "2> /dev/full", "2>&-"])
@@ -295,7 +295,7 @@ def test_job_that_breaks_off(artifact: Path, tmp_path: Path, capsys: pytest.Capt
         predict(artifact, "--input", file, "--output", target)
     assert not target.exists()
     assert len(rows_of((tmp_path / "found.jsonl.part").read_text())) == 500
-    assert f"what was written so far is in {target}.part" in capsys.readouterr().err
+    assert f"the output so far is in {target}.part" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

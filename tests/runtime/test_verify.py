@@ -51,16 +51,16 @@ def failure(folder: Path) -> str:
 def test_every_variant_has_an_outcome(int8_artifact: Path) -> None:
     """What can run here is good; what needs a device that is not here says so and does not fail."""
     assert statuses(int8_artifact) == {
-        ("fp32", CUDA): "not run",
-        ("fp32", CPU): "good",
-        ("int8", CPU): "good",
-        ("fp16", CUDA): "not run",
+        ("fp32", CUDA): "skipped",
+        ("fp32", CPU): "passed",
+        ("int8", CPU): "passed",
+        ("fp16", CUDA): "skipped",
     }
     report = verify(int8_artifact)
     assert report.failures == ()
-    assert {str(outcome) for outcome in report.outcomes if outcome.status == "not run"} == {
-        f"fp32 on {CUDA}: not run: needs {CUDA}",
-        f"fp16 on {CUDA}: not run: needs {CUDA}",
+    assert {str(outcome) for outcome in report.outcomes if outcome.status == "skipped"} == {
+        f"fp32 on {CUDA}: skipped: needs {CUDA}",
+        f"fp16 on {CUDA}: skipped: needs {CUDA}",
     }
     assert all(outcome.max_difference < 1e-4 for outcome in report.outcomes if outcome.max_difference is not None)
 
@@ -71,10 +71,10 @@ def test_command(int8_artifact: Path) -> None:
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     files, *models = done.stdout.splitlines()[:4]
-    assert files.startswith("files: good: 7 of ")
+    assert files.startswith("files: passed: 7 files, ")
     assert [model.partition(":")[0] for model in models] == ["onnx/model.onnx", FP16, INT8]
     assert len(done.stdout.splitlines()) == 8
-    assert f"int8 on {CPU}: good: 10 of 10 decided as recorded, largest difference of a score " in done.stdout
+    assert f"int8 on {CPU}: passed: 10 of 10 have the recorded labels, largest difference of a score " in done.stdout
 
 
 def test_command_on_a_bad_artifact(int8_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,8 +82,8 @@ def test_command_on_a_bad_artifact(int8_copy: Path, capsys: pytest.CaptureFixtur
     shift(int8_copy, "int8", 1.0)
     assert main([str(int8_copy)]) == 1
     captured = capsys.readouterr()
-    assert f"fp32 on {CPU}: good: " in captured.out
-    assert captured.err.startswith(f"error: int8 on {CPU}: failed: gives golden scores that differ: ")
+    assert f"fp32 on {CPU}: passed: " in captured.out
+    assert captured.err.startswith(f"error: int8 on {CPU}: failed: golden scores differ: ")
     assert captured.err.count("\n") == 1
 
 
@@ -106,7 +106,7 @@ def test_command_on_damage(int8_copy: Path, capsys: pytest.CaptureFixture[str]) 
     assert main([str(int8_copy)]) == 1
     assert capsys.readouterr() == (
         "",
-        f"error: {FP16}: its sha256 is not the one in the manifest, the file was changed; "
+        f"error: {FP16}: its sha256 is not the one in the manifest, so the file was changed; "
         "copy the artifact again, or export it again\n",
     )
 
@@ -158,7 +158,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "model missing": (lambda a: (a / FP16).unlink(), f"{FP16} is missing"),
     "model more": (lambda a: shutil.copy(a / FP16, a / "onnx/model_q4.onnx"), "'onnx/model_q4.onnx' is not in the man"),
     "model linked": (lambda a: (a / "onnx/a.onnx").symlink_to(a / FP16), "'onnx/a.onnx' is a symbolic link"),
-    "model twice": (lambda a: rewrite_variant(a, "fp16", name="int8"), "variants: expected each once, found one twice"),
+    "model twice": (
+        lambda a: rewrite_variant(a, "fp16", name="int8"),
+        "variants: expected each once, found int8 twice",
+    ),
     "golden rows": (lambda a: rewrite_variant(a, "int8", golden=[]), "variants.int8.golden: expected as many as texts"),
 }
 
@@ -187,7 +190,7 @@ HIDDEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no model": (lambda a: (a / FP16).write_bytes(b"x") and rewrite(a), "model_fp16.onnx is not an ONNX model"),
     "foreign code": (
         lambda a: rewrite_json(a, "config.json", lambda c: c.update(auto_map={"AutoModel": "x--y.Z"})),
-        "config.json has 'auto_map', which makes transformers run a stranger's code",
+        "config.json has 'auto_map', which makes transformers run code from the checkpoint",
     ),
     "foreign kernel, nested": (
         lambda a: rewrite_json(a, "config.json", lambda c: c.update(text={"_attn_implementation_internal": "x/y"})),
@@ -216,7 +219,7 @@ def test_what_only_verify_looks_at(int8_copy: Path, name: str) -> None:
 
 
 WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
-    "scores": (lambda a: shift(a, "int8", 1.0), f"int8 on {CPU}: failed: gives golden scores that differ: "),
+    "scores": (lambda a: shift(a, "int8", 1.0), f"int8 on {CPU}: failed: golden scores differ: "),
     "NaN weights": (lambda a: change_model(a, nan_scales, INT8), f"int8 on {CPU}: failed: the model gave NaN"),
     "three labels, two logits": (
         lambda a: change_model(a, set_labels, INT8),
@@ -235,7 +238,7 @@ def test_one_variant_is_wrong(int8_copy: Path, name: str) -> None:
     damage, expected = WRONG[name]
     damage(int8_copy)
     assert failure(int8_copy).startswith(expected)
-    assert statuses(int8_copy)["fp32", CPU] == "good"
+    assert statuses(int8_copy)["fp32", CPU] == "passed"
 
 
 def test_messages_are_distinct() -> None:
@@ -325,7 +328,7 @@ def depend_on_the_batch(monkeypatch: pytest.MonkeyPatch, by: float) -> None:
 def test_static_int8_gives_the_very_same_logits_in_a_batch(int8_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is good enough for fp32 is not for int8 with fixed scales, which promises more."""
     depend_on_the_batch(monkeypatch, 5e-6)
-    assert failure(int8_copy).startswith(f"int8 on {CPU}: failed: gives other logits in a batch than alone, by ")
+    assert failure(int8_copy).startswith(f"int8 on {CPU}: failed: logits in a batch differ from those alone, by up to ")
 
 
 def test_fp32_is_compared_in_a_batch(int8_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,7 +358,7 @@ def test_nothing_that_runs_here_is_an_error(int8_copy: Path, capsys: pytest.Capt
     """The command does not call an artifact for CUDA alone good where nothing of it was run."""
     rewrite(int8_copy, lambda fields: [variant.update(providers=[CUDA]) for variant in fields["variants"]])
     assert main([str(int8_copy)]) == 1
-    expected = f"error: no variant runs here, nothing was compared: fp32 on {CUDA}: not run: needs {CUDA}; "
+    expected = f"error: no variant runs here, nothing was compared: fp32 on {CUDA}: skipped: needs {CUDA}; "
     assert capsys.readouterr().err.startswith(expected)
 
 
@@ -363,12 +366,12 @@ def test_cuda_that_does_not_start(int8_artifact: Path, monkeypatch: pytest.Monke
     """onnxruntime-gpu lists CUDA on machines that have none: not run, and why; a failure if it was asked for."""
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
     found = {(outcome.variant, outcome.provider): str(outcome) for outcome in verify(int8_artifact).outcomes}
-    assert found["fp16", CUDA].startswith(f"fp16 on {CUDA}: not run: {CUDA} did not start on this machine")
+    assert found["fp16", CUDA].startswith(f"fp16 on {CUDA}: skipped: {CUDA} did not start on this machine")
     assert [outcome.variant for outcome in verify(int8_artifact, provider="cuda").failures] == ["fp32", "fp16"]
 
 
 def test_provider_that_nobody_knows(int8_copy: Path) -> None:
     """A later version may add some; this one cannot run them."""
     rewrite_variant(int8_copy, "fp16", providers=["TpuExecutionProvider"])
-    assert statuses(int8_copy)["fp16", "TpuExecutionProvider"] == "not run"
+    assert statuses(int8_copy)["fp16", "TpuExecutionProvider"] == "skipped"
     assert json.loads((int8_copy / "litmus.json").read_text())["variants"]

@@ -128,7 +128,7 @@ def test_cpu_burnt_after_a_call_is_noticed(artifact: Path, monkeypatch: pytest.M
             pass
 
     def predict(classifier: Classifier, text: str) -> Prediction:
-        profiles.add(classifier.info()["asked_for"]["profile"])
+        profiles.add(classifier.info()["load_options"]["profile"])
         thread = threading.Thread(target=burn)
         thread.start()
         threads.append(thread)
@@ -147,7 +147,7 @@ def test_cpu_burnt_after_a_call_is_noticed(artifact: Path, monkeypatch: pytest.M
 
 def test_a_process_that_fails(capfd: pytest.CaptureFixture[str]) -> None:
     """Its own message is shown, ours says which it was."""
-    with pytest.raises(BenchmarkError, match=r"start: its process failed \(1\)"):
+    with pytest.raises(BenchmarkError, match=r"first_prediction: its process failed \(1\)"):
         isolated.run_in_subprocess(footprint_worker.first_prediction, model="/absent")
     assert "no artifact at /absent" in capfd.readouterr().err
 

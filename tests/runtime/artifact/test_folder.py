@@ -116,7 +116,7 @@ def test_path_outside(copy: Path, name: str) -> None:
 def test_model_outside(copy: Path) -> None:
     """Nor can a variant: its file must be a listed one, and a listed one lies inside."""
     rewrite(copy, lambda fields: fields["variants"][0].update(file="../model.onnx"))
-    assert "variants.fp32: expected a listed file, found ../model.onnx" in refusal(copy)
+    assert "variants.fp32: expected a listed file, found '../model.onnx'" in refusal(copy)
 
 
 ENTRY = {"sha256": "0", "size_bytes": 0}
@@ -176,13 +176,13 @@ def test_other_schema(copy: Path) -> None:
         ("labels", ["calm", "\u200d", "sad"], "labels: expected printable names"),
         ("abstain_below", 1.5, "abstain_below: expected a number from 0 to 1"),
         ("window", {"stride": -1, "aggregation": "mean"}, "window.stride: expected 1 to max_length"),
-        ("min_onnxruntime", "x;y", "min_onnxruntime: expected such as 1.26.0"),
+        ("min_onnxruntime", "x;y", "min_onnxruntime: expected a release such as 1.26.0, found 'x;y'"),
         ("golden", [{"text": "a", "scores": [1.0]}], "golden: expected a score per label"),
         ("temperature", 0, "temperature: expected 0.001 or more, found 0.0"),
         ("temperature", 10**400, "temperature: expected a finite number"),
         ("temperature", float("nan"), "temperature: expected a finite number"),
-        ("thresholds", [0.5], "thresholds: expected them for multi_label, else null"),
-        ("thresholds", [], "thresholds: expected them for multi_label, else null"),
+        ("thresholds", [0.5], "thresholds: expected null for single_label, found ("),
+        ("thresholds", [], "thresholds: expected null for single_label, found ("),
         ("task", "regression", "task: expected single_label or multi_label, found 'regression'"),
         ("variants", [], "variants: expected one or more, found none"),
         ("vocab_size", 100, "tokenizer.json has the token id 30521, the model's embedding the ids 0 to 99"),

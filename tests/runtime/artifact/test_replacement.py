@@ -89,14 +89,14 @@ def test_link_that_is_switched_all_the_time(artifact: Path, tmp_path: Path) -> N
 
 def test_model_that_is_replaced_between_hashing_and_mapping(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file that onnxruntime opens has to be the one that was hashed."""
-    plain = session._create
+    plain = session.create_session
 
     def replaced(path: Path, *args: object) -> object:
         shutil.copy(path, path.with_name("new"))
         path.with_name("new").replace(path)
         return plain(path, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(session, "_create", replaced)
+    monkeypatch.setattr(session, "create_session", replaced)
     with pytest.raises(ArtifactError, match=f"^{MODEL} was replaced while it was being loaded"):
         load(copy, provider="cpu")
 

@@ -66,7 +66,7 @@ def test_long_text(classifier: Classifier) -> None:
 def test_groups_of_words(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many words are left out in groups, to the same effect."""
     whole = classifier.explain(TEXT)
-    monkeypatch.setattr("runtime.classifier.EXPLAINED_WORDS", 3)
+    monkeypatch.setattr("runtime.decision.explanation.WORDS_AT_ONCE", 3)
     for word, expected in zip(classifier.explain(TEXT).words, whole.words, strict=True):
         assert word.contribution == pytest.approx(expected.contribution, abs=1e-4)
 

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from runtime import InferenceError, load
-from runtime.engine import session as sessions
+from runtime.engine import inference_session
 from runtime.engine.int8_check import int8_saturates
 from runtime.engine.model_file import strip_weights, unshare_initializers
 
@@ -55,7 +55,7 @@ def test_no_memory_to_find_out(int8_artifact: Path, monkeypatch: pytest.MonkeyPa
         raise RuntimeError("std::bad_alloc")
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
-    monkeypatch.setattr(sessions, "int8_saturates", int8_saturates.__wrapped__)
+    monkeypatch.setattr(inference_session, "int8_saturates", int8_saturates.__wrapped__)
     with pytest.raises(InferenceError, match="not enough memory to start onnxruntime"):
         load(int8_artifact, provider="cpu", variant="int8")
 
@@ -89,7 +89,7 @@ def options(monkeypatch: pytest.MonkeyPatch) -> list[onnxruntime.SessionOptions]
 
 def force(monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
     """Has the machine be one whose products saturate, or one whose products do not."""
-    monkeypatch.setattr(sessions, "int8_saturates", lambda: answer)
+    monkeypatch.setattr(inference_session, "int8_saturates", lambda: answer)
 
 
 def test_precise_products_where_they_saturate(
@@ -119,7 +119,7 @@ def test_no_remedy_where_none_is_needed(
 
 def test_fp32_does_not_ask(int8_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does it pay for the question."""
-    monkeypatch.setattr(sessions, "int8_saturates", lambda: pytest.fail("fp32 asked"))
+    monkeypatch.setattr(inference_session, "int8_saturates", lambda: pytest.fail("fp32 asked"))
     load(int8_artifact, provider="cpu", variant="fp32")
 
 

@@ -89,9 +89,9 @@ def test_killed_between_two_names(tmp_path: Path) -> None:
     script = """
 import os, signal, sys
 from pathlib import Path
-from runtime.files.atomic_file import writing
+from runtime.files.atomic_file import atomic_write
 Path.unlink = lambda self, missing_ok=False: os.kill(os.getpid(), signal.SIGKILL)
-with writing(Path(sys.argv[1]), overwrite=False) as file:
+with atomic_write(Path(sys.argv[1]), overwrite=False) as file:
     file.write("finished")
 """
     target = tmp_path / "found.jsonl"

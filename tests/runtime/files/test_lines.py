@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from runtime import InputError
-from runtime.files.lines import Unreadable, is_encoding, open_source, read_lines
-from runtime.files.records import Format, Layout, read_records, read_stdin
+from runtime.files.formats import Format, is_encoding
+from runtime.files.lines import Unreadable, open_source, read_lines
+from runtime.files.records import Layout, read_records, read_stdin
 
 TEXTS = ["late", "", "été", "calm"]
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from runtime import InputError
-from runtime.files.records import Format, Layout, Record, read_records, read_stdin
+from runtime.files.formats import Format
+from runtime.files.records import Layout, Record, read_records, read_stdin
 
 
 def stream(content: bytes) -> io.BufferedReader:
@@ -183,7 +184,7 @@ def test_json_lines() -> None:
     assert errors[1] == errors[6] == "the line is not valid JSON; expected one object per line"
     assert errors[2] == "the line is not a JSON object"
     assert errors[3] == "its 'text' is missing; name the key of the text with --text-column"
-    assert errors[4] == "its 'text' is no string"
+    assert errors[4] == "its 'text' is not a string"
     assert errors[7:10] == [*errors[11:], errors[7]] == ["its 'id' is missing, or neither a string nor a number"] * 3
     json.dumps([record.id for record in found], allow_nan=False)
 

@@ -141,7 +141,7 @@ def test_article() -> None:
     assert "<bdi>&lt;7&gt;</bdi>: sad" in found
     assert 'title="-1.000">&lt;b&gt;</mark>' in found
     assert "<b>" not in found
-    assert "The end was not read" in found
+    assert "The text was truncated; the rest was not read." in found
 
 
 def test_page() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import Classifier, Prediction, TextError, TextTypeError, load
-from runtime.scheduling import batching
+from runtime.scheduling import batching, streaming
 from runtime.scheduling.background import BackgroundTask
 
 
@@ -39,7 +39,7 @@ def test_stream_never_ends(classifier: Classifier) -> None:
     assert taken == 192
     for _ in range(20_000):
         next(stream)
-    assert taken <= 20_001 + 2 * batching.LAST_CHUNK
+    assert taken <= 20_001 + 2 * streaming.LAST_CHUNK
 
 
 def test_long_texts_count_more(classifier: Classifier) -> None:
@@ -165,8 +165,8 @@ def test_forked_while_a_task_is_at_work(artifact: Path) -> None:
     """The child is told so, as it is for the session."""
     code = (
         "import os, time, runtime\n"
-        "from runtime.scheduling.background import Task\n"
-        "task = Task(lambda: time.sleep(1))\n"
+        "from runtime.scheduling.background import BackgroundTask\n"
+        "task = BackgroundTask(lambda: time.sleep(1))\n"
         "if not (child := os.fork()):\n"
         "    try: task.result()\n"
         "    except runtime.InferenceError as error: print(error, flush=True)\n"

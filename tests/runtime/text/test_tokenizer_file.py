@@ -127,5 +127,5 @@ def test_white_space_in_front_of_a_text_costs_nothing(classifier: Any) -> None:
 
 def test_word_behind_more_than_is_read(classifier: Any) -> None:
     """The error does not say that a text is empty of which only the beginning was read."""
-    with pytest.raises(TextError, match="as far as it is read it has no visible character"):
+    with pytest.raises(TextError, match="the part that is read has no visible character"):
         classifier.predict("\u200b" * 1_000_000 + "late")

@@ -1,0 +1,1 @@
+"""Jobs over files: classify records and write rows."""
