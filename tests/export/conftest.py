@@ -1,4 +1,4 @@
-"""Every family, exported once."""
+"""Exports every model family once."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ from .families import PATHS, Exported
 
 @pytest.fixture(scope="session")
 def export_family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
-    """Exports a family, once in a session; those that fuse have to."""
+    """Exports a family once per session; families that can be fused have to be."""
 
     @functools.cache
     def exported(family: str) -> Exported:
@@ -33,5 +33,5 @@ def export_family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], E
 
 @pytest.fixture(scope="session", params=PATHS)
 def exported(request: pytest.FixtureRequest, export_family: Callable[[str], Exported]) -> Exported:
-    """Each family in turn."""
+    """Yields each exported family in turn."""
     return export_family(request.param)
