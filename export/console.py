@@ -15,6 +15,7 @@ NOISY_LOGGERS = ("torch.onnx._internal.exporter._registration", "onnxscript.opti
 COUNTED = "{desc:<14}{percentage:3.0f}% |{bar:24}| {n_fmt}/{total_fmt}, {elapsed}, {remaining} left"
 FINISHED = "{desc:<14}{percentage:3.0f}% |{bar:24}| {n_fmt}/{total_fmt}, {elapsed}"
 UNCOUNTED = "{desc:<14}{elapsed}"  # the work cannot be divided, so the time left is unknown
+ROWS = 24  # tqdm hides its bars on a terminal that reports no rows
 REFRESH_S = 0.5
 Item = TypeVar("Item")
 
@@ -66,7 +67,7 @@ def phase(name: str, *, steps: int | None = None, line: str | None = None) -> It
         yield Phase(None)
         return
     bar_format = UNCOUNTED if steps is None else COUNTED
-    with tqdm(total=steps, desc=name, bar_format=bar_format, file=sys.stderr) as bar, _refreshing(bar):
+    with tqdm(total=steps, desc=name, bar_format=bar_format, nrows=ROWS, file=sys.stderr) as bar, _refreshing(bar):
         yield Phase(bar)
         if steps is not None:
             bar.total, bar.bar_format = bar.n, FINISHED  # a search may need fewer steps than expected

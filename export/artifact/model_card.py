@@ -30,7 +30,7 @@ pipeline_tag: text-classification
 Task: {manifest.task}. Labels: {labels}. Texts are truncated at {manifest.max_length} tokens.
 Fine-tuned from `{base}` on a data set of {rows} rows (SHA-256 `{manifest.training_data.get("sha256", "unknown")}`).
 
-Metrics on the test split:
+Metrics of the fp32 model on the test split:
 
 | metric | value |
 |---|---|

@@ -10,9 +10,8 @@ import onnx_ir as ir
 from runtime.engine.inference_session import INPUTS
 from training.arrays import Floats
 
-SAME_NUMBERS = frozenset(
-    {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
-)  # they change type or shape alone
+# Operators that change type or shape, never values
+SAME_NUMBERS = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,26 +1,26 @@
-"""Makes the fp16 variant of an fp32 graph, for CUDA: weights and arithmetic in half precision where that is safe.
+"""Converts an fp32 graph to fp16, for CUDA: weights and arithmetic where that is safe.
 
-No GPU was at hand: results and speed on CUDA are unmeasured, and what is said of CUDA kernels is read from
-onnxruntime's source. On the CPU, onnxruntime computes in fp32 what it has no fp16 kernel for and leaves out conversions
-between such nodes, so overflow may go unseen there; the tests also run the graph with every tensor really in its type.
+Results and speed on CUDA are not measured. Statements about CUDA kernels come from onnxruntime's source. On the CPU,
+onnxruntime computes nodes without an fp16 kernel in fp32 and skips conversions between them, which can hide overflow.
+The tests therefore also run the graph with every tensor in its declared type.
 
-A node computes in fp16 if what it reads comes from a weight matrix, except:
+A node computes in fp16 if its input depends on a weight matrix, except:
 
-- Softmax, reductions, and the nodes that give the graph's outputs: a classifier's last layer costs nothing in fp32.
-- What meets a number that fp16 cannot hold: a weight or constant beyond 65504, one that vanishes, a mask made of such a
-  constant (finfo.min, -inf), or a tensor that was larger than `LIMIT` on real inputs.
-- What is computed from positions and masks alone: rounded to 11 bits, distances would fall into other buckets
-  (DeBERTa, MPNet).
+- Softmax, reductions, and the nodes that compute the graph's outputs: the last layer of a classifier is cheap in fp32.
+- Nodes with a value that fp16 cannot represent: a weight or constant beyond 65504 or below the smallest normal number,
+  a mask made of such a constant (finfo.min, -inf), or a tensor that exceeded `LIMIT` on real inputs.
+- Nodes that depend on positions and masks alone: rounded to 11 bits, distances would fall into other buckets (DeBERTa,
+  MPNet).
 
-Behind such a node, others stay in fp32 up to the next matrix product, attention or LayerNormalization: those alone
-convert down. So no tensor goes down and up again, and what is too large for fp16 never passes through it.
+After such a node, other nodes stay in fp32 up to the next matrix product, attention or LayerNormalization, which alone
+convert to fp16. So no tensor is converted to fp16 and back, and a value too large for fp16 never passes through it.
 
 LayerNormalization is safe in fp16: CUDA's kernel (layer_norm_impl.cu) computes mean, variance, scale and shift in fp32
 and rounds once. Matrix products sum in fp32 (HalfGemmOptions in fpgeneric.h): a sum overflows only if its result does.
 
-Why not `onnxruntime.transformers.float16`: it converts around each blocked node separately, so two that read the same
-tensor or weight give an invalid model, and a tensor between two of them still goes through fp16 and overflows
-(onnxconverter-common#271, onnxruntime#21345); it clamps weights silently; it rounds position arithmetic.
+`onnxruntime.transformers.float16` is not used. It converts around each blocked node separately, so two that read the
+same tensor or weight give an invalid model, and a tensor between two of them still passes through fp16 and overflows
+(onnxconverter-common#271, onnxruntime#21345). It also clamps weights silently and rounds position arithmetic.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -36,24 +36,24 @@ from ..errors import ExportError
 from ..graph.variant_files import Inputs
 from .magnitudes import largest_activations
 
-HALF = np.finfo(np.float16)
-# Largest magnitude, on the inputs measured, of a tensor that is kept in fp16. It leaves two bits to other texts: large
-# values of an encoder sit in a few channels whatever the text (https://arxiv.org/abs/2109.12948). On MTS-Dialog, 150
-# texts went beyond the magnitudes of 16 others by a factor of 1.3 at most, in any tensor of MiniLM.
-LIMIT = float(HALF.max) / 4
-CONVERT_DOWN = frozenset({"MatMul", "Gemm", "MultiHeadAttention", "LayerNormalization"})
-KEEP_SINGLE = frozenset({"Softmax", "LogSoftmax", "ReduceSum", "ReduceMean", "ReduceL2", "Cast", "CastLike"})
+FP16 = np.finfo(np.float16)
+# Largest magnitude, on the measured inputs, of a tensor in fp16. It leaves two bits for other texts: the large values
+# of an encoder are in a few channels for every text (https://arxiv.org/abs/2109.12948). On MTS-Dialog, 150 texts
+# exceeded the magnitudes of 16 others by a factor of 1.3 at most, in any tensor of MiniLM.
+LIMIT = float(FP16.max) / 4
+CONVERTING = frozenset({"MatMul", "Gemm", "MultiHeadAttention", "LayerNormalization"})
+KEEP_FP32 = frozenset({"Softmax", "LogSoftmax", "ReduceSum", "ReduceMean", "ReduceL2", "Cast", "CastLike"})
 
 
 @dataclass(frozen=True)
 class Fp16Report:
-    """What became of a graph.
+    """The result of a conversion.
 
     Attributes:
-        fp16_nodes: How many nodes compute in fp16.
-        casts: How many conversions were added.
-        too_large: The tensors beyond the limit, with the largest magnitude seen.
-        fp32_nodes: The nodes that compute in fp32 because of them.
+        fp16_nodes: Number of nodes that compute in fp16.
+        casts: Number of conversions added.
+        too_large: Tensors beyond the limit, with their largest magnitude.
+        fp32_nodes: Nodes that compute in fp32 because of these tensors.
     """
 
     fp16_nodes: int
@@ -63,42 +63,42 @@ class Fp16Report:
 
 
 def convert_to_fp16(source: Path, target: Path, batches: Iterable[Inputs], *, limit: float = LIMIT) -> Fp16Report:
-    """Writes the fp16 variant of a graph: the same inputs, the same fp32 outputs, half the size.
+    """Writes the fp16 variant of a graph, with the same inputs and the same fp32 outputs.
 
     Args:
         source: The fp32 graph, one self-contained file.
         target: File to write.
-        batches: Real inputs by name, (batch, sequence) int64, to see which tensors are too large for fp16.
-        limit: The largest magnitude of a tensor in fp16.
+        batches: Real inputs by name, (batch, sequence) int64, on which tensors are measured.
+        limit: Largest magnitude of a tensor in fp16.
 
     Raises:
-        ExportError: The graph is not plain fp32, or there are no batches.
+        ExportError: The graph is not plain fp32, or `batches` is empty.
     """
     model = ir.load(source)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     _check(model.graph, source)
-    wanted = _fp16_nodes(model.graph, ())
-    largest = largest_activations(model, _tensors(wanted), batches)
+    candidates = _fp16_nodes(model.graph, ())
+    largest = largest_activations(model, _tensors(candidates), batches)
     too_large = {name: magnitude for name, magnitude in largest.items() if magnitude > limit}
-    half = set(_fp16_nodes(model.graph, too_large))
-    casts = _convert(model.graph, half)
+    fp16 = set(_fp16_nodes(model.graph, too_large))
+    casts = _convert(model.graph, fp16)
     common.RemoveUnusedNodesPass()(model)
     ir.save(model, target)
-    single = tuple(str(node.name or node.outputs[0].name) for node in wanted if node not in half)
-    return Fp16Report(len(half), casts, too_large, single)
+    fp32 = tuple(str(node.name or node.outputs[0].name) for node in candidates if node not in fp16)
+    return Fp16Report(len(fp16), casts, too_large, fp32)
 
 
-def fits_half(array: npt.NDArray[np.float32]) -> bool:
-    """Returns whether fp16 can hold a weight: its largest magnitude is zero or a normal number, not NaN or infinite."""
+def fits_fp16(array: npt.NDArray[np.float32]) -> bool:
+    """Returns whether fp16 can represent a weight: its largest magnitude is zero or a normal number."""
     largest = np.abs(array).max(initial=0)
-    return bool(largest == 0 or HALF.smallest_normal <= largest <= HALF.max)
+    return bool(largest == 0 or FP16.smallest_normal <= largest <= FP16.max)
 
 
 def _fp16_nodes(graph: ir.Graph, too_large: Collection[str]) -> list[ir.Node]:
     """Returns the nodes to compute in fp16, in the graph's order."""
-    half: dict[ir.Node, None] = {}
+    fp16: dict[ir.Node, None] = {}
     activations: set[ir.Value] = set()  # computed from a weight matrix
-    unfit: set[ir.Value] = set()  # computed from masks, positions and a constant that fp16 cannot hold
+    unfit: set[ir.Value] = set()  # computed from masks, positions and a constant that fp16 cannot represent
     for node in graph:
         inputs, outputs = list(_floats(node.inputs)), list(_floats(node.outputs))
         is_activation = any(value in activations or _is_matrix(value) for value in inputs)
@@ -107,24 +107,24 @@ def _fp16_nodes(graph: ir.Graph, too_large: Collection[str]) -> list[ir.Node]:
             activations.update(outputs)
         elif misfit:
             unfit.update(outputs)
-        follows_single = any(value in activations and value.producer() not in half for value in inputs)
+        follows_fp32 = any(value in activations and value.producer() not in fp16 for value in inputs)
         if (
             is_activation
             and not misfit
-            and node.op_type not in KEEP_SINGLE
-            and (node.op_type in CONVERT_DOWN or not follows_single)
+            and node.op_type not in KEEP_FP32
+            and (node.op_type in CONVERTING or not follows_fp32)
             and not any(value.is_graph_output() for value in outputs)
         ):
-            half[node] = None
-    return list(half)
+            fp16[node] = None
+    return list(fp16)
 
 
-def _convert(graph: ir.Graph, half: Collection[ir.Node]) -> int:
-    """Retypes what the nodes compute and read, and returns how many conversions that took."""
+def _convert(graph: ir.Graph, fp16: Collection[ir.Node]) -> int:
+    """Changes the types of the nodes' inputs and outputs; returns the number of conversions added."""
     converted: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
     casts = 0
     for node in list(graph):
-        wanted = ir.DataType.FLOAT16 if node in half else ir.DataType.FLOAT
+        wanted = ir.DataType.FLOAT16 if node in fp16 else ir.DataType.FLOAT
         for index, value in enumerate(node.inputs):
             if value is None or value.dtype not in (ir.DataType.FLOAT, ir.DataType.FLOAT16) or value.dtype == wanted:
                 continue
@@ -138,15 +138,15 @@ def _convert(graph: ir.Graph, half: Collection[ir.Node]) -> int:
                     graph.register_initializer(result)
                 converted[value, wanted] = result
             node.replace_input_with(index, converted[value, wanted])
-        if node in half:
+        if node in fp16:
             for value in _floats(node.outputs):
                 value.dtype = wanted
     return casts
 
 
-def _tensors(half: Iterable[ir.Node]) -> list[str]:
-    """Returns the names of what the nodes read and compute, without weights."""
-    values = (value for node in half for value in (*_floats(node.inputs), *_floats(node.outputs)))
+def _tensors(nodes: Iterable[ir.Node]) -> list[str]:
+    """Returns the names of the nodes' inputs and outputs, without weights."""
+    values = (value for node in nodes for value in (*_floats(node.inputs), *_floats(node.outputs)))
     return list(dict.fromkeys(str(value.name) for value in values if value.const_value is None))
 
 
@@ -155,7 +155,7 @@ def _floats(values: Iterable[ir.Value | None]) -> Iterator[ir.Value]:
 
 
 def _fits(value: ir.Value) -> bool:
-    return value.const_value is None or fits_half(value.const_value.numpy())
+    return value.const_value is None or fits_fp16(value.const_value.numpy())
 
 
 def _is_matrix(value: ir.Value) -> bool:
@@ -163,7 +163,7 @@ def _is_matrix(value: ir.Value) -> bool:
 
 
 def _check(graph: ir.Graph, source: Path) -> None:
-    """Refuses what the conversion does not see through."""
+    """Rejects graphs that the conversion does not support."""
     types = {value.dtype for node in graph for value in (*node.inputs, *node.outputs) if value is not None}
     branches = any(
         attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
@@ -172,5 +172,6 @@ def _check(graph: ir.Graph, source: Path) -> None:
     )
     if None in types or ir.DataType.FLOAT16 in types or branches:
         raise ExportError(
-            f"{source.name}: expected a plain fp32 graph with every tensor's type; pass the fp32 file that export wrote"
+            f"{source.name}: expected a plain fp32 graph without branches, with the type of every tensor; "
+            "pass the fp32 file of an export"
         )

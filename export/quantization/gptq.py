@@ -1,8 +1,8 @@
-"""Rounds weights to int8 so that their errors cancel in what the layer gives, instead of one by one to the nearest.
+"""Rounds weights to int8 with GPTQ, which compensates the errors in the output of the layer.
 
-GPTQ (Frantar et al. 2022, https://arxiv.org/abs/2210.17323): rows are rounded one after another, and the rows still to
-come make up for the error as far as their inputs vary together on the calibration texts. What is left on the mean input
-is taken from the bias.
+GPTQ (Frantar et al. 2022, https://arxiv.org/abs/2210.17323) rounds the rows one after another. The remaining rows
+compensate the error as far as their inputs correlate on the calibration texts. The bias takes the error that remains on
+the mean input.
 """
 
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ TINY = 1e-12
 
 
 class GptqRounder:
-    """Rounds the weights of layers, and remembers them: a search asks for most of them again and again."""
+    """Rounds the weights of layers and caches the results, because a search repeats most of them."""
 
-    def __init__(self, observed: Mapping[str, ActivationStats]) -> None:
-        """Takes what the layers read, by the name of the activation."""
-        self._observed = observed
-        self._known: dict[tuple[frozenset[str], bytes, bytes], npt.NDArray[np.int8]] = {}
+    def __init__(self, stats: Mapping[str, ActivationStats]) -> None:
+        """Takes statistics of the layers' inputs, by the name of the activation."""
+        self._stats = stats
+        self._cache: dict[tuple[frozenset[str], bytes, bytes], npt.NDArray[np.int8]] = {}
 
     def __call__(
         self, layer: Linear, prepared: Preparation, weights: Floats, scales: Floats
@@ -35,35 +35,33 @@ class GptqRounder:
         """Rounds a layer's weights.
 
         Args:
-            layer: Whose.
-            prepared: Its input.
+            layer: The layer.
+            prepared: The preparation of its input.
             weights: (channels, out) float32, for the prepared input.
             scales: (out,) float32.
 
         Returns:
-            (channels, out) int8 from -127 to 127, and (out,) float32 to be added to the bias.
+            Integers, (channels, out) int8 from -127 to 127, and the correction to add to the bias, (out,) float32.
         """
         channels, divisors = prepared.channels, prepared.divisors
         read = frozenset(str(member.input.name) for member in prepared.layers)
         key = (read, sha256(weights.tobytes()).digest(), divisors.tobytes())
-        if key not in self._known:
-            observed = merge_stats(
-                self._observed, prepared.layers
-            )  # layers that share their weights go on sharing them
-            covariance = observed.covariance[np.ix_(channels, channels)] / divisors[:, None] / divisors
-            own = max(step(observed, prepared), TINY) ** 2 / 12  # rounding the input adds as much
-            self._known[key] = gptq_round(weights / scales, covariance + own * np.eye(len(channels)))
-        integers = self._known[key]
-        mean = self._observed[str(layer.input.name)].mean[channels] / divisors
+        if key not in self._cache:
+            merged = merge_stats(self._stats, prepared.layers)  # layers that share their weights keep sharing them
+            covariance = merged.covariance[np.ix_(channels, channels)] / divisors[:, None] / divisors
+            own = max(step(merged, prepared), TINY) ** 2 / 12  # the variance that rounding the input adds
+            self._cache[key] = gptq_round(weights / scales, covariance + own * np.eye(len(channels)))
+        integers = self._cache[key]
+        mean = self._stats[str(layer.input.name)].mean[channels] / divisors
         return integers, np.asarray(mean @ (weights - integers * scales), np.float32)
 
 
 def gptq_round(weights: Floats, covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
-    """Rounds weights to whole numbers.
+    """Rounds weights to integers.
 
     Args:
-        weights: (channels, out), from -127 to 127.
-        covariance: (channels, channels), positive definite, of the inputs.
+        weights: (channels, out) float32, from -127 to 127.
+        covariance: (channels, channels) float64, positive definite, of the inputs.
 
     Returns:
         (channels, out) int8.

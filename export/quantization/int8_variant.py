@@ -29,7 +29,7 @@ DEFAULT_FP32_SHARE = 1 / 3
 
 @dataclass(frozen=True)
 class _Int8File:
-    """The int8 file of an export, which is written anew for every scheme.
+    """The int8 file of an export, which is rewritten for every scheme.
 
     Attributes:
         context: The export.
@@ -88,14 +88,15 @@ def make_int8(context: ExportContext, *, dynamic: bool) -> Variant:
     if context.data.test is not None and not context.gate.breaches(figures):
         with phase("judge"):
             figures = context.judge("int8", context.data.test)()
-        log_progress(f"  test part: {summary(figures)}")
+        log_progress(f"  test: {summary(figures)}")
     breaches = context.gate.breaches(figures)
     if breaches:
         sensitivity = result.sensitivity or _sensitivity(file, result.scheme, layers)
         (context.folder / FILES["int8"]).unlink()
         worst = ", ".join(f"{name} ({share:.0%})" for name, share in list(sensitivity.items())[:NAMED])
         raise QualityGateError(
-            f"{'; '.join(breaches)}. Left in fp32, these layers lower the logit error most: {worst}. "
+            f"{'; '.join(breaches)}. The most sensitive layers, by how much keeping each in fp32 lowers the logit "
+            f"error: {worst}. "
             f"{_remedy(result, sensitivity, layers, most)}"
         )
     quantization = {
@@ -129,7 +130,7 @@ def _search(file: _Int8File, schemes: Sequence[Scheme], layers: Sequence[str], m
             most_excluded=most,
             expect=progress.expect,
         )
-    log_progress(f"  rows to choose on: {summary(result.figures)}; {len(result.scheme.excluded)} layers left in fp32")
+    log_progress(f"  validation: {summary(result.figures)}; {len(result.scheme.excluded)} layers kept in fp32")
     return result
 
 
@@ -143,22 +144,22 @@ def _sample(rows: LabelledTexts) -> LabelledTexts:
 
 
 def _known_layers(names: Sequence[str], layers: Sequence[str]) -> frozenset[str]:
-    """Checks the names of layers that should stay fp32."""
+    """Checks the names of `--fp32-layers`."""
     for name in names:
         if name not in layers:
             near = difflib.get_close_matches(name, layers, n=NAMED, cutoff=0.5) or layers[:NAMED]
-            raise ExportError(f"--fp32-layers: no linear layer {name!r:.100}; near it: {', '.join(near)}")
+            raise ExportError(f"--fp32-layers: no linear layer {name!r:.100}; similar names: {', '.join(near)}")
     if set(names) >= set(layers):
         raise ExportError(f"--fp32-layers names all {len(layers)} linear layers; use --variants fp32")
     return frozenset(names)
 
 
 def _remedy(result: SearchResult, sensitivity: Mapping[str, float], layers: Sequence[str], most: int) -> str:
-    """Returns the options that leave more layers in fp32: more than the search did, or others if the test failed."""
+    """Returns advice on keeping more layers in fp32: a higher limit if the search reached it, else layer names."""
     excluded = result.scheme.excluded
     left = [name for name, share in sensitivity.items() if share > 0 and name not in excluded]
     if not left:
-        return "No other layer would help: widen --min-agreement or --max-metric-drop, or leave int8 out"
+        return "Keeping other layers in fp32 does not help: relax --min-agreement or --max-metric-drop, or omit int8"
     if len(excluded) >= most:
         return f"Export again with --overwrite --max-fp32-layers {min(len(layers) - 1, max(2 * len(excluded), NAMED))}"
     return f"Export again with --overwrite --fp32-layers {shlex.join([*sorted(excluded), *left[:NAMED]])}"

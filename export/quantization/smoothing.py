@@ -1,15 +1,15 @@
-"""Decides how the input of each group of layers is prepared before it is rounded to int8.
+"""Chooses how the input of each group of layers is prepared before it is rounded to int8.
 
-A single scale for all channels of an activation is set by its few outliers, and all others suffer. Two remedies, both
-exact before rounding:
+A few outliers set the single scale of an activation, and all its other channels lose precision. There are two remedies,
+both exact before rounding:
 
 - smoothing (SmoothQuant, Xiao et al. 2022, https://arxiv.org/abs/2211.10438): channel j is divided by
   s_j = max|x_j|^a / max|w_j|^(1 - a) and row j of the weights multiplied by it;
-- splitting (Zhao et al. 2019, https://arxiv.org/abs/1901.09504): channel j comes n_j times, each divided by n_j. layer
-  in front gets a few more columns for it.
+- splitting (Zhao et al. 2019, https://arxiv.org/abs/1901.09504): channel j is replaced by n_j copies, each divided by
+  n_j. The layer in front gets a few extra output columns.
 
-Dividing costs a Mul. In front of a fused attention's output layer it is folded into the value layer and costs nothing.
-Which remedy, and which exponent, is decided for each group by the rounding noise to be expected at its output.
+Dividing costs a `Mul`, except in front of a fused attention's output layer, where it is folded into the value layer.
+The remedy and the exponent with the least expected rounding error are chosen for each group.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,21 +26,21 @@ from .activation_stats import ActivationStats, merge_stats
 EXPONENTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 COPIES = (0, 4, 16)
 MAX_NOISE_RATIO = 0.5
-NEGLIGIBLE = 1e-6  # a channel or row that small, beside the largest, is left as it is
+NEGLIGIBLE = 1e-6  # channels and rows below this share of the largest are not smoothed
 ELEMENTWISE = frozenset({"Gelu", "Relu", "Tanh", "Sigmoid"})
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What happens to the input of layers that read the same activation, or share their weights.
+    """Preparation of the input of a group of layers, which read the same activation or share their weights.
 
     Attributes:
         layers: The group.
-        channels: (channels,) int64, ascending: which input channel each is; one that is split comes several times.
-        divisors: (channels,) float32 that the input is divided by.
-        rows: (channels,) float32 that the rows of the weights are multiplied by.
-        widened: The layer in front, whose columns become `channels`; None if nothing is split.
-        folded: The value layer whose columns take the division; None if it takes a Mul.
+        channels: (channels,) int64, ascending. Index of the input channel; a split channel occurs several times.
+        divisors: (channels,) float32. The input is divided by them.
+        rows: (channels,) float32. The rows of the weights are multiplied by them.
+        widened: The layer in front, whose output columns become `channels`; None if no channel is split.
+        folded: The value layer whose columns take the division; None if a `Mul` divides.
     """
 
     layers: tuple[Linear, ...]
@@ -52,7 +52,7 @@ class Preparation:
 
 
 def identity(layers: Sequence[Linear]) -> Preparation:
-    """Returns the preparation that changes nothing."""
+    """Returns the preparation that leaves the input as it is."""
     width = len(layers[0].weights)
     ones = np.ones(width, np.float32)
     return Preparation(tuple(layers), np.arange(width), ones, ones)
@@ -60,7 +60,7 @@ def identity(layers: Sequence[Linear]) -> Preparation:
 
 def prepare(
     layers: Sequence[Linear],
-    observed: Mapping[str, ActivationStats],
+    stats: Mapping[str, ActivationStats],
     fused: Sequence[Attention],
     known: Sequence[Linear],
 ) -> Preparation:
@@ -68,52 +68,62 @@ def prepare(
 
     Args:
         layers: The group.
-        observed: By the name of the activation.
-        fused: Attentions that may take a division into their value layer.
+        stats: Statistics by the name of the activation.
+        fused: Attentions whose value layers may take a division.
         known: Layers that may be widened.
     """
-    seen = merge_stats(observed, layers)
+    merged = merge_stats(stats, layers)
     weights = np.concatenate([layer.weights for layer in layers], axis=1)
     folded = _value_in_front(layers, fused)
     widened = _layer_in_front(layers, known)
-    as_it_is = identity(layers)
+    unprepared = identity(layers)
     choices = {
-        expected_error(weights, seen, choice): choice for choice in _choices(as_it_is, weights, seen, widened, folded)
+        expected_error(weights, merged, choice): choice
+        for choice in _choices(unprepared, weights, merged, widened, folded)
     }
     best = min(choices)
-    if folded is None and best >= MAX_NOISE_RATIO * expected_error(weights, seen, as_it_is):
-        return as_it_is
+    if folded is None and best >= MAX_NOISE_RATIO * expected_error(weights, merged, unprepared):
+        return unprepared
     return choices[best]
 
 
-def expected_error(weights: Floats, observed: ActivationStats, prepared: Preparation) -> float:
+def expected_error(weights: Floats, stats: ActivationStats, prepared: Preparation) -> float:
     """Returns the expected squared rounding error of a layer's output, summed over its columns.
 
-    The error of a number rounded in steps d is uniform, so d^2 / 12. Copies of a channel are rounded alike, so their
-    errors add up before they are squared.
+    Rounding in steps of d has a uniform error, with the variance d^2 / 12. The copies of a channel have the same error,
+    so n copies count n^2 times.
+
+    Example: one channel with values from 0 to 10 and the weight 1. The input's step is 10 / 255, so its error is
+    (10 / 255)^2 / 12. Split in two, the step is 5 / 255 and the two copies count 2^2 times, so the error is the same.
+    Other channels of the same input gain, because they get the smaller step as well.
+
+    Args:
+        weights: (channels, out) float32, before preparation.
+        stats: Statistics of the input.
+        prepared: The preparation.
     """
     firsts = np.flatnonzero(np.diff(prepared.channels, prepend=-1))
     counts = np.bincount(prepared.channels)
     multiplied = np.abs(weights) * prepared.rows[firsts, None]
     steps = multiplied.max(axis=0) / 127
     powers = np.einsum("ij,ij->i", multiplied, multiplied)
-    from_input = step(observed, prepared) ** 2 / 12 * float((counts**2 * powers).sum())
+    from_input = step(stats, prepared) ** 2 / 12 * float((counts**2 * powers).sum())
     undone = counts / prepared.divisors[firsts]
-    from_weights = float((steps**2).sum()) / 12 * float((np.diag(observed.covariance) * undone**2).sum())
+    from_weights = float((steps**2).sum()) / 12 * float((np.diag(stats.covariance) * undone**2).sum())
     return from_input + from_weights
 
 
-def step(observed: ActivationStats, prepared: Preparation) -> float:
-    """Returns the width of the 255 steps that a prepared input is rounded to."""
-    low = (observed.low[:, prepared.channels] / prepared.divisors).min()
-    high = (observed.high[:, prepared.channels] / prepared.divisors).max()
+def step(stats: ActivationStats, prepared: Preparation) -> float:
+    """Returns the step in which a prepared input is rounded: its range divided by 255."""
+    low = (stats.low[:, prepared.channels] / prepared.divisors).min()
+    high = (stats.high[:, prepared.channels] / prepared.divisors).max()
     return (max(float(high), 0.0) - min(float(low), 0.0)) / 255
 
 
 def _choices(
-    plain_one: Preparation, weights: Floats, observed: ActivationStats, widened: Linear | None, folded: Linear | None
+    unprepared: Preparation, weights: Floats, stats: ActivationStats, widened: Linear | None, folded: Linear | None
 ) -> Iterator[Preparation]:
-    largest = np.maximum(-observed.low, observed.high).max(axis=0)
+    largest = np.maximum(-stats.low, stats.high).max(axis=0)
     by_row = np.abs(weights).max(axis=1)
     usable = (largest > NEGLIGIBLE * largest.max()) & (by_row > NEGLIGIBLE * by_row.max())
     for copies in COPIES if widened is not None else (0,):
@@ -124,7 +134,7 @@ def _choices(
             if exponent is not None:
                 smooth[usable] = (largest / counts)[usable] ** exponent / by_row[usable] ** (1 - exponent)
             yield Preparation(
-                plain_one.layers,
+                unprepared.layers,
                 channels,
                 (smooth * counts)[channels].astype(np.float32),
                 smooth[channels].astype(np.float32),
@@ -134,7 +144,7 @@ def _choices(
 
 
 def _counts(largest: Floats, copies: int) -> npt.NDArray[np.int64]:
-    """Gives each copy to the channel that is largest after those before it."""
+    """Returns how often each channel occurs: one copy after another goes to the channel that is then the largest."""
     counts = np.ones(len(largest), np.int64)
     for _ in range(copies):
         counts[np.argmax(largest / counts)] += 1
@@ -142,7 +152,7 @@ def _counts(largest: Floats, copies: int) -> npt.NDArray[np.int64]:
 
 
 def _value_in_front(layers: Sequence[Linear], fused: Sequence[Attention]) -> Linear | None:
-    """Returns the value layer of a fused attention that nothing but these layers reads."""
+    """Returns the value layer of a fused attention whose output only these layers read."""
     source = layers[0].input
     for attention in fused:
         alone = [use.node for use in attention.value.output.uses()] == [attention.node]
@@ -152,7 +162,7 @@ def _value_in_front(layers: Sequence[Linear], fused: Sequence[Attention]) -> Lin
 
 
 def _layer_in_front(layers: Sequence[Linear], known: Sequence[Linear]) -> Linear | None:
-    """Returns the layer that these layers read through one elementwise operator, if nothing else reads either."""
+    """Returns the layer in front of one elementwise operator, if only these layers read the two."""
     between = layers[0].input.producer()
     if between is None or between.op_type not in ELEMENTWISE or not _only_readers(layers):
         return None

@@ -1,4 +1,4 @@
-"""What the variants of an export have in common, and the fp16 variant.
+"""What the quantized variants of an export share, and the fp16 variant.
 
 Every choice is made on the validation split. The test split is evaluated once, at the end, and can only reject. The
 figures of a variant that is shipped come from it.
@@ -29,7 +29,7 @@ MIN_ROWS = 50
 
 @dataclass(frozen=True)
 class ExportContext:
-    """What the variants of one export are made from.
+    """Inputs and limits for the variants of one export.
 
     Attributes:
         source: The checkpoint or ONNX export.
@@ -83,7 +83,7 @@ def make_fp16(context: ExportContext) -> Variant:
         report = convert_to_fp16(source, target, progress.track(batches))
     with phase("judge fp16"):
         figures = context.judge("fp16", context.data.test or context.data.validation)()
-    log_progress(f"  {summary(figures)}; {len(report.fp32_nodes)} nodes left in fp32 for their range")
+    log_progress(f"  {summary(figures)}; {len(report.fp32_nodes)} nodes kept in fp32 for their range")
     breaches = context.gate.breaches(figures)
     if breaches:
         target.unlink()
@@ -110,7 +110,7 @@ def make_variant(
         figures: Of `quality_gate.compare`.
         calibrated: Whether it depends on the calibration texts.
     """
-    split = "selection" if context.data.test is None else "test"  # the manifest's words
+    split = "selection" if context.data.test is None else "test"  # the manifest's word for the validation split
     limits = {"max_metric_drop": context.gate.max_metric_drop, "min_agreement": context.gate.min_agreement}
     quality = {"against": "fp32", "part": split, "budget": limits} | figures
     warnings = _warnings(context, figures, calibrated=calibrated)
@@ -131,12 +131,12 @@ def make_variant(
 
 def summary(figures: Figures) -> str:
     """Returns the main figures of `quality_gate.compare` in one line."""
-    metric = f", {figures['metric']} drops by {figures['metric_drop']:+.4f}" if "metric" in figures else ""
-    return f"{figures['rows']} rows, {figures['agreement']:.2%} decided as by fp32{metric}"
+    metric = f", {figures['metric']} drop {figures['metric_drop']:.4f}" if "metric" in figures else ""
+    return f"{figures['rows']} rows, {figures['agreement']:.2%} label agreement with fp32{metric}"
 
 
 def _warnings(context: ExportContext, figures: Mapping[str, Any], *, calibrated: bool) -> list[str]:
-    """Returns what makes the figures of a variant less certain: too few texts."""
+    """Returns warnings about too few texts, which make the figures of a variant uncertain."""
     warnings = []
     texts = len(context.data.calibration)
     if calibrated and texts < MIN_CALIBRATION_TEXTS:

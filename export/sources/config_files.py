@@ -80,7 +80,7 @@ def label_names(folder: Path, config: PreTrainedConfig, task: Task) -> tuple[str
     where = f"{folder}/config.json: id2label:"
     if sorted(id2label) != list(range(len(id2label))):
         raise CheckpointError(
-            f"{where} expected the ids 0 to {len(id2label) - 1}, one for each logit, found {sorted(id2label)}"
+            f"{where} expected the ids 0 to {len(id2label) - 1}, one for each logit, found {sorted(id2label)!s:.80}"
         )
     labels = tuple(str(id2label[index]) for index in range(len(id2label)))
     if len(set(labels)) < max(len(labels), 2 if task == "single_label" else 1):
@@ -159,8 +159,8 @@ def _tokenizer_config(folder: Path) -> dict[str, Any]:
     if content.get("truncation_side", "right") != "right":
         raise CheckpointError(
             f"{folder}/tokenizer_config.json: truncation_side: expected 'right', found "
-            f"{content['truncation_side']!r:.80}; the runtime truncates long texts at the end. Set it and train again "
-            "if training texts were truncated"
+            f"{content['truncation_side']!r:.80}; the runtime truncates the end of long texts. Set it to 'right', and "
+            "train again if training texts were truncated"
         )
     return content
 

@@ -1,4 +1,4 @@
-"""Every family, exported once."""
+"""Exports every model family once."""
 
 import contextlib
 import functools
@@ -23,7 +23,7 @@ def _torch_traces_once(torch_traces_once: None) -> None:
 
 @pytest.fixture(scope="session")
 def export_family(shared: SharedFolders) -> Callable[[str], Exported]:
-    """Exports a family; those that fuse have to."""
+    """Exports a family once per session; families that can be fused have to be."""
 
     @functools.cache
     def exported(family: str) -> Exported:
@@ -45,5 +45,5 @@ def _export(family: str, folder: Path) -> None:
 
 @pytest.fixture(scope="session", params=PATHS)
 def exported(request: pytest.FixtureRequest, export_family: Callable[[str], Exported]) -> Exported:
-    """Each family in turn."""
+    """Yields each exported family in turn."""
     return export_family(request.param)

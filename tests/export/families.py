@@ -1,4 +1,4 @@
-"""The ten families, as the export's tests see them."""
+"""The ten model families in the export's tests."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ Inputs = dict[str, npt.NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Exported:
-    """A family's checkpoint and what the export made of it."""
+    """A family's checkpoint and its export."""
 
     family: str
     checkpoint: Path
@@ -46,7 +46,7 @@ class Exported:
         return Manifest.from_json((self.artifact / "litmus.json").read_text("utf-8"))
 
     def torch_logits(self, inputs: Inputs) -> npt.NDArray[np.float32]:
-        """Returns PyTorch's logits of those inputs that the family reads."""
+        """Returns PyTorch's logits for the inputs that the family reads."""
         names = ["input_ids", "attention_mask"] + ["token_type_ids"] * PATHS[self.family][2]
         with torch.inference_mode():
             logits = self.model(**{name: torch.from_numpy(inputs[name]) for name in names}).logits
@@ -54,9 +54,9 @@ class Exported:
 
 
 def rows(exported: Exported, lengths: tuple[int, ...]) -> Inputs:
-    """Random texts of these lengths, padded on the right with the family's id; token types 0 and 1 by turns.
+    """Returns random texts of these lengths, padded on the right; token types alternate between 0 and 1.
 
-    The third token is the padding's, as where a text says "[PAD]": RoBERTa counts positions by ids, not by the mask.
+    The third token is the padding's, as for a text with "[PAD]": RoBERTa counts positions by ids, not by the mask.
     """
     shape = len(lengths), max(lengths)
     mask = (np.arange(shape[1]) < np.array(lengths)[:, None]).astype(np.int64)

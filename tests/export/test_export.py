@@ -46,7 +46,7 @@ def manifest(artifact: Path) -> Manifest:
 
 @pytest.mark.parametrize("which", ["single", "multi"])
 def test_artifact_computes_what_transformers_computes(which: str, request: pytest.FixtureRequest) -> None:
-    """Text in, scores out, on ragged, short, non-ASCII and over-long texts: as PyTorch, within 1e-4."""
+    """Scores of ragged, short, non-ASCII and over-long texts are PyTorch's within 1e-4."""
     prefix = "" if which == "single" else "multi_label_"
     checkpoint: Path = request.getfixturevalue(f"{prefix}checkpoint")
     artifact: Path = request.getfixturevalue(f"{prefix}artifact")
@@ -64,7 +64,7 @@ def test_artifact_computes_what_transformers_computes(which: str, request: pytes
 
 
 def test_token_ids_are_those_of_transformers(multi_label_checkpoint: Path, multi_label_artifact: Path) -> None:
-    """The same ids and masks, padding apart from logits: cleaning, truncation and special tokens included."""
+    """Ids and masks are those of transformers, with cleaning, truncation and special tokens."""
     tokenizer = AutoTokenizer.from_pretrained(multi_label_checkpoint)
     texts = [*TEXTS, "Doctor: hello  there"]
     expected = tokenizer(texts, padding=True, truncation=True, return_tensors="np")
@@ -75,7 +75,7 @@ def test_token_ids_are_those_of_transformers(multi_label_checkpoint: Path, multi
 
 
 def test_graph(artifact: Path) -> None:
-    """One self-contained file: fused attention in every layer, inputs and output by name, dynamic batch and length."""
+    """The graph is one self-contained file with fused attention and named, dynamic inputs."""
     model = onnx.load(artifact / "onnx/model.onnx", load_external_data=False)
     operators = [(node.domain, node.op_type) for node in model.graph.node]
     assert operators.count(("com.microsoft", "MultiHeadAttention")) == 2
@@ -94,7 +94,7 @@ def test_graph(artifact: Path) -> None:
 
 
 def test_manifest(artifact: Path) -> None:
-    """Everything that decides a prediction is in litmus.json, and every file with its hash."""
+    """litmus.json has everything that determines a prediction, and lists every file."""
     found = manifest(artifact)
     assert (found.task, found.labels, found.max_length) == ("single_label", LABELS["single_label"], MAX_LENGTH)
     assert (found.thresholds, found.temperature, found.abstain_below) == (None, 1.0, None)
@@ -104,12 +104,12 @@ def test_manifest(artifact: Path) -> None:
 
 
 def test_multi_label_manifest(multi_label_artifact: Path) -> None:
-    """A threshold per label."""
+    """A multi-label manifest has a threshold per label."""
     assert manifest(multi_label_artifact).thresholds == (0.5,) * 4
 
 
 def test_golden_scores(artifact: Path) -> None:
-    """The golden texts are ours, and the artifact reproduces PyTorch's scores of them."""
+    """The golden texts are Litmus's own, and the artifact reproduces PyTorch's scores of them."""
     classifier = load(artifact, provider="cpu")
     golden = manifest(artifact).golden
     assert len(golden) >= 3
@@ -119,7 +119,7 @@ def test_golden_scores(artifact: Path) -> None:
 
 
 def test_tokenizer_carries_no_padding(artifact: Path) -> None:
-    """Another reader of tokenizer.json pads and cuts as it wants."""
+    """tokenizer.json has neither padding nor truncation, so other readers can set theirs."""
     content = json.loads((artifact / "tokenizer.json").read_text("utf-8"))
     assert content["padding"] is None
     assert content["truncation"] is None
@@ -128,18 +128,18 @@ def test_tokenizer_carries_no_padding(artifact: Path) -> None:
 def test_parity_failure_writes_nothing(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A graph that computes something else is not published, whichever attention it has."""
+    """A graph with other logits than PyTorch's is not published."""
     original = parity.torch_logits
     monkeypatch.setattr(parity, "torch_logits", lambda *args: original(*args) + np.float32(2e-4))
     assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1
-    assert "differs from PyTorch by 2.0e-04, more than 1e-04" in capsys.readouterr().err
+    assert "differ from PyTorch by 2.0e-04, more than 1e-04" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_golden_scores_must_be_reproduced(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The finished artifact is loaded as a service will load it; other scores than PyTorch's stop the export."""
+    """The finished artifact is loaded as a service does, and other golden scores stop the export."""
     original = command.write_artifact
     shift = np.array([[0, 0, 1]], np.float32)
 
@@ -155,13 +155,13 @@ def test_golden_scores_must_be_reproduced(
 
 
 def test_nan_is_not_parity(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A comparison with NaN is false in both directions; here it must fail the export."""
+    """NaN counts as a difference from PyTorch."""
     monkeypatch.setattr(parity, "torch_logits", lambda *_: np.full((1, 3), np.nan, np.float32))
     assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1
 
 
 def test_parity_covers_the_awkward_batches(checkpoint: Path) -> None:
-    """One token, the longest length, and padding in the middle of a batch."""
+    """The parity check has a single token, the longest length, and padding."""
     opened = command.open_checkpoint(str(checkpoint))
     shapes = [inputs["input_ids"].shape for inputs in parity.batches(opened)]
     masks = [inputs["attention_mask"] for inputs in parity.batches(opened)]
@@ -171,14 +171,14 @@ def test_parity_covers_the_awkward_batches(checkpoint: Path) -> None:
 
 
 def test_parity_stays_within_memory(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that reads very long texts is compared on shorter ones."""
+    """A model for very long texts is compared on shorter ones."""
     monkeypatch.setattr(parity, "MAX_TOKENS", 20)
     opened = command.open_checkpoint(str(checkpoint))
     assert max(inputs["input_ids"].shape[1] for inputs in parity.batches(opened)) == 20
 
 
 def test_existing_target_is_kept(checkpoint: Path, artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without --overwrite nothing is touched."""
+    """Without --overwrite an existing artifact is kept."""
     before = (artifact / "litmus.json").stat().st_mtime_ns
     assert main([str(checkpoint), str(artifact), *FP32]) == 1
     assert "pass --overwrite" in capsys.readouterr().err
@@ -186,7 +186,7 @@ def test_existing_target_is_kept(checkpoint: Path, artifact: Path, capsys: pytes
 
 
 def test_overwrite_replaces_an_artifact(checkpoint: Path, artifact: Path, tmp_path: Path) -> None:
-    """And leaves nothing else behind."""
+    """--overwrite replaces an artifact and leaves no other file behind."""
     target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
     (target / "README.md").write_text("old")
     assert main([str(checkpoint), str(target), "--overwrite", *FP32]) == 0
@@ -195,7 +195,7 @@ def test_overwrite_replaces_an_artifact(checkpoint: Path, artifact: Path, tmp_pa
 
 
 def test_overwrite_spares_what_lies_in_the_artifact(checkpoint: Path, artifact: Path, tmp_path: Path) -> None:
-    """A checkpoint, or anything else, that somebody keeps inside the old artifact is not deleted with it."""
+    """An artifact with foreign files in it, such as a checkpoint, is not replaced."""
     target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
     inside = Path(shutil.copytree(checkpoint, target / "checkpoint"))
     assert main([str(inside), str(target), "--overwrite", *FP32]) == 1
@@ -203,7 +203,7 @@ def test_overwrite_spares_what_lies_in_the_artifact(checkpoint: Path, artifact: 
 
 
 def test_overwrite_spares_what_appears_meanwhile(artifact: Path, tmp_path: Path) -> None:
-    """What somebody puts into the old artifact during the export is not deleted with it either."""
+    """An artifact to which foreign files were added during the export is not replaced."""
     target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
     with (
         pytest.raises(ArtifactError, match=r"'notes\.txt' is not in"),
@@ -216,7 +216,7 @@ def test_overwrite_spares_what_appears_meanwhile(artifact: Path, tmp_path: Path)
 
 
 def test_overwrite_refuses_a_link(checkpoint: Path, artifact: Path, tmp_path: Path) -> None:
-    """The link would become a folder, and what it points to would stay as it was."""
+    """A symbolic link is not replaced."""
     (tmp_path / "current").symlink_to(artifact)
     assert main([str(checkpoint), str(tmp_path / "current"), "--overwrite", *FP32]) == 1
     assert (tmp_path / "current").is_symlink()
@@ -244,7 +244,7 @@ def test_overwrite_refuses_a_link(checkpoint: Path, artifact: Path, tmp_path: Pa
 def test_damaged_configuration(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, change: dict[str, Any]
 ) -> None:
-    """One line that names the file or field, whatever is wrong with it."""
+    """A damaged configuration gives one line of error that names the file or field."""
     copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     content = json.loads((copy / name).read_text()) if (copy / name).exists() else {}
     (copy / name).write_text(json.dumps(content | change))
@@ -255,7 +255,7 @@ def test_damaged_configuration(
 
 
 def test_labels_with_joiners(checkpoint: Path, tmp_path: Path) -> None:
-    """Persian words and emoji are made with them."""
+    """Labels may contain joiners, as Persian words and emoji do."""
     copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     content = json.loads((copy / "config.json").read_text())
     names = {"0": "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "1": "\U0001f469\u200d\U0001f692", "2": "c"}
@@ -264,7 +264,7 @@ def test_labels_with_joiners(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_overwrite_spares_other_folders(checkpoint: Path, tmp_path: Path) -> None:
-    """A typo in the target must not cost somebody their thesis."""
+    """A folder that is no artifact is not replaced."""
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/chapter.txt").write_text("x")
     assert main([str(checkpoint), str(tmp_path / "thesis"), "--overwrite", *FP32]) == 1
@@ -274,7 +274,7 @@ def test_overwrite_spares_other_folders(checkpoint: Path, tmp_path: Path) -> Non
 def test_replaced_artifact_that_vanishes_leaves_nothing(
     artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody else may replace it at the very moment; then this export has failed, and cleans up."""
+    """If the old artifact vanishes during the replacement, the export fails and leaves nothing behind."""
     target = Path(shutil.copytree(artifact, tmp_path / "artifact"))
     monkeypatch.setattr(publishing_module, "_check_replaceable", lambda *_: None)
     with pytest.raises(FileNotFoundError), publishing(target, overwrite=True, error=ExportError) as folder:
@@ -284,7 +284,7 @@ def test_replaced_artifact_that_vanishes_leaves_nothing(
 
 
 def test_interrupted_publishing_leaves_nothing(tmp_path: Path) -> None:
-    """Half an artifact never appears under the target's name."""
+    """An interrupted export leaves nothing behind."""
     with (
         pytest.raises(KeyboardInterrupt),
         publishing(tmp_path / "artifact", overwrite=False, error=ExportError) as folder,
@@ -295,7 +295,7 @@ def test_interrupted_publishing_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_target_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
-    """An export takes a while; what somebody else puts under the name in that time is not touched."""
+    """A target that another process creates during the export is kept."""
     target = tmp_path / "artifact"
     with (
         pytest.raises(ExportError, match="cannot write"),
@@ -310,7 +310,7 @@ def test_target_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
 def test_failed_replacement_keeps_the_old_artifact(
     artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The old one is back under its name, whole, and nothing else is left behind."""
+    """If the replacement fails, the old artifact is restored and nothing else is left behind."""
 
     def fail(*_: Path) -> None:
         raise ExportError("disk on fire")
@@ -325,7 +325,7 @@ def test_failed_replacement_keeps_the_old_artifact(
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
 def test_cut_checkpoint(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """A copy that broke off is one line, whichever file it hit."""
+    """A truncated file of a checkpoint gives one line of error."""
     copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     content = (copy / name).read_bytes()
     (copy / name).write_bytes(content[: len(content) // 2])
@@ -337,7 +337,7 @@ def test_cut_checkpoint(checkpoint: Path, tmp_path: Path, capsys: pytest.Capture
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "training.json"])
 def test_deeply_nested_json(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """Python gives up on it with another exception than on what is no JSON."""
+    """Deeply nested JSON gives one line of error."""
     copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     (copy / name).write_text("[" * 150_000)
     assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
@@ -345,7 +345,7 @@ def test_deeply_nested_json(checkpoint: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_damaged_weights(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """NaN in the row of a rare token shows in no comparison, only later, in somebody's text."""
+    """NaN weights are an error even in the row of a rare token, which no comparison reaches."""
     copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     weights = load_file(copy / "model.safetensors")
     weights["bert.embeddings.word_embeddings.weight"][29_000] = torch.nan
@@ -357,14 +357,14 @@ def test_damaged_weights(checkpoint: Path, tmp_path: Path, capsys: pytest.Captur
 def test_model_beyond_one_file(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The weights of XLM-RoBERTa-large would go into a second file."""
+    """A model beyond the limit of one ONNX file is an error."""
     monkeypatch.setattr(checkpoints, "MAX_BYTES", 1 << 20)
     assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1
     assert "0.00 GiB of fp32 weights, and one ONNX file holds less than 2 GiB" in capsys.readouterr().err
 
 
 def test_model_that_reads_no_tokens(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """CANINE reads characters; its config has no vocabulary."""
+    """A model without a vocabulary, such as CANINE, is an error."""
     copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     CanineConfig(num_labels=3).save_pretrained(copy)
     assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
@@ -372,7 +372,7 @@ def test_model_that_reads_no_tokens(checkpoint: Path, tmp_path: Path, capsys: py
 
 
 def test_model_that_gives_tuples(checkpoint: Path, tmp_path: Path) -> None:
-    """`return_dict` in a config says how transformers hands logits over, not what they are."""
+    """`return_dict` false in a config does not matter."""
     copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"return_dict": False}))
@@ -380,7 +380,7 @@ def test_model_that_gives_tuples(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_model_that_torch_cannot_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A decoder's cache, for one; a line instead of torch's pages."""
+    """A model that torch cannot export gives one line of error."""
     config = GPT2Config(n_embd=32, n_layer=1, n_head=4, n_positions=64, num_labels=3, pad_token_id=0, vocab_size=30522)
     checkpoint = tmp_path / "checkpoint"
     AutoModelForSequenceClassification.from_config(config).save_pretrained(checkpoint)
@@ -393,7 +393,7 @@ def test_model_that_torch_cannot_export(tmp_path: Path, capsys: pytest.CaptureFi
 def test_path_that_is_not_utf8(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], which: str
 ) -> None:
-    """Neither onnxruntime nor tokenizers could open it; said before the export, not after."""
+    """A path that is not UTF-8 is an error before the export."""
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()
     source = Path(shutil.copytree(checkpoint, folder / "checkpoint")) if which == "checkpoint" else checkpoint
@@ -406,7 +406,7 @@ def test_path_that_is_not_utf8(
 
 
 def test_disk_that_fills_up(tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the tokenizer, which has an exception of its own for it."""
+    """A full disk raises OSError, even from the tokenizer, which has its own exception for it."""
     limit = (checkpoint / "tokenizer.json").stat().st_size // 2
     source = open_checkpoint(str(checkpoint))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -419,7 +419,7 @@ def test_disk_that_fills_up(tmp_path: Path, checkpoint: Path, capsys: pytest.Cap
 
 
 def test_terminated_export_leaves_nothing(checkpoint: Path, tmp_path: Path) -> None:
-    """As when it is interrupted from the keyboard."""
+    """A terminated export leaves nothing behind."""
     command_line = [sys.executable, "-m", "export", str(checkpoint), str(tmp_path / "artifact"), *FP32]
     with subprocess.Popen(command_line, stderr=subprocess.DEVNULL) as process:
         while not any(tmp_path.iterdir()):
@@ -432,14 +432,14 @@ def test_terminated_export_leaves_nothing(checkpoint: Path, tmp_path: Path) -> N
 
 
 def test_target_beside_a_missing_folder(tmp_path: Path) -> None:
-    """Parent folders are made."""
+    """Missing parent folders are created."""
     with publishing(tmp_path / "a/b/artifact", overwrite=False) as folder:
         (folder / "file").write_text("x")
     assert (tmp_path / "a/b/artifact/file").read_text() == "x"
 
 
 def test_publishing_refuses_a_dangling_link(tmp_path: Path) -> None:
-    """It exists as a name, and replacing it would surprise."""
+    """A dangling symbolic link is not replaced."""
     (tmp_path / "artifact").symlink_to(tmp_path / "nowhere")
     with (
         pytest.raises(ExportError, match="exists"),
@@ -450,7 +450,7 @@ def test_publishing_refuses_a_dangling_link(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
 def test_incomplete_checkpoint(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """The missing file is named."""
+    """The error names the missing file."""
     copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     (copy / name).unlink()
     assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
@@ -458,27 +458,27 @@ def test_incomplete_checkpoint(checkpoint: Path, tmp_path: Path, capsys: pytest.
 
 
 def test_headless_encoder(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An encoder that was never fine-tuned would get a random head; it is refused."""
+    """An encoder without a trained head is an error."""
     copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     AutoModelForSequenceClassification.from_pretrained(copy).bert.save_pretrained(copy)
     assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
-    assert "lacks the weights 'classifier.bias': fine-tune it first" in capsys.readouterr().err
+    assert "lacks the weights 'classifier.bias'; fine-tune it first" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("key", ["auto_map", "_attn_implementation_internal"])
 def test_foreign_code_is_refused(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
 ) -> None:
-    """A config that makes transformers run code from elsewhere is not loaded."""
+    """A config that makes transformers run code from the checkpoint is not loaded."""
     copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {key: "x--y"}))
     assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
-    assert f"has {key!r}, which runs foreign code" in capsys.readouterr().err
+    assert f"has {key!r}, which makes transformers run code from the checkpoint" in capsys.readouterr().err
 
 
 def test_other_models_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Ids beyond the rows of the embedding."""
+    """A tokenizer with ids beyond the embedding is an error."""
     config = bert("single_label")
     config.vocab_size = 1000
     checkpoint = write_checkpoint(tmp_path / "checkpoint", config)
@@ -487,7 +487,7 @@ def test_other_models_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_unknown_family(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Optimum's list decides, and the message names the family."""
+    """The error names a model family that Optimum does not know."""
     checkpoint = write_checkpoint(tmp_path / "checkpoint", distilbert("single_label"))
     monkeypatch.delitem(torch_export.NormalizedConfigManager._conf, "distilbert")
     assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1

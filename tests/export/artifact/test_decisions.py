@@ -1,4 +1,4 @@
-"""Decisions that the command line asks for, where there is no training data."""
+"""Decision parameters requested on the command line, without training data."""
 
 import json
 import shutil
@@ -28,13 +28,13 @@ def with_record(checkpoint: Path, tmp_path: Path, **sections: Any) -> Path:
 
 
 def test_thresholds(multi_label_checkpoint: Path, tmp_path: Path) -> None:
-    """One for every label, and single ones before it."""
+    """`--thresholds` takes precedence over `--threshold`, which sets every other label."""
     found = shipped(multi_label_checkpoint, tmp_path, "--thresholds", "rude=1", "late=0.25", "--threshold", "0.75")
     assert found.thresholds == (0.25, 0.75, 1, 0.75)
 
 
 def test_single_thresholds_leave_the_others(multi_label_checkpoint: Path, tmp_path: Path) -> None:
-    """They are those that training learned; the temperature is, too."""
+    """Labels without a requested threshold keep training's, and the temperature stays."""
     learned = {"temperature": 2.0, "thresholds": [0.1, 0.2, 0.3, 0.4]}
     copy = with_record(multi_label_checkpoint, tmp_path, decisions=learned)
     found = shipped(copy, tmp_path, "--thresholds", "rude=0.9")
@@ -43,14 +43,14 @@ def test_single_thresholds_leave_the_others(multi_label_checkpoint: Path, tmp_pa
 
 
 def test_figures_of_other_thresholds_are_left_out(multi_label_checkpoint: Path, tmp_path: Path) -> None:
-    """Held-out figures were measured with training's thresholds; those that do not depend on them stay."""
+    """Metrics that depend on training's thresholds are left out; the others stay."""
     metrics = {"test": {"micro_f1": 0.9, "exact_match": 0.8, "nll": 0.1}}
     copy = with_record(multi_label_checkpoint, tmp_path, metrics=metrics)
     assert shipped(copy, tmp_path, "--threshold", "0.7").metrics == {"nll": 0.1}
 
 
 def test_label_with_an_equals_sign(multi_label_checkpoint: Path, tmp_path: Path) -> None:
-    """The score stands behind the last one."""
+    """The last equals sign separates label and score."""
     copy = Path(shutil.copytree(multi_label_checkpoint, tmp_path / "checkpoint"))
     config = json.loads((copy / "config.json").read_text())
     config["id2label"]["0"] = "a=b"
@@ -59,7 +59,7 @@ def test_label_with_an_equals_sign(multi_label_checkpoint: Path, tmp_path: Path)
 
 
 def test_abstain_level(checkpoint: Path, tmp_path: Path) -> None:
-    """Of a single-label classifier, `--threshold` is the level below which it abstains."""
+    """For a single-label classifier, `--threshold` is the score below which it abstains."""
     assert shipped(checkpoint, tmp_path, "--threshold", "1").abstain_below == 1
     assert load(tmp_path / "artifact", provider="cpu").predict("late").abstained
 
@@ -81,7 +81,7 @@ def test_requests_that_make_no_sense(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """One line, before anything is exported."""
+    """An impossible request gives one line of error before anything is exported."""
     assert main([str(request.getfixturevalue(which)), str(tmp_path / "artifact"), *FP32, *options]) == 1
     error = capsys.readouterr().err
     assert message in error

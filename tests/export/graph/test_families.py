@@ -1,4 +1,4 @@
-"""Ten families, each exported once: which path it takes, and that it computes what PyTorch computes."""
+"""Ten families, each exported once: the path that each takes, and parity with PyTorch."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ TEXTS = (
 
 
 def test_path(exported: Exported) -> None:
-    """The family takes the path in the table, the graph has as many fused nodes, and the export says both."""
+    """A family takes the path in the table, and graph, manifest and log agree on the number of fused nodes."""
     path, nodes, _ = PATHS[exported.family]
     variant = exported.manifest().variants[0]
     assert fused_nodes(exported.artifact / variant.file) == nodes == variant.quality["fused_attention_nodes"]
@@ -53,7 +53,7 @@ def test_path(exported: Exported) -> None:
 
 
 def test_inputs(exported: Exported) -> None:
-    """Batch and length are free, and there are token types for a family that has two."""
+    """Batch and sequence are dynamic, and the graph has token types for a family that uses them."""
     graph = onnx.load(exported.artifact / "onnx/model.onnx").graph
     shapes = {node.name: [dim.dim_param for dim in node.type.tensor_type.shape.dim] for node in graph.input}
     names = ["input_ids", "attention_mask"] + ["token_type_ids"] * PATHS[exported.family][2]
@@ -61,20 +61,20 @@ def test_inputs(exported: Exported) -> None:
 
 
 def test_no_control_flow(exported: Exported) -> None:
-    """One straight line of operators for every shape."""
+    """A graph has no control flow, so every shape runs the same operators."""
     graph = onnx.load(exported.artifact / "onnx/model.onnx").graph
     assert {"If", "Loop", "Scan"}.isdisjoint(node.op_type for node in graph.node)
 
 
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 def test_logits(exported: Exported, lengths: tuple[int, ...]) -> None:
-    """PyTorch's, within 1e-4, whatever the lengths and the padding."""
+    """The logits are PyTorch's, within 1e-4, for all lengths and paddings."""
     inputs = rows(exported, lengths)
     np.testing.assert_allclose(exported.session().run(inputs), exported.torch_logits(inputs), rtol=0, atol=TOLERANCE)
 
 
 def test_padding_changes_nothing(exported: Exported) -> None:
-    """A text has the logits that it has alone, however long its neighbours are."""
+    """The logits of a text do not depend on the length of its neighbours in the batch."""
     session, inputs = exported.session(), rows(exported, (1, MAX_LENGTH, 20))
     alone = [
         session.run({name: array[[row], :length] for name, array in inputs.items()})[0]
@@ -84,7 +84,7 @@ def test_padding_changes_nothing(exported: Exported) -> None:
 
 
 def test_text(exported: Exported) -> None:
-    """Text in, scores out, through the runtime: as the transformers tokenizer and PyTorch, within 1e-4."""
+    """The runtime's scores of a text are those of the transformers tokenizer and PyTorch, within 1e-4."""
     tokenizer = AutoTokenizer.from_pretrained(exported.checkpoint)
     inputs = tokenizer(list(TEXTS), padding=True, truncation=True, return_tensors="np", return_token_type_ids=True)
     assert tokenizer.pad_token_id == exported.model.config.pad_token_id
@@ -97,7 +97,7 @@ def test_text(exported: Exported) -> None:
 def test_forgotten_window_is_noticed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fused graph that differs from PyTorch is not what gets written: the export falls back to eager, and says so."""
+    """If the fused graph differs from PyTorch, the export falls back to eager attention and logs both."""
     mask = attention.mask
     forgetful = {"mask_function": bidirectional_mask_function}
     monkeypatch.setattr(attention, "mask", lambda **given: mask(**given | forgetful))
@@ -111,7 +111,7 @@ def test_forgotten_window_is_noticed(
 
 
 def test_require_fused_refuses_eager(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What was expected, what was found, and nothing is written."""
+    """With `--require-fused`, an eager family fails with the expected and found node counts, and nothing is written."""
     checkpoint = write_checkpoint(tmp_path / "checkpoint", families()["mpnet"])
     assert main([str(checkpoint), str(tmp_path / "artifact"), "--require-fused", *FP32]) == 1
     error = "expected 2 fused attention nodes, one for each layer of this mpnet model, found 0 (eager attention)"
@@ -120,7 +120,7 @@ def test_require_fused_refuses_eager(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_require_fused_counts_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A graph that is fused in part, and agrees, is refused as well."""
+    """With `--require-fused`, a graph with one layer unfused fails although its logits agree."""
     monkeypatch.setattr(fp32, "attention_layers", lambda _: 3)
     checkpoint = open_checkpoint(str(write_checkpoint(tmp_path / "checkpoint", distilbert("single_label"))))
     attention.register()
@@ -132,7 +132,7 @@ def test_require_fused_counts_layers(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("family", PATHS)
 def test_longest_text(family: str, tmp_path: Path) -> None:
-    """Without a length from training or tokenizer it is as long as the positions go, which may start behind padding."""
+    """Without a length from training or the tokenizer, the length is the encoder's position limit."""
     checkpoint = write_checkpoint(tmp_path, families()[family])
     settings = json.loads((checkpoint / "tokenizer_config.json").read_text("utf-8"))
     (checkpoint / "tokenizer_config.json").write_text(json.dumps(settings | {"model_max_length": 1e30}), "utf-8")

@@ -1,4 +1,4 @@
-"""Adopting an ONNX export made elsewhere: as torch's old exporter, which Optimum uses, writes it."""
+"""Import of an ONNX export made by torch's old exporter, which Optimum uses."""
 
 import shutil
 import subprocess
@@ -50,12 +50,12 @@ def copy(foreign: Path, tmp_path: Path) -> Path:
 
 
 def new_checkpoint(folder: Path, family: str, *, biases: float) -> Checkpoint:
-    """Writes and opens one."""
+    """Writes and opens a checkpoint."""
     return open_checkpoint(str(write_checkpoint(folder / "checkpoint", families()[family], biases=biases)))
 
 
 def export_elsewhere(checkpoint: Checkpoint, folder: Path, **options: Any) -> Path:
-    """Exports with torch's old exporter, traced on one short text; every size may change afterwards."""
+    """Exports with torch's old exporter, traced on one short text with dynamic sizes."""
     folder.mkdir()
     for name in FILES_BESIDE:
         shutil.copyfile(checkpoint.folder / name, folder / name)
@@ -78,7 +78,7 @@ def export_elsewhere(checkpoint: Checkpoint, folder: Path, **options: Any) -> Pa
 
 
 def adopted(export: Path, *options: str) -> Path:
-    """Adopts an export; returns the artifact."""
+    """Imports an export; returns the artifact."""
     artifact = export.parent / "artifact"
     assert main([str(export), str(artifact), "--from-onnx", *(options or FP32)]) == 0
     return artifact
@@ -97,7 +97,7 @@ def change(path: Path, edit: Callable[[onnx.ModelProto], None]) -> None:
 
 
 def refusal(export: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
-    """Tries to adopt; returns the error, and makes sure that nothing was written."""
+    """Fails to import; returns the error, and checks that nothing was written."""
     capsys.readouterr()
     artifact = export.parent / "artifact"
     assert main([str(export), str(artifact), "--from-onnx", *(options or FP32)]) == 1
@@ -108,7 +108,7 @@ def refusal(export: Path, capsys: pytest.CaptureFixture[str], *options: str) -> 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
 def test_computes_what_pytorch_computes(family: str, tmp_path: Path) -> None:
-    """In all shapes that the export compares on, though it was traced on one."""
+    """The imported graph gives PyTorch's logits in all shapes, although it was traced on one."""
     checkpoint = new_checkpoint(tmp_path, family, biases=0.2)
     artifact = adopted(export_elsewhere(checkpoint, tmp_path / "export"))
     session = open_variant(artifact, "fp32", labels=3)
@@ -128,13 +128,13 @@ def test_computes_what_pytorch_computes(family: str, tmp_path: Path) -> None:
     ],
 )
 def test_every_linear_layer_is_found(tmp_path: Path, biases: float, options: dict[str, Any]) -> None:
-    """With its bias, however the exporter writes it down; and becomes int8."""
+    """Every linear layer is found with its bias, however the exporter writes it, and becomes int8."""
     export = export_elsewhere(new_checkpoint(tmp_path, "bert", biases=biases), tmp_path / "export", **options)
     assert_all_layers(ir.load(adopted(export) / FILES["fp32"]))
 
 
 def test_weights_in_constant_nodes_are_found(copy: Path) -> None:
-    """Some exporters have no initializers."""
+    """Weights in Constant nodes, which some exporters write instead of initializers, are found."""
 
     def move(model: onnx.ModelProto) -> None:
         constants = [
@@ -149,7 +149,7 @@ def test_weights_in_constant_nodes_are_found(copy: Path) -> None:
 
 
 def assert_all_layers(model: ir.Model) -> None:
-    """Counts linear layers, biases, and what becomes of them."""
+    """Checks the number of linear layers and biases, and that all become int8."""
     layers = linears(model.graph)
     assert (len(layers), sum(layer.bias is not None for layer in layers)) == (LAYERS, LAYERS)
     quantize(model, None, Scheme())
@@ -159,7 +159,7 @@ def assert_all_layers(model: ir.Model) -> None:
 
 
 def test_all_variants(copy: Path) -> None:
-    """An adopted export is quantized and halved as our own is; int8 decides as fp32."""
+    """An imported export gets fp16 and int8 variants as a checkpoint does, and int8 agrees with fp32."""
     texts = write_texts(copy.parent / "texts.txt")
     artifact = adopted(copy, "--variants", "fp32", "fp16", "int8", "--calibration", str(texts))
     variants = {variant.name: variant for variant in manifest(artifact).variants}
@@ -174,13 +174,13 @@ def test_all_variants(copy: Path) -> None:
 
 
 def test_int8_needs_texts(foreign: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """An export has no record of its training data."""
+    """int8 of an ONNX export needs `--calibration`, because there is no record of its training data."""
     assert main([str(foreign), str(tmp_path / "artifact"), "--from-onnx"]) == 1
     assert "pass --calibration FILE" in capsys.readouterr().err
 
 
 def test_hub_layout(copy: Path) -> None:
-    """The graph may lie in onnx/, and that one is taken if there are two."""
+    """The graph may be in onnx/, which takes precedence over the folder itself."""
     (copy / "onnx").mkdir()
     (copy / "model.onnx").rename(copy / "onnx/model.onnx")
     (copy / "model.onnx").write_text("another")
@@ -188,7 +188,7 @@ def test_hub_layout(copy: Path) -> None:
 
 
 def test_inputs_in_another_order(copy: Path) -> None:
-    """They go by name."""
+    """Inputs are matched by name, not by order."""
     expected = manifest(adopted(copy)).golden
 
     def turn(model: onnx.ModelProto) -> None:
@@ -200,8 +200,8 @@ def test_inputs_in_another_order(copy: Path) -> None:
     assert manifest(adopted(copy, "--overwrite", *FP32)).golden == expected
 
 
-def test_own_artifact_can_be_adopted(artifact: Path, tmp_path: Path) -> None:
-    """For instance to quantize it where the checkpoint is gone."""
+def test_own_artifact_can_be_imported(artifact: Path, tmp_path: Path) -> None:
+    """A Litmus artifact can be imported, for example to quantize it without the checkpoint."""
     again = tmp_path / "again"
     assert main([str(artifact), str(again), "--from-onnx", *FP32]) == 0
     for text in ("late", "The train was late again."):
@@ -210,14 +210,14 @@ def test_own_artifact_can_be_adopted(artifact: Path, tmp_path: Path) -> None:
 
 
 def test_portable_needs_standard_operators(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A fused graph cannot be made portable any more."""
+    """A fused graph is rejected with `--portable`."""
     export = Path(shutil.copytree(artifact, tmp_path / "export"))
-    assert "has operators of onnxruntime's own; adopt it without" in refusal(export, capsys, "--portable", *FP32)
+    assert "uses onnxruntime's own operators; export it without" in refusal(export, capsys, "--portable", *FP32)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", *FILES_BESIDE])
 def test_incomplete_export(copy: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """The missing file is named, and what belongs there."""
+    """The error names the missing file and what an export folder must have."""
     (copy / name).unlink()
     assert f"has no {name}; expected" in refusal(copy, capsys)
 
@@ -226,7 +226,7 @@ def test_incomplete_export(copy: Path, capsys: pytest.CaptureFixture[str], name:
 def test_converted_graph_is_refused(
     foreign: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, kind: str
 ) -> None:
-    """Quantizing twice costs twice, and parity with a half is none."""
+    """A quantized or fp16 graph is rejected."""
     texts = write_texts(tmp_path / "texts.txt")
     made = tmp_path / "made"
     assert main([str(foreign), str(made), "--from-onnx", "--variants", name, "--calibration", str(texts)]) == 0
@@ -235,14 +235,14 @@ def test_converted_graph_is_refused(
 
 
 def test_weights_in_other_files_are_refused(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An artifact's model is one file."""
+    """A graph with external data is rejected, because an artifact's model is one file."""
     model = onnx.load(copy / "model.onnx")
     onnx.save(model, copy / "model.onnx", save_as_external_data=True, location="model.onnx_data")
     assert "model.onnx keeps weights in other files" in refusal(copy, capsys)
 
 
 def rename_input(model: onnx.ModelProto) -> None:
-    """Calls the token ids something else."""
+    """Renames the token ids."""
     for node in model.graph.node:
         node.input[:] = ["tokens" if name == "input_ids" else name for name in node.input]
     next(value for value in model.graph.input if value.name == "input_ids").name = "tokens"
@@ -254,18 +254,18 @@ def narrow_input(model: onnx.ModelProto) -> None:
 
 
 def fix_length(model: onnx.ModelProto) -> None:
-    """Takes texts of seven tokens only."""
+    """Fixes the sequence length at seven tokens."""
     for value in model.graph.input:
         value.type.tensor_type.shape.dim[1].dim_value = 7
 
 
 def rename_output(model: onnx.ModelProto) -> None:
-    """Calls the logits something else."""
+    """Renames the logits."""
     model.graph.node[-1].output[0] = model.graph.output[0].name = "scores"
 
 
 def add_label(model: onnx.ModelProto) -> None:
-    """Gives the head a fourth label."""
+    """Adds a fourth label to the head."""
     for tensor in model.graph.initializer:
         if tensor.name.startswith("classifier"):
             array = numpy_helper.to_array(tensor)
@@ -286,7 +286,7 @@ def add_label(model: onnx.ModelProto) -> None:
 def test_other_signature_is_refused(
     copy: Path, capsys: pytest.CaptureFixture[str], edit: Callable[[onnx.ModelProto], None], expected: str
 ) -> None:
-    """The runtime would not know what to feed, or what it gets."""
+    """A graph with unknown inputs or outputs is rejected."""
     change(copy / "model.onnx", edit)
     assert expected in refusal(copy, capsys)
 
@@ -301,20 +301,20 @@ def test_other_signature_is_refused(
     ],
 )
 def test_no_model(copy: Path, capsys: pytest.CaptureFixture[str], content: bytes) -> None:
-    """One line, whatever the file holds."""
+    """A file that is no ONNX model gives one line of error."""
     (copy / "model.onnx").write_bytes(content)
     assert "model.onnx" in refusal(copy, capsys)
 
 
 def test_cut_model(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A copy that broke off is one line, too."""
+    """A truncated file gives one line of error."""
     content = (copy / "model.onnx").read_bytes()
     (copy / "model.onnx").write_bytes(content[: len(content) // 2])
     assert "model.onnx is not an ONNX model" in refusal(copy, capsys)
 
 
 def test_damaged_weights(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Not simplifying is to blame, but what it began with."""
+    """NaN in the original graph is reported as damaged weights, not as a failure of simplification."""
 
     def damage(model: onnx.ModelProto) -> None:
         bias = next(tensor for tensor in model.graph.initializer if tensor.name == "classifier.bias")
@@ -325,7 +325,7 @@ def test_damaged_weights(copy: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_graph_whose_shapes_cannot_be_inferred(copy: Path, tmp_path: Path) -> None:
-    """A line of ours, without the stack trace that onnx_ir logs."""
+    """If shape inference fails, there is one line of error without onnx_ir's stack trace."""
 
     def claim_old_operators(model: onnx.ModelProto) -> None:
         model.opset_import[0].version = 9
@@ -351,7 +351,7 @@ def test_simplifying_must_change_nothing(
     change_of: float,
     found: str,
 ) -> None:
-    """The graph as it came is the reference; another outcome is not published."""
+    """A simplified graph that gives other logits than the original is not published."""
 
     def damage(model: ir.Model) -> None:
         value = model.graph.initializers[weights]
@@ -365,7 +365,7 @@ def test_simplifying_must_change_nothing(
 
 
 def test_reshape_between_unnamed_sizes_stays() -> None:
-    """Two shapes that an exporter says nothing of look the same, and are not."""
+    """A reshape between two shapes of unnamed dimensions stays, because they may differ."""
     model = ir.from_proto(
         onnx.parser.parse_model(
             '<ir_version: 8, opset_import: ["": 18]> g (float[?, ?] x) => (float[?, ?] y) <float[?, ?] column> '
@@ -377,7 +377,7 @@ def test_reshape_between_unnamed_sizes_stays() -> None:
 
 
 def test_graph_without_linear_layers(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its int8 would be fp32 under another name."""
+    """A graph without quantizable layers is rejected for int8."""
 
     def compute_weights(model: onnx.ModelProto) -> None:
         weights = {tensor.name for tensor in model.graph.initializer}

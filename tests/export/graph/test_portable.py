@@ -1,4 +1,4 @@
-"""`--portable`: graphs of ONNX's own operators, for engines other than onnxruntime."""
+"""`--portable`: graphs of standard ONNX operators, for other runtimes."""
 
 from pathlib import Path
 
@@ -36,19 +36,19 @@ def folder(shared: SharedFolders) -> Path:
 
 @pytest.fixture(scope="module")
 def opened(folder: Path) -> Checkpoint:
-    """The checkpoint."""
+    """Opens the checkpoint."""
     return open_checkpoint(str(folder / "checkpoint"))
 
 
 @pytest.fixture(scope="module")
 def inputs(folder: Path, opened: Checkpoint) -> list[Inputs]:
-    """The texts, one by one."""
+    """Returns the model inputs of each text."""
     lines = (folder / "texts.txt").read_text("utf-8").splitlines()
     return [pad(opened, [opened.tokenizer.encode(line).ids]) for line in lines]
 
 
 def arguments(folder: Path, artifact: str) -> list[str]:
-    """The command line but for its options."""
+    """Returns the command line without its options."""
     texts = str(folder / "texts.txt")
     return [str(folder / "checkpoint"), str(folder / artifact), "--calibration", texts, "--min-agreement", "0"]
 
@@ -60,14 +60,14 @@ def manifest(artifact: Path) -> Manifest:
 
 @pytest.mark.parametrize("precision", BOTH)
 def test_operators_are_onnxs_own(folder: Path, precision: Precision) -> None:
-    """No other domain is used, nor declared."""
+    """A portable graph neither uses nor declares another domain than ONNX's."""
     model = onnx.load(folder / "artifact" / FILES[precision])
     assert {node.domain for node in model.graph.node} == {""}
     assert [opset.domain for opset in model.opset_import] == [""]
 
 
 def test_int8_is_int8(folder: Path) -> None:
-    """All 14 linear layers are, and no fp32 one is left."""
+    """All 14 linear layers of a portable int8 graph are int8."""
     operators = [node.op_type for node in onnx.load(folder / "artifact" / FILES["int8"]).graph.node]
     assert operators.count("MatMulInteger") == 14
     assert operators.count("MatMul") == 4  # query by key, and weights by value, in two layers
@@ -75,7 +75,7 @@ def test_int8_is_int8(folder: Path) -> None:
 
 
 def test_manifest_says_so(folder: Path, tmp_path: Path) -> None:
-    """And says the contrary of an artifact that is not portable."""
+    """The manifest records whether a variant uses standard operators only."""
     found = manifest(folder / "artifact").variants
     assert {variant.name: variant.operators for variant in found} == dict.fromkeys(BOTH, "standard")
     assert main(arguments(folder, str(tmp_path / "usual"))) == 0
@@ -84,14 +84,14 @@ def test_manifest_says_so(folder: Path, tmp_path: Path) -> None:
 
 
 def test_fp32_computes_what_pytorch_computes(folder: Path, opened: Checkpoint) -> None:
-    """As the fused graph does."""
+    """The portable fp32 graph gives PyTorch's logits, as the fused one does."""
     session = open_variant(folder / "artifact", "fp32", labels=3)
     for batch in batches(opened):
         np.testing.assert_allclose(session.run(batch), torch_logits(opened, batch), atol=TOLERANCE)
 
 
 def test_int8_decides_as_fp32(folder: Path, inputs: list[Inputs]) -> None:
-    """On texts like those of the calibration."""
+    """Portable int8 and fp32 predict the same labels on texts like the calibration texts."""
     int8, fp32 = (open_variant(folder / "artifact", name, labels=3) for name in ("int8", "fp32"))
     same = [int8.run(batch).argmax() == fp32.run(batch).argmax() for batch in inputs]
     assert np.mean(same) >= 0.97
@@ -101,7 +101,7 @@ def test_int8_decides_as_fp32(folder: Path, inputs: list[Inputs]) -> None:
 def test_standard_int8_computes_what_onnxruntimes_does(
     folder: Path, inputs: list[Inputs], tmp_path: Path, method: str
 ) -> None:
-    """The same numbers by other operators; where float rounding differs, by 1e-4 at most."""
+    """Standard and fused int8 operators give the same logits, up to float rounding of 1e-4."""
     graph = folder / "artifact" / FILES["fp32"]
     observed = collect_stats(ir.load(graph), inputs[:40], threads=1) if method == "static" else None
     found = []
@@ -118,7 +118,7 @@ def test_standard_int8_computes_what_onnxruntimes_does(
 
 
 def test_runtime_loads_it(folder: Path) -> None:
-    """Both variants, like those of any other artifact."""
+    """The runtime loads both portable variants."""
     for precision in BOTH:
         classifier = load(folder / "artifact", provider="cpu", variant=precision)
         assert classifier.predict("The train was late again.").label in families()["bert"].id2label.values()

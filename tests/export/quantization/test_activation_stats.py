@@ -1,4 +1,4 @@
-"""Calibration: what is noted of an activation is what NumPy says of the same values."""
+"""Activation statistics agree with NumPy's."""
 
 import numpy as np
 import onnx
@@ -13,7 +13,7 @@ RNG = np.random.default_rng(6)
 
 
 def one_layer(weights: Floats, bias: Floats | None = None) -> ir.Model:
-    """The graph y = x @ weights + bias."""
+    """Returns the graph y = x @ weights + bias."""
     constants = {"w": weights} | ({} if bias is None else {"b": bias})
     graph = onnx.helper.make_graph(
         [onnx.helper.make_node("MatMul" if bias is None else "Gemm", ["x", *constants], ["y"])],
@@ -27,7 +27,7 @@ def one_layer(weights: Floats, bias: Floats | None = None) -> ir.Model:
 
 
 def test_mean_and_covariance() -> None:
-    """Of all tokens of texts that are short enough to be taken whole, more than are summed up at once."""
+    """Mean and covariance cover all tokens of short texts, over more rows than are summed at once."""
     mixing = RNG.normal(size=(4, 4))
     lengths = RNG.integers(1, TOKENS + 1, 100)
     texts = [(RNG.normal(size=(length, 4)) @ mixing + [5, -3, 0, 1]).astype(np.float32) for length in lengths]
@@ -40,8 +40,8 @@ def test_mean_and_covariance() -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_infinite_activations(bad: float) -> None:
-    """Nothing can be calibrated on them."""
+    """NaN or infinite activations cannot be calibrated on and raise an error."""
     x = np.ones((1, 4), np.float32)
     x[0, 2] = bad
-    with pytest.raises(ExportError, match="NaN or infinite numbers on a calibration text, first in 'x'"):
+    with pytest.raises(ExportError, match="NaN or infinite values on a calibration text, first in 'x'"):
         collect_stats(one_layer(np.ones((4, 2), np.float32)), [{"x": x}], threads=1)

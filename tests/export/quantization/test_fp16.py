@@ -1,8 +1,8 @@
-"""The fp16 variant: where it computes in fp16, where it must not, and that it agrees with fp32.
+"""The fp16 variant: which nodes compute in fp16, and agreement with fp32.
 
-Two ways to run it. onnxruntime on the CPU is how it can be served here, but it computes chains of nodes in fp32 where
-it has no fp16 kernels, which hides overflow. ONNX's reference evaluator keeps every tensor in the type that the graph
-gives it, with the two operators below rounding where CUDA's kernels do.
+The graphs run in two ways. onnxruntime on the CPU computes chains of nodes without fp16 kernels in fp32, which hides
+overflow. ONNX's reference evaluator keeps every tensor in its declared type, with the two operators below rounding
+where CUDA's kernels do.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ from export.errors import ExportError
 from export.graph import attention
 from export.graph.parity import Inputs, batches
 from export.graph.torch_export import export_graph
-from export.quantization.fp16 import LIMIT, Fp16Report, convert_to_fp16, fits_half
+from export.quantization.fp16 import LIMIT, Fp16Report, convert_to_fp16, fits_fp16
 from export.quantization.magnitudes import largest_activations
 from export.sources.checkpoint import open_checkpoint
 
@@ -58,7 +58,7 @@ class Graph:
 
 
 def families() -> dict[str, PreTrainedConfig]:
-    """Small random models: three with fused attention, three with eager attention."""
+    """Returns small random models: three with fused attention, three with eager attention."""
     head = _head("single_label")
     relative = {"relative_attention": True, "position_buckets": 16, "pos_att_type": ["p2c", "c2p"]}
     return {
@@ -152,7 +152,7 @@ def types(path: Path) -> dict[str, int]:
 
 
 def scale_first_layer(source: Path, target: Path, factor: float) -> str:
-    """Multiplies the weight that widens the first layer, and returns the name of that product."""
+    """Multiplies the weight that widens the first layer; returns the name of that product."""
     model = onnx.load(source)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     product = next(
@@ -165,7 +165,7 @@ def scale_first_layer(source: Path, target: Path, factor: float) -> str:
 
 
 def worst(built: Graph, evaluate: Callable[[Path, Inputs], Logits]) -> float:
-    """Returns the largest difference from fp32 over all inputs, as a part of the largest logit; NaN is infinite."""
+    """Returns the largest difference from fp32 over all inputs as a share of the largest logit; NaN is infinite."""
     largest = scale = 0.0
     for inputs in built.inputs:
         expected, found = run(built.single, inputs), evaluate(built.half, inputs)
@@ -178,18 +178,21 @@ def worst(built: Graph, evaluate: Callable[[Path, Inputs], Logits]) -> float:
 
 @pytest.mark.parametrize("family", list(families()))
 def test_logits_agree_with_fp32(family: str, graph: Callable[[str], Graph]) -> None:
-    """In onnxruntime, on the CPU, on ragged and padded batches."""
+    """In onnxruntime on the CPU, fp16 logits agree with fp32 on ragged and padded batches."""
     assert worst(graph(family), run) < TOLERANCE
 
 
 @pytest.mark.parametrize("family", ["bert", "distilbert", "albert", "mpnet", "modernbert"])
 def test_logits_agree_with_every_tensor_in_its_type(family: str, graph: Callable[[str], Graph]) -> None:
-    """Without onnxruntime's fp32 on the CPU. The reference has no GatherElements as DeBERTa needs it."""
+    """With every tensor in its declared type, fp16 logits agree with fp32.
+
+    DeBERTa is left out, because the reference evaluator lacks its GatherElements.
+    """
     assert worst(graph(family), run_typed) < TOLERANCE
 
 
 def test_bert_operators(graph: Callable[[str], Graph]) -> None:
-    """One conversion, in front of the classifier, and nothing else is new."""
+    """BERT's fp16 graph has one conversion, in front of the classifier, and no other new node."""
     built = graph("bert")
     before, after = (
         Counter(node.op_type for node in onnx.load(path).graph.node) for path in (built.single, built.half)
@@ -212,20 +215,20 @@ def test_bert_operators(graph: Callable[[str], Graph]) -> None:
 
 
 def test_bert_computes_in_fp16(graph: Callable[[str], Graph]) -> None:
-    """Every float tensor but the classifier's input and output is fp16."""
+    """Every float tensor of BERT but the classifier's input and output is fp16."""
     single = [name for name, kind in types(graph("bert").half).items() if kind == FLOAT]
     assert single == ["tanh_float", "logits"]
 
 
 @pytest.mark.parametrize("family", ["mpnet", "deberta-v2", "modernbert"])
 def test_one_conversion_in_front_of_each_softmax_and_one_behind(family: str, graph: Callable[[str], Graph]) -> None:
-    """Eager attention has two layers here; the rest is the classifier, DeBERTa's mask, ModernBERT's sines."""
+    """Each Softmax has two conversions; the others belong to classifier, DeBERTa's mask and ModernBERT's sines."""
     assert graph(family).report.casts == 2 * 2 + 1 + {"mpnet": 0, "deberta-v2": 1, "modernbert": 4}[family]
 
 
 @pytest.mark.parametrize("family", ["bert", "deberta-v2", "modernbert"])
-def test_nothing_goes_down_and_up_again(family: str, graph: Callable[[str], Graph]) -> None:
-    """No conversion reads the result of one to fp16."""
+def test_no_conversion_is_undone(family: str, graph: Callable[[str], Graph]) -> None:
+    """No conversion reads the result of a conversion to fp16."""
     casts = [node for node in onnx.load(graph(family).half).graph.node if node.op_type == "Cast"]
     down = {node.output[0] for node in casts if node.attribute[0].i == FLOAT16}
     assert not [node.name for node in casts if node.input[0] in down]
@@ -233,7 +236,7 @@ def test_nothing_goes_down_and_up_again(family: str, graph: Callable[[str], Grap
 
 @pytest.mark.parametrize("family", EAGER)
 def test_softmax_computes_in_fp32(family: str, graph: Callable[[str], Graph]) -> None:
-    """With the mask that is added to what it reads."""
+    """Softmax computes in fp32, with the mask that is added to its input."""
     half = graph(family).half
     kinds = types(half)
     softmax = [node for node in onnx.load(half).graph.node if node.op_type == "Softmax"]
@@ -241,7 +244,7 @@ def test_softmax_computes_in_fp32(family: str, graph: Callable[[str], Graph]) ->
 
 
 def test_softmax_without_a_mask_computes_in_fp32(tmp_path: Path) -> None:
-    """In the models above the mask alone would see to that."""
+    """Softmax computes in fp32 even without a mask, which in other models forces that."""
     (tmp_path / "single.onnx").write_bytes(
         onnx.parser.parse_model(
             """<ir_version: 10, opset_import: ["" : 20]>
@@ -264,7 +267,7 @@ def test_softmax_without_a_mask_computes_in_fp32(tmp_path: Path) -> None:
 def test_row_without_tokens_has_finite_logits(
     evaluate: Callable[[Path, Inputs], Logits], graph: Callable[[str], Graph], tmp_path: Path
 ) -> None:
-    """The mask's finfo.min would be -inf in fp16, and a softmax of that NaN; no padding was measured, either."""
+    """A row of padding alone has finite logits, although the mask's finfo.min would be -inf in fp16."""
     mpnet = graph("mpnet")
     report = convert_to_fp16(mpnet.single, tmp_path / "half.onnx", mpnet.inputs[:1])
     inputs = {**mpnet.inputs[-1], "attention_mask": np.zeros_like(mpnet.inputs[-1]["attention_mask"])}
@@ -276,21 +279,21 @@ def test_row_without_tokens_has_finite_logits(
     ("family", "operators"), [("mpnet", {"Log"}), ("deberta-v2", {"Log", "Ceil"}), ("modernbert", {"Cos", "Sin"})]
 )
 def test_positions_are_computed_in_fp32(family: str, operators: set[str], graph: Callable[[str], Graph]) -> None:
-    """Rounded distances would fall into other buckets."""
+    """Positions are computed in fp32, because rounded distances would fall into other buckets."""
     half = graph(family).half
     kinds = types(half)
     found = {node.op_type: kinds[node.output[0]] for node in onnx.load(half).graph.node if node.op_type in operators}
     assert found == dict.fromkeys(operators, FLOAT)
 
 
-def test_half_the_size(graph: Callable[[str], Graph]) -> None:
-    """What is not weights weighs in at 3 % of so small a file."""
+def test_size(graph: Callable[[str], Graph]) -> None:
+    """The fp16 file is half the size; 3 % of so small a file is not weights."""
     built = graph("bert")
     assert 0.5 < built.half.stat().st_size / built.single.stat().st_size < 0.53
 
 
 def test_overflowing_layer_is_kept_in_fp32(graph: Callable[[str], Graph], tmp_path: Path) -> None:
-    """A tensor that reaches 122,000 is seen on the inputs; its nodes stay in fp32 and the logits agree."""
+    """The nodes of a tensor that reaches 122,000 stay in fp32, and the logits agree."""
     bert = graph("bert")
     product = scale_first_layer(bert.single, tmp_path / "single.onnx", 3e5)
     report = convert_to_fp16(tmp_path / "single.onnx", tmp_path / "half.onnx", bert.inputs)
@@ -303,7 +306,7 @@ def test_overflowing_layer_is_kept_in_fp32(graph: Callable[[str], Graph], tmp_pa
 
 
 def test_overflow_is_real(graph: Callable[[str], Graph], tmp_path: Path) -> None:
-    """The same layer without the limit is infinite in fp16: the test above guards something."""
+    """Without the limit, the same layer overflows in fp16."""
     bert = graph("bert")
     scale_first_layer(bert.single, tmp_path / "single.onnx", 3e5)
     report = convert_to_fp16(tmp_path / "single.onnx", tmp_path / "half.onnx", bert.inputs, limit=np.inf)
@@ -311,7 +314,7 @@ def test_overflow_is_real(graph: Callable[[str], Graph], tmp_path: Path) -> None
 
 
 def test_limit_leaves_room_for_other_texts(graph: Callable[[str], Graph], tmp_path: Path) -> None:
-    """What fp16 could hold, but not four times over, is kept in fp32 too."""
+    """A tensor within fp16's range but beyond a quarter of it stays in fp32."""
     bert = graph("bert")
     scale_first_layer(bert.single, tmp_path / "single.onnx", 5e4)
     report = convert_to_fp16(tmp_path / "single.onnx", tmp_path / "half.onnx", bert.inputs)
@@ -320,7 +323,7 @@ def test_limit_leaves_room_for_other_texts(graph: Callable[[str], Graph], tmp_pa
 
 
 def test_weight_beyond_fp16_stays_fp32(graph: Callable[[str], Graph], tmp_path: Path) -> None:
-    """Clamped to 65504 it would be another weight; the limit is not what keeps it."""
+    """A weight beyond 65504 stays fp32, whatever the limit for activations."""
     bert = graph("bert")
     product = scale_first_layer(bert.single, tmp_path / "single.onnx", 1e7)
     convert_to_fp16(tmp_path / "single.onnx", tmp_path / "half.onnx", bert.inputs, limit=np.inf)
@@ -343,12 +346,12 @@ def test_weight_beyond_fp16_stays_fp32(graph: Callable[[str], Graph], tmp_path: 
     ],
 )
 def test_what_fp16_can_hold(numbers: list[float], fits: bool) -> None:
-    """Small weights beside larger ones may vanish; a lone epsilon may not."""
-    assert fits_half(np.array(numbers, np.float32)) == fits
+    """Small weights beside larger ones may become zero; a single small number may not."""
+    assert fits_fp16(np.array(numbers, np.float32)) == fits
 
 
 def test_largest_activations_are_magnitudes_over_all_batches() -> None:
-    """Of negative numbers too, and whichever batch had them."""
+    """The largest magnitude counts negative values and all batches."""
     model = onnx_ir.from_proto(
         onnx.parser.parse_model(
             """<ir_version: 10, opset_import: ["" : 20]>
@@ -366,20 +369,20 @@ def test_largest_activations_are_magnitudes_over_all_batches() -> None:
 
 
 def test_conversion_needs_inputs(graph: Callable[[str], Graph], tmp_path: Path) -> None:
-    """Without any, overflow would go unseen."""
-    with pytest.raises(ExportError, match="pass a batch or more"):
+    """A conversion without inputs is an error, because overflow would go unnoticed."""
+    with pytest.raises(ExportError, match="pass at least one batch"):
         convert_to_fp16(graph("bert").single, tmp_path / "half.onnx", [])
     assert not list(tmp_path.iterdir())
 
 
 def test_fp16_graph_is_refused(graph: Callable[[str], Graph], tmp_path: Path) -> None:
-    """Converted twice, it would lose what stayed in fp32."""
+    """An fp16 graph cannot be converted again."""
     with pytest.raises(ExportError, match="expected a plain fp32 graph"):
         convert_to_fp16(graph("bert").half, tmp_path / "half.onnx", graph("bert").inputs)
 
 
 def test_graph_without_types_is_refused(graph: Callable[[str], Graph], tmp_path: Path) -> None:
-    """Which tensors are floats would have to be guessed."""
+    """A graph without tensor types is rejected."""
     model = onnx.load(graph("bert").single)
     del model.graph.value_info[:]
     onnx.save(model, tmp_path / "single.onnx")
@@ -388,7 +391,7 @@ def test_graph_without_types_is_refused(graph: Callable[[str], Graph], tmp_path:
 
 
 def test_graph_with_branches_is_refused(tmp_path: Path) -> None:
-    """A branch reads tensors from outside, which would change their type under it."""
+    """A graph with branches is rejected, because a branch reads tensors from outside."""
     (tmp_path / "single.onnx").write_bytes(
         onnx.parser.parse_model(
             """<ir_version: 10, opset_import: ["" : 20]>
@@ -406,7 +409,7 @@ def test_graph_with_branches_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_minilm(tmp_path: Path) -> None:
-    """The real encoder with a new head: one conversion, half the size, and the logits of fp32."""
+    """MiniLM with a new head has one conversion, half the size, and the logits of fp32."""
     built = convert(write_minilm(tmp_path), fused=True)
     assert built.report == Fp16Report(fp16_nodes=117, casts=1, too_large={}, fp32_nodes=())
     assert 0.5 < built.half.stat().st_size / built.single.stat().st_size < 0.505

@@ -1,4 +1,4 @@
-"""Rounding that makes up for its errors: less error where inputs vary together, plain rounding where they do not."""
+"""GPTQ: less error for correlated inputs, nearest rounding for uncorrelated ones."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from export.graph.layers import Floats
 from export.quantization.gptq import BLOCK, GptqRounder, gptq_round
 from export.quantization.smoothing import identity
 
-from .test_smoothing import layer, observed
+from .test_smoothing import layer, stats_of
 
 RNG = np.random.default_rng(8)
 WIDTH, COLUMNS = BLOCK + 40, 12
@@ -21,8 +21,8 @@ def weights() -> Floats:
     return RNG.uniform(-127, 127, (WIDTH, COLUMNS)).astype(np.float32)
 
 
-def test_inputs_that_vary_together(weights: Floats) -> None:
-    """On inputs not seen before the error of the product is less than a third of what nearest rounding gives."""
+def test_correlated_inputs(weights: Floats) -> None:
+    """On unseen correlated inputs the error is less than a third of nearest rounding's."""
     mixing = RNG.normal(size=(20, WIDTH))
     seen, unseen = (RNG.normal(size=(500, 20)) @ mixing + 0.1 * RNG.normal(size=(500, WIDTH)) for _ in range(2))
     errors = [
@@ -32,13 +32,13 @@ def test_inputs_that_vary_together(weights: Floats) -> None:
     assert errors[0] < errors[1] / 9
 
 
-def test_inputs_that_do_not(weights: Floats) -> None:
-    """There is nothing to make up with."""
+def test_uncorrelated_inputs(weights: Floats) -> None:
+    """With uncorrelated inputs, weights are rounded to the nearest integer."""
     np.testing.assert_array_equal(gptq_round(weights, np.diag(RNG.uniform(1, 2, WIDTH))), np.rint(weights))
 
 
 def test_stays_in_range(weights: Floats) -> None:
-    """Weights at the edge, where what is made up for leads beyond it: 127 is the largest int8, nothing wraps around."""
+    """Compensated weights stay within int8 and never wrap around."""
     weights[:] = RNG.uniform(126, 127, weights.shape)
     mixing = RNG.normal(size=(20, WIDTH))
     integers = gptq_round(weights, mixing.T @ mixing + 0.01 * np.eye(WIDTH))
@@ -47,11 +47,11 @@ def test_stays_in_range(weights: Floats) -> None:
 
 
 def test_correction(weights: Floats) -> None:
-    """On the mean input, prepared as it may be, rounded weights and correction give what the weights give."""
+    """On the mean input, rounded weights and bias correction give the output of the original weights."""
     x = (5 + RNG.normal(size=(400, WIDTH))).astype(np.float32)
     group, scales = layer(weights), RNG.uniform(1, 2, COLUMNS).astype(np.float32)
     prepared = replace(identity([group]), divisors=RNG.uniform(1, 4, WIDTH).astype(np.float32))
-    integers, correction = GptqRounder({"input": observed(x)})(group, prepared, weights, scales)
+    integers, correction = GptqRounder({"input": stats_of(x)})(group, prepared, weights, scales)
     mean = (x / prepared.divisors).mean(axis=0)
     lost = mean @ (weights - integers * scales)
     assert np.abs(lost).max() > 1
@@ -59,10 +59,10 @@ def test_correction(weights: Floats) -> None:
 
 
 def test_faint_inputs(weights: Floats) -> None:
-    """Inputs of 1e-30: the product of two divisors is nothing in float32, the weights are rounded all the same."""
+    """Weights are rounded even if inputs of 1e-30 make products of divisors underflow in float32."""
     x = (1e-30 * RNG.normal(size=(400, WIDTH))).astype(np.float32)
     x[:, 3] *= 1000
-    group, seen = layer(weights), {"input": observed(x)}
+    group, seen = layer(weights), {"input": stats_of(x)}
     divisors = np.full(WIDTH, 1e-28, np.float32)
     prepared = replace(identity([group]), divisors=divisors)
     integers, _ = GptqRounder(seen)(group, prepared, weights, np.ones(COLUMNS, np.float32))

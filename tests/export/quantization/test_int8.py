@@ -1,4 +1,4 @@
-"""The int8 graph: what it is made of, that it stays near fp32, and that a text's answer never changes its mind."""
+"""The int8 graph: its operators, its error against fp32, and its independence of the batch."""
 
 import functools
 from collections import Counter
@@ -30,7 +30,7 @@ LABELS = 3
 
 
 def calibration(exported: Exported) -> dict[str, ActivationStats]:
-    """Observes the family's graph on 16 random texts, one by one."""
+    """Collects statistics of the family's graph on 16 random texts."""
     texts = (rows(exported, (length,)) for length in range(5, MAX_LENGTH, 3))
     return collect_stats(ir.load(exported.artifact / FILES["fp32"]), texts, threads=1)
 
@@ -47,7 +47,7 @@ def write_int8(exported: Exported, folder: Path, scheme: Scheme, *, dynamic: boo
 
 @pytest.fixture(scope="session")
 def int8(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Session:
-    """A family in static int8."""
+    """Opens a family in static int8."""
     folder = tmp_path_factory.mktemp("int8")
     write_int8(exported, folder, Scheme())
     return open_variant(folder, "int8", labels=LABELS)
@@ -55,7 +55,7 @@ def int8(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Sessio
 
 @pytest.fixture
 def bert(export_family: Callable[[str], Exported]) -> Exported:
-    """BERT, for what one family shows as well as ten."""
+    """Returns BERT, for facts that one family shows as well as ten."""
     return export_family("bert")
 
 
@@ -68,14 +68,14 @@ def relative_error(session: Session, exported: Exported) -> float:
 
 
 def test_near_fp32(int8: Session, exported: Exported) -> None:
-    """Random weights ten times the usual are hard to round; even so the logits stay near."""
+    """The logits stay near fp32 although random weights ten times the usual are hard to round."""
     assert relative_error(int8, exported) < 0.2
 
 
 @settings(max_examples=15, deadline=None)
 @given(lengths=st.lists(st.integers(1, MAX_LENGTH - 8), min_size=1, max_size=9), padding=st.integers(0, 8))
-def test_a_text_never_changes_its_mind(int8: Session, exported: Exported, lengths: list[int], padding: int) -> None:
-    """Alone, padded, and in any batch: the same logits to the last bit."""
+def test_logits_do_not_depend_on_the_batch(int8: Session, exported: Exported, lengths: list[int], padding: int) -> None:
+    """A text alone, padded and in any batch has bit-identical logits."""
     batch = rows(exported, tuple(lengths))
     pad_token_id = exported.model.config.pad_token_id
     wider = {
@@ -89,7 +89,7 @@ def test_a_text_never_changes_its_mind(int8: Session, exported: Exported, length
 
 
 def test_every_layer_is_integer(exported: Exported, tmp_path: Path) -> None:
-    """No linear layer is forgotten, in any family's graph; products of activations stay fp32."""
+    """Every linear layer of every family becomes int8; products of activations stay fp32."""
     before = ir.load(exported.artifact / FILES["fp32"])
     after = ir.load(write_int8(exported, tmp_path, Scheme()))
     assert linears(after.graph) == []
@@ -98,7 +98,7 @@ def test_every_layer_is_integer(exported: Exported, tmp_path: Path) -> None:
 
 
 def test_operators(bert: Exported, tmp_path: Path) -> None:
-    """The graph is what was measured to be fastest: merged attention, one quantizer per input, plain Add and Gelu."""
+    """The int8 graph has merged attention, one quantizer per input, and plain Add and Gelu, measured as fastest."""
     operators = Counter(node.op_type for node in ir.load(write_int8(bert, tmp_path, Scheme(smooth=False))).graph)
     assert operators == {
         "QAttention": 2,
@@ -117,7 +117,7 @@ def test_operators(bert: Exported, tmp_path: Path) -> None:
 
 
 def test_fp32_operators(bert: Exported) -> None:
-    """Nothing is left around the fused attention, and nothing is computed twice."""
+    """The fp32 graph has no redundant nodes around the fused attention."""
     assert Counter(node.op_type for node in ir.load(bert.artifact / FILES["fp32"]).graph) == {
         "MultiHeadAttention": 2,
         "MatMul": 12,
@@ -133,8 +133,8 @@ def test_fp32_operators(bert: Exported) -> None:
     }
 
 
-def test_names_mean_nothing(bert: Exported, tmp_path: Path) -> None:
-    """A graph whose nodes, values and weights have other names becomes the same int8 graph."""
+def test_names_do_not_matter(bert: Exported, tmp_path: Path) -> None:
+    """A graph with other names of nodes, values and weights gives the same int8 graph."""
     model = ir.load(bert.artifact / FILES["fp32"])
     keep = {value.name for value in (*model.graph.inputs, *model.graph.outputs)}
     for index, node in enumerate(model.graph):
@@ -149,7 +149,7 @@ def test_names_mean_nothing(bert: Exported, tmp_path: Path) -> None:
 
 
 def test_layer_left_in_fp32(bert: Exported, tmp_path: Path) -> None:
-    """A layer can stay out, and an attention whose query does is not merged."""
+    """A layer can stay fp32, and an attention whose query does is not merged."""
     name = "bert.encoder.layer.0.attention.self.query"
     model = ir.load(write_int8(bert, tmp_path, Scheme(excluded=frozenset({name}))))
     assert [layer.name for layer in linears(model.graph)] == [name]
@@ -158,7 +158,7 @@ def test_layer_left_in_fp32(bert: Exported, tmp_path: Path) -> None:
 
 
 def test_dynamic_depends_on_the_batch(bert: Exported, tmp_path: Path) -> None:
-    """Which is why it is not the default: the range of a batch is that of all its texts."""
+    """With dynamic quantization the logits of a text depend on the rest of its batch."""
     path = write_int8(bert, tmp_path, Scheme(), dynamic=True)
     assert Counter(node.op_type for node in ir.load(path).graph)["DynamicQuantizeLinear"] == 10
     session = open_variant(tmp_path, "int8", labels=LABELS)
@@ -188,8 +188,8 @@ def with_outlier(bert: Exported, folder: Path, factor: float) -> Exported:
     return Exported(bert.family, bert.checkpoint, folder, "", bert.model)
 
 
-def test_smoothing_tames_outliers(bert: Exported, tmp_path: Path) -> None:
-    """One channel fifty times the others ruins a plain scale; smoothed or split it does little harm."""
+def test_smoothing_handles_outliers(bert: Exported, tmp_path: Path) -> None:
+    """With a channel fifty times the others, smoothing and splitting at least halve the error."""
     wild = with_outlier(bert, tmp_path / "wild", 200.0)
     errors = {}
     for smooth in (False, True):
@@ -199,15 +199,15 @@ def test_smoothing_tames_outliers(bert: Exported, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bias", [None, np.array([7], np.float32)])
-def test_bias_makes_up_for_rounded_weights(bias: Floats | None) -> None:
-    """Of weights a third of a step each nothing is left; on inputs that hardly vary only a bias makes up for that."""
+def test_bias_compensates_rounded_weights(bias: Floats | None) -> None:
+    """The bias compensates weights that are all rounded to zero, on inputs that hardly vary."""
     width = 64
     weights = np.full((width, 1), 1 / 3, np.float32)
     weights[0] = 127
     x = np.random.default_rng(2).normal(4, 1e-3, (100, width)).astype(np.float32)
     model = one_layer(weights, bias)
-    observed = collect_stats(model, [{"x": row[None]} for row in x], threads=1)
-    quantize(model, observed, Scheme())
+    stats = collect_stats(model, [{"x": row[None]} for row in x], threads=1)
+    quantize(model, stats, Scheme())
     session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"x": x})
     lost = x[:, 1:].sum(axis=1).mean() / 3
@@ -216,7 +216,7 @@ def test_bias_makes_up_for_rounded_weights(bias: Floats | None) -> None:
 
 
 def test_shared_weights_stay_shared(export_family: Callable[[str], Exported], tmp_path: Path) -> None:
-    """ALBERT's layers have one set of weights, in int8, too."""
+    """ALBERT's layers share one set of weights in int8, too."""
     model = ir.load(write_int8(export_family("albert"), tmp_path, Scheme()))
     square = [
         w for w in model.graph.initializers.values() if w.dtype == ir.DataType.INT8 and tuple(w.shape) == (32, 96)
@@ -224,31 +224,31 @@ def test_shared_weights_stay_shared(export_family: Callable[[str], Exported], tm
     assert len(square) == 1
 
 
-def test_what_is_remembered_of_other_schemes(export_family: Callable[[str], Exported]) -> None:
-    """ALBERT, a use of shared weights left in fp32: the weights are rounded for the other alone, as if asked first."""
+def test_cache_of_other_schemes(export_family: Callable[[str], Exported]) -> None:
+    """Cached weights of another scheme do not change the result if one use of shared weights stays fp32."""
     albert = export_family("albert")
-    observed = calibration(albert)
-    remembers = GptqRounder(observed)
+    stats = calibration(albert)
+    cached = GptqRounder(stats)
 
     def constants(scheme: Scheme, rounder: GptqRounder) -> list[bytes]:
         model = ir.load(albert.artifact / FILES["fp32"])
-        quantize(model, observed, scheme, rounder)
+        quantize(model, stats, scheme, rounder)
         return [value.const_value.numpy().tobytes() for value in model.graph.initializers.values()]
 
-    constants(Scheme(smooth=False), remembers)
+    constants(Scheme(smooth=False), cached)
     layers = [layer.name for layer in linears(ir.load(albert.artifact / FILES["fp32"]).graph)]
     second = next(name for name in layers if name.endswith("ffn (2)"))
     without = Scheme(smooth=False, excluded=frozenset({second}))
-    assert constants(without, remembers) == constants(without, GptqRounder(observed))
+    assert constants(without, cached) == constants(without, GptqRounder(stats))
 
 
 def sizes(graph: ir.Graph) -> Floats:
-    """Bytes of every constant."""
+    """Returns the size of every constant in bytes."""
     return np.array([value.const_value.nbytes for value in graph.initializers.values()])
 
 
 def test_size(exported: Exported, tmp_path: Path) -> None:
-    """A byte for a weight: hardly more than a quarter, and here a scale for every 16 or 32 of an embedding."""
+    """The int8 constants are less than a third of fp32's, with a scale for every 16 or 32 values of an embedding."""
     before = sizes(ir.load(exported.artifact / FILES["fp32"]).graph).sum()
     after = sizes(ir.load(write_int8(exported, tmp_path, Scheme())).graph).sum()
     assert after < before / 3
@@ -260,7 +260,7 @@ TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=20).map(" ".join), min_siz
 
 @pytest.fixture(scope="module")
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MiniLM-L6 with a random head, exported with int8 calibrated on texts of ours."""
+    """MiniLM-L6 with a random head, exported with int8 calibrated on the golden texts."""
     folder = tmp_path_factory.mktemp("minilm")
     texts = [f"{text} {other}" for text in GOLDEN for other in GOLDEN]
     (folder / "texts.txt").write_text("\n".join(texts), "utf-8")
@@ -271,15 +271,15 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_minilm_size(minilm: Path) -> None:
-    """The real encoder is at most 28 % of its fp32 file."""
+    """MiniLM's int8 file is at most 28 % of its fp32 file."""
     assert (minilm / FILES["int8"]).stat().st_size <= 0.28 * (minilm / FILES["fp32"]).stat().st_size
 
 
 @pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(texts=TEXTS)
-def test_minilm_never_changes_its_mind(minilm: Path, texts: list[str]) -> None:
-    """Any texts, by the runtime: one by one and together, the same logits to the last bit."""
+def test_minilm_logits_do_not_depend_on_the_batch(minilm: Path, texts: list[str]) -> None:
+    """In the runtime, any text alone and in a batch has bit-identical int8 logits."""
     classifier = _loaded(minilm)
     together = classifier.logits(texts)
     for text, row in zip(texts, together, strict=True):

@@ -1,4 +1,4 @@
-"""The command's variants: what is shipped, what is withheld, and which texts decided that."""
+"""The variants of an export: which are shipped, which are rejected, and on which texts."""
 
 import json
 import os
@@ -70,7 +70,7 @@ def shipped(trained: Path, shared: SharedFolders) -> Path:
 
 
 def test_every_variant_is_shipped(shipped: Path) -> None:
-    """Each with the providers it is for, and figures on the test part against fp32."""
+    """Each variant has its providers and figures against fp32 on the test split."""
     found = {variant.name: variant for variant in manifest(shipped).variants}
     cpu, cuda = "CPUExecutionProvider", "CUDAExecutionProvider"
     assert {name: set(variant.providers) for name, variant in found.items()} == {
@@ -92,27 +92,28 @@ def test_every_variant_is_shipped(shipped: Path) -> None:
 
 
 def test_the_cpu_runs_int8(shipped: Path) -> None:
-    """The variant follows the provider; another one is had by name."""
+    """The CPU runs int8 by default and another variant by name."""
     assert load(shipped, provider="cpu").variant == "int8"
     assert load(shipped, provider="cpu", variant="fp32").variant == "fp32"
 
 
 def test_golden_scores_are_each_variants_own(shipped: Path) -> None:
-    """int8 rounds, so its golden scores are near fp32's and not the same."""
+    """int8 has golden scores of its own, near fp32's."""
     found = {variant.name: variant.golden for variant in manifest(shipped).variants}
     assert found["int8"] != found["fp32"]
     for row, expected in zip(found["int8"], found["fp32"], strict=True):
         assert row == pytest.approx(expected, abs=0.2)
 
 
-def test_withheld_variant(
+def test_rejected_variant(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Outside the budget int8 is not shipped: fp32 is, the exit status tells, and the message names layers."""
+    """A rejected int8 is not shipped: fp32 is, the exit status is 3, and the message names layers."""
     monkeypatch.setattr(command.QualityGate, "breaches", lambda *_: ["agreement 0.9000 is below 1.0"])
     assert main([str(trained), str(tmp_path / "other"), "--min-agreement", "1"]) == command.REJECTED
     error = capsys.readouterr().err
-    assert "withheld: int8: agreement 0.9000 is below 1.0. Left in fp32, these layers lower the logit error" in error
+    assert "rejected by the quality gate: int8: agreement 0.9000 is below 1.0. The most sensitive layers" in error
+    assert "by how much keeping each in fp32 lowers the logit error: " in error
     assert "bert.encoder.layer" in error
     assert "Export again with --overwrite --max-fp32-layers 8" in error  # twice the four that the search may leave
     assert [variant.name for variant in manifest(tmp_path / "other").variants] == ["fp32"]
@@ -121,7 +122,7 @@ def test_withheld_variant(
 
 
 def test_layers_left_in_fp32_by_name(trained: Path, tmp_path: Path) -> None:
-    """They stay fp32 without a search, and the manifest names them."""
+    """Layers named by `--fp32-layers` stay fp32 without a search, and the manifest lists them."""
     names = ["classifier", "bert.encoder.layer.0.output.dense"]
     loose = ["--min-agreement", "0", "--max-metric-drop", "1"]
     assert main([str(trained), str(tmp_path / "artifact"), *loose, "--fp32-layers", *names]) == 0
@@ -132,10 +133,10 @@ def test_layers_left_in_fp32_by_name(trained: Path, tmp_path: Path) -> None:
     assert {layer.name for layer in linears(graph)} == set(names)
 
 
-def test_withheld_by_the_test_part(
+def test_rejected_by_the_test_split(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the search was content, the remedy is the names of the layers, and that is what the option takes."""
+    """If only the test split rejects int8, the advice is `--fp32-layers` with names that the option accepts."""
     monkeypatch.setattr(
         command.QualityGate, "breaches", lambda _, figures: ["too bad"] if figures["rows"] == TEST_ROWS else []
     )
@@ -151,37 +152,37 @@ def test_withheld_by_the_test_part(
 def test_most_layers_in_fp32(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The search stops after as many as the option says."""
+    """The search keeps at most `--max-fp32-layers` layers in fp32."""
     monkeypatch.setattr(command.QualityGate, "breaches", lambda *_: ["too bad"])
     assert main([str(trained), str(tmp_path / "artifact"), "--max-fp32-layers", "2"]) == command.REJECTED
     error = capsys.readouterr().err
-    assert "; 2 layers left in fp32" in error
+    assert "; 2 layers kept in fp32" in error
     assert "--max-fp32-layers 5" in error
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["pooler.dens"], "no linear layer 'pooler.dens'; near it: pooler.dense"),
-        (["xyz"], "no linear layer 'xyz'; near it: layer.0.key, layer.0.value, pooler.dense"),
+        (["pooler.dens"], "no linear layer 'pooler.dens'; similar names: pooler.dense"),
+        (["xyz"], "no linear layer 'xyz'; similar names: layer.0.key, layer.0.value, pooler.dense"),
         (["layer.0.key", "pooler.dense", "layer.0.value"], "names all 3 linear layers; use --variants fp32"),
     ],
 )
 def test_layers_that_cannot_stay_fp32(names: list[str], message: str) -> None:
-    """Those that are unknown, with the names near them; and all of them, which is fp32."""
+    """An unknown layer is an error with similar names, and naming all layers is an error, too."""
     with pytest.raises(ExportError, match=re.escape(message)):
         int8_variant._known_layers(names, ["layer.0.key", "layer.0.value", "pooler.dense"])
 
 
 def test_learned_abstain_level(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As training learns it, on the validation split; coverage and precision are those of the test split."""
+    """The abstain level is learned on the validation split; coverage and precision are the test split's."""
     artifact = tmp_path / "artifact"
     assert main([str(trained), str(artifact), "--variants", "fp32", "--target-precision", "0.9"]) == 0
     data, classifier = training_data(str(trained)), load(artifact, provider="cpu")
 
-    def labelled(part: Split) -> list[bool]:
-        predictions = classifier.predict_many(part.texts)
-        pairs = zip(predictions, part.targets, strict=True)
+    def labelled(split: Split) -> list[bool]:
+        predictions = classifier.predict_many(split.texts)
+        pairs = zip(predictions, split.targets, strict=True)
         return [found.label == data.labels[target] for found, target in pairs if found.label is not None]
 
     right = labelled(data.validation)
@@ -196,12 +197,13 @@ def test_learned_abstain_level(trained: Path, tmp_path: Path, capsys: pytest.Cap
 def test_precision_that_no_score_reaches(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever asks for it gets it, or an error."""
+    """A precision that no score reaches is an error."""
     monkeypatch.setattr(decisions, "learn_abstain_level", lambda *_: None)
     arguments = [str(trained), str(tmp_path / "artifact"), "--variants", "fp32", "--target-precision", "0.99"]
     assert main(arguments) == 1
     assert (
-        "--target-precision 0.99: no score that 10 validation rows reach is right so often" in capsys.readouterr().err
+        "--target-precision 0.99: no score reached by at least 10 validation rows has this precision"
+        in capsys.readouterr().err
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -209,7 +211,7 @@ def test_precision_that_no_score_reaches(
 def test_int8_is_judged_with_the_decisions_that_ship(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A level given on the command line is that of the comparison and of the manifest."""
+    """int8 is compared with the abstain level of the command line, which is in the manifest."""
     seen = []
     original = variants.compare
 
@@ -228,15 +230,18 @@ def test_int8_is_judged_with_the_decisions_that_ship(
 def test_nothing_left_to_ship(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """int8 alone was asked for and is withheld: nothing is written."""
+    """If int8 alone is requested and rejected, nothing is written."""
     monkeypatch.setattr(command.QualityGate, "breaches", lambda *_: ["too bad"])
     assert main([str(trained), str(tmp_path / "artifact"), "--variants", "int8"]) == 1
-    assert "nothing is left to ship; ask for fp32, too. int8: too bad" in capsys.readouterr().err
+    assert (
+        "every requested variant failed the quality gate; add fp32 to --variants. int8: too bad"
+        in capsys.readouterr().err
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_int8_alone(trained: Path, tmp_path: Path) -> None:
-    """For an edge box that needs nothing else."""
+    """An artifact can have int8 alone."""
     loose = ["--min-agreement", "0", "--max-metric-drop", "1"]
     assert main([str(trained), str(tmp_path / "artifact"), "--variants", "int8", *loose]) == 0
     assert [path.name for path in (tmp_path / "artifact/onnx").iterdir()] == ["model_int8.onnx"]
@@ -244,7 +249,7 @@ def test_int8_alone(trained: Path, tmp_path: Path) -> None:
 
 
 def test_no_text_is_used_twice(trained: Path) -> None:
-    """Calibration takes training rows, choices validation rows, and the figures test rows."""
+    """Calibration uses the training split, choices the validation split, and final figures the test split."""
     source = open_checkpoint(str(trained))
     tokenizer = source.runtime_tokenizer()
     found = load_splits(source, tokenizer, None, 64)
@@ -262,13 +267,13 @@ def test_no_text_is_used_twice(trained: Path) -> None:
 
 @pytest.fixture
 def unrecorded(checkpoint: Path) -> tuple[Source, Tokenizer]:
-    """A checkpoint that does not say what it was trained on."""
+    """Returns a checkpoint without a record of its training data, and its tokenizer."""
     source = open_checkpoint(str(checkpoint))
     return source, source.runtime_tokenizer()
 
 
 def test_calibration_file(unrecorded: tuple[Source, Tokenizer], tmp_path: Path) -> None:
-    """One text per line; half at most calibrate, so that some are left to compare on."""
+    """At most half of a file's texts calibrate, so that some are left to compare on."""
     file = tmp_path / "texts.txt"
     file.write_text("\n".join(f"parcel number {index} is late" for index in range(10)) + "\n\n")
     found = load_splits(*unrecorded, file, 256)
@@ -281,9 +286,9 @@ def test_calibration_file(unrecorded: tuple[Source, Tokenizer], tmp_path: Path) 
     ("content", "message"),
     [
         (b"x" * 1_000_001 + b"\ny\n", "texts.txt: line 1 has more than 1000000 characters"),
-        (None, "has no record of its training data, and int8 and fp16 need texts: pass --calibration FILE"),
-        (b"", "expected two different texts or more, one per line; found 0"),
-        (b"one text\n" * 9, "expected two different texts or more, one per line; found 1"),
+        (None, "has no record of its training data, and int8 and fp16 need calibration texts: pass --calibration FILE"),
+        (b"", "expected at least two distinct texts, one per line; found 0"),
+        (b"one text\n" * 9, "expected at least two distinct texts, one per line; found 1"),
         (b"caf\xe9\nna\xefve\n", "is not UTF-8"),
         ("x\n\nx\n\u200b\n".encode(), "texts.txt: line 4: it is empty"),
     ],
@@ -291,7 +296,7 @@ def test_calibration_file(unrecorded: tuple[Source, Tokenizer], tmp_path: Path) 
 def test_calibration_file_that_cannot_be_used(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, message: str
 ) -> None:
-    """One line, before anything is exported."""
+    """An unusable calibration file gives one line of error before anything is exported."""
     arguments = [str(checkpoint), str(tmp_path / "artifact")]
     if content is not None:
         (tmp_path / "texts.txt").write_bytes(content)
@@ -308,18 +313,18 @@ def test_calibration_file_that_cannot_be_used(
 def test_calibration_file_without_an_end(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
-    """A line, where reading would take all memory or wait for ever."""
+    """A file that is not regular is rejected instead of read without end."""
     path = Path(kind) if kind.startswith("/") else tmp_path / kind
     if kind == "folder":
         path.mkdir()
     elif kind == "pipe":
         os.mkfifo(path)
     assert main([str(checkpoint), str(tmp_path / "artifact"), "--calibration", str(path)]) == 1
-    assert f"error: {path} is no regular file" in capsys.readouterr().err
+    assert f"error: {path} is not a regular file" in capsys.readouterr().err
 
 
 def test_huge_calibration_file(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is not read further than it may be long."""
+    """A huge file is rejected without being read whole."""
     with (tmp_path / "texts.txt").open("wb") as file:
         file.truncate(1 << 40)
     arguments = [str(checkpoint), str(tmp_path / "artifact"), "--calibration", str(tmp_path / "texts.txt")]
@@ -328,13 +333,13 @@ def test_huge_calibration_file(checkpoint: Path, tmp_path: Path, capsys: pytest.
 
 
 def test_line_ends_of_a_calibration_file(tmp_path: Path) -> None:
-    """All three, and a byte order mark; each text once, with the number of its first line."""
+    """All three line ends and a byte order mark are read; each text keeps the number of its first line."""
     (tmp_path / "texts.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\rone\n\nthree")
     assert calibration_data._lines(tmp_path / "texts.txt") == {"one": 1, "two": 2, "three": 5}
 
 
 def test_few_texts(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """int8 that rests on one text each says so: on standard error, in the manifest and in the model card."""
+    """Too few texts give warnings on standard error, in the manifest and in the model card."""
     (tmp_path / "texts.txt").write_text("The train was late.\nThe parcel was broken.\n")
     loose = ["--min-agreement", "0", "--calibration", str(tmp_path / "texts.txt")]
     assert main([str(checkpoint), str(tmp_path / "artifact"), *loose]) == 0
@@ -349,13 +354,13 @@ def test_few_texts(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_enough_texts(shipped: Path) -> None:
-    """No warning, and no heading over none."""
+    """With enough texts there is no warning and no heading for warnings."""
     assert "warnings" not in manifest(shipped).variants[1].quality
     assert "Warnings" not in (shipped / "README.md").read_text("utf-8")
 
 
 def test_calibration_file_beside_a_record(trained: Path, tmp_path: Path) -> None:
-    """Held-out texts are not calibrated on, whatever the file holds."""
+    """Texts of the validation and test splits are skipped in a calibration file."""
     source = open_checkpoint(str(trained))
     tokenizer = source.runtime_tokenizer()
     data, file = training_data(str(trained)), tmp_path / "texts.txt"
@@ -369,12 +374,15 @@ def test_calibration_file_beside_a_record(trained: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("line", "expected"),
-    [("Doctor:", "it is empty or has no visible character"), (f"zqzq{'a' * 60}c", "training's cleaning fails on it")],
+    [
+        ("Doctor:", "it is empty or has no visible character"),
+        (f"zqzq{'a' * 60}c", "the cleaning of training fails on it"),
+    ],
 )
 def test_calibration_line_that_cleaning_does_not_take(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, expected: str
 ) -> None:
-    """The file and its line, as for any other text."""
+    """A line on which cleaning fails is reported with its file and number."""
     (tmp_path / "texts.txt").write_text(f"one\n\n{line}\n")
     assert main([str(trained), str(tmp_path / "artifact"), "--calibration", str(tmp_path / "texts.txt")]) == 1
     assert f"texts.txt: line 3: {expected}" in capsys.readouterr().err
@@ -383,17 +391,17 @@ def test_calibration_line_that_cleaning_does_not_take(
 def test_empty_calibration_file_beside_a_record(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The held-out rows are there to compare on, but there is nothing to calibrate on."""
+    """An empty calibration file is an error even if there are validation and test rows."""
     (tmp_path / "texts.txt").write_text("\n \n")
     assert main([str(trained), str(tmp_path / "artifact"), "--calibration", str(tmp_path / "texts.txt")]) == 1
-    assert "texts.txt: expected texts to calibrate on" in capsys.readouterr().err
+    assert "texts.txt: expected calibration texts" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("change", [{"train_file": 5}, {"text_columns": 5}, {"test_size": "a fifth"}])
 def test_record_with_other_types(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object]
 ) -> None:
-    """A record that somebody edited by hand."""
+    """A record with values of a wrong type gives one line of error."""
     copy = Path(shutil.copytree(trained, tmp_path / "checkpoint"))
     record = json.loads((copy / "training.json").read_text())
     if "train_file" not in change:
@@ -408,7 +416,7 @@ def test_record_with_other_types(
 def test_record_of_another_version(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: object
 ) -> None:
-    """Its fields may mean something else, whether export or training reads it."""
+    """A record of another schema version is rejected by export and by training."""
     copy = Path(shutil.copytree(trained, tmp_path / "checkpoint"))
     record = json.loads((copy / "training.json").read_text())
     (copy / "training.json").write_text(json.dumps(record | {"schema_version": version}))
@@ -424,8 +432,8 @@ def write_table(path: Path) -> Path:
     return path
 
 
-def test_training_data_that_moved(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The record names a file that is no longer there, or another one by now."""
+def test_training_data_that_changed(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Training data that are missing or changed give one line of error."""
     copy = tmp_path / "checkpoint"
     copy.mkdir()
     for path in trained.iterdir():
@@ -461,14 +469,14 @@ def test_training_data_that_moved(trained: Path, tmp_path: Path, capsys: pytest.
     ],
 )
 def test_wrong_calls(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit status 2, and the usage."""
+    """A wrong call exits with status 2 and prints the usage."""
     with pytest.raises(SystemExit, match="2"):
         main(["checkpoint", "artifact", *arguments])
     assert "usage: python -m export" in capsys.readouterr().err
 
 
 def test_seeded_sample(monkeypatch: pytest.MonkeyPatch, trained: Path) -> None:
-    """Two exports calibrate on the same rows, so they give the same artifact; another seed takes others."""
+    """Two exports calibrate on the same rows, and another seed selects other rows."""
     source = open_checkpoint(str(trained))
     take: Callable[[], list[list[int]]] = lambda: [  # noqa: E731
         text.ids.tolist() for text in load_splits(source, source.runtime_tokenizer(), None, 32).calibration

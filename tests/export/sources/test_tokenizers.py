@@ -1,4 +1,4 @@
-"""Tokenizers that somebody else made: their ids, and those that fail."""
+"""Tokenizers of other tools: their ids, and failures."""
 
 import json
 import shutil
@@ -19,12 +19,12 @@ from ...models import FP32, write_texts
 
 Edit = Callable[[dict[str, Any]], object]
 ROWS = 30522
-PROGRESS = ("Loading weights", "exporting", "  adopted", "calibrating")
+PROGRESS = ("exporting", "  imported", "calibrating")
 
 
 @pytest.fixture(params=["checkpoint", "ONNX export"])
 def source(request: pytest.FixtureRequest, checkpoint: Path, artifact: Path, tmp_path: Path) -> list[str]:
-    """The arguments that export a copy of a checkpoint, or adopt a copy of its artifact."""
+    """Returns the arguments that export a copy of a checkpoint, or import a copy of its artifact."""
     adopted = request.param == "ONNX export"
     folder = shutil.copytree(artifact if adopted else checkpoint, tmp_path / "source")
     return [str(folder), str(tmp_path / "artifact"), *FP32, *(["--from-onnx"] if adopted else [])]
@@ -39,7 +39,7 @@ def edit(argv: list[str], change: Edit, name: str = "tokenizer.json") -> None:
 
 
 def error(argv: list[str], capfd: pytest.CaptureFixture[str]) -> str:
-    """Fails to export; returns the error, beside which standard error has nothing but progress."""
+    """Fails to export; returns the error, beside which standard error has only progress."""
     capfd.readouterr()
     assert main(argv) == 1
     assert not Path(argv[1]).exists()
@@ -49,7 +49,7 @@ def error(argv: list[str], capfd: pytest.CaptureFixture[str]) -> str:
 
 
 def renumber(token_id: int) -> Edit:
-    """Gives a word of the vocabulary another id, and leaves the number of tokens as it is."""
+    """Gives a word of the vocabulary another id and keeps the number of tokens."""
     return lambda content: content["model"]["vocab"].update(train=token_id)
 
 
@@ -64,13 +64,13 @@ def replace_regex(pattern: str) -> dict[str, Any]:
 
 
 def test_id_beyond_the_embedding(source: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    """The largest id counts: there are no more tokens than rows, and the first text with that word would fail."""
+    """The largest token id counts, not the number of tokens."""
     edit(source, renumber(ROWS))
     assert f"token ids up to {ROWS}, the model's embedding has {ROWS} rows" in error(source, capfd)
 
 
 def test_ids_with_gaps(source: list[str]) -> None:
-    """An id that no token has is no obstacle: the ids end where the embedding does."""
+    """A vocabulary with unused ids is accepted."""
 
     def leave_out(content: dict[str, Any]) -> None:
         del content["model"]["vocab"]["train"]
@@ -80,7 +80,7 @@ def test_ids_with_gaps(source: list[str]) -> None:
 
 
 def test_rows_are_those_of_the_graph(artifact: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A config.json that says more than the graph has is not believed."""
+    """The graph's rows count if config.json has a larger vocabulary size."""
     folder = shutil.copytree(artifact, tmp_path / "source")
     argv = [str(folder), str(tmp_path / "artifact"), "--from-onnx", *FP32]
     edit(argv, lambda content: content.update(vocab_size=60_000), "config.json")
@@ -92,14 +92,14 @@ def test_rows_are_those_of_the_graph(artifact: Path, tmp_path: Path, capfd: pyte
 
 
 def cast_ids(model: onnx.ModelProto) -> None:
-    """Has the graph convert its ids to int32 first, as some exporters do."""
+    """Lets the graph convert its ids to int32 first, as some exporters do."""
     for node in model.graph.node:
         node.input[:] = ["narrow" if name == "input_ids" else name for name in node.input]
     model.graph.node.insert(0, helper.make_node("Cast", ["input_ids"], ["narrow"], to=TensorProto.INT32))
 
 
 def look_up_elements(model: onnx.ModelProto) -> None:
-    """Has the graph look its embedding up by another operator than Gather."""
+    """Lets the graph look up its embedding by another operator than Gather."""
     (node,) = [node for node in model.graph.node if node.op_type == "Gather" and node.input[1] == "input_ids"]
     node.op_type, node.input[1] = "GatherND", "indices"
     del node.attribute[:]
@@ -117,7 +117,7 @@ def test_other_ways_to_look_up(
     change: Callable[[onnx.ModelProto], None],
     expected: str,
 ) -> None:
-    """Whatever the graph does with an id, the largest one is tried."""
+    """An id beyond the embedding fails however the graph looks it up, because the largest id is tried."""
     folder = shutil.copytree(artifact, tmp_path / "source")
     argv = [str(folder), str(tmp_path / "artifact"), "--from-onnx", *FP32]
     model = onnx.load(folder / "onnx/model.onnx")
@@ -130,13 +130,13 @@ def test_other_ways_to_look_up(
 
 @pytest.mark.parametrize("charsmap", ["AAAA", "/////wAAAAA=", "!!!", "", "EAAAAAECAwQFBgcICQoLDA0ODxBhYmM="])
 def test_charsmap_that_is_none(source: list[str], capfd: pytest.CaptureFixture[str], charsmap: str) -> None:
-    """Building such a tokenizer panics or ends the process; it is a line."""
+    """A character map that would panic or end the process gives one line of error."""
     edit(source, normalize({"type": "Precompiled", "precompiled_charsmap": charsmap}))
     assert "tokenizer.json" in error(source, capfd)
 
 
 def test_normalizer_that_matches_nothing(source: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    """It panics on every text, which is no `Exception`."""
+    """A normalizer that panics on every text gives one line of error."""
     edit(source, normalize({"type": "Sequence", "normalizers": [replace_regex("x*"), {"type": "NFKC"}]}))
     assert "tokenizer.json fails on a single letter" in error(source, capfd)
 
@@ -144,14 +144,14 @@ def test_normalizer_that_matches_nothing(source: list[str], capfd: pytest.Captur
 def test_normalizer_that_fails_on_some_texts(
     source: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It panics on one of the texts that the graph is compared on."""
+    """A normalizer that panics on a text of the parity check gives one line of error."""
     monkeypatch.setattr(parity, "GOLDEN", ("late", "a" * 60 + "c"))
     edit(source, normalize(replace_regex("(a+)+b$")))
     assert "tokenizer.json fails on an ordinary text" in error(source, capfd)
 
 
 def test_graph_that_fails_on_a_text(artifact: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Here a tokenizer numbers its segments beyond the model's; onnxruntime's own line does not stand beside ours."""
+    """A graph that fails on a text gives one line of error without onnxruntime's own."""
     folder = shutil.copytree(artifact, tmp_path / "source")
     texts = write_texts(tmp_path / "texts.txt")
     argv = [str(folder), str(tmp_path / "artifact"), "--from-onnx", "--calibration", str(texts)]
