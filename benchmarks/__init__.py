@@ -1,1 +1,1 @@
-"""Litmus benchmarks: latency and quality of an artifact beside the alternatives. See `python -m benchmarks --help`."""
+"""Litmus benchmarks: speed, size and quality of an artifact, compared with alternatives. Run `python -m benchmarks`."""

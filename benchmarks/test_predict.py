@@ -1,7 +1,7 @@
 """pytest-benchmark suite for `predict`: `make bench`, or `python -m pytest benchmarks --benchmark-compare`.
 
-All-MiniLM-L6 with a new head: the speed does not depend on what the head has learned. No assertion on time: figures to
-compare with figures of the same machine.
+It uses all-MiniLM-L6 with an untrained head, as speed does not depend on the weights. No test asserts a time. Compare
+figures only with figures of the same machine.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ TEXTS = DATA.test.texts
 
 @pytest.fixture(scope="session")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packaged encoder, exported as int8: shipped whatever its new head, which has learned nothing, decides."""
+    """The packaged encoder exported as int8. The quality gate is open, because the head is untrained."""
     folder = tmp_path_factory.mktemp("benchmark")
     encoder = EncoderArguments()
     load_model(encoder, DATA.labels, DATA.task).model.save_pretrained(folder / "checkpoint")
@@ -34,32 +34,32 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def classifier(artifact: Path) -> Classifier:
-    """The exported encoder, loaded."""
+    """The loaded artifact."""
     return load(artifact, provider="cpu", variant="int8")
 
 
 def test_load(benchmark: BenchmarkFixture, artifact: Path) -> None:
-    """From a folder to a classifier, every hash checked."""
+    """Loading a folder, with every hash checked."""
     assert benchmark(load, artifact, provider="cpu").labels
 
 
 @pytest.mark.parametrize("words", [6, 30, 126, 254])
 def test_predict_length(benchmark: BenchmarkFixture, classifier: Classifier, words: int) -> None:
-    """One text of so many one-token words."""
+    """Predicting one text of this many one-token words."""
     prediction = benchmark(classifier.predict, " ".join(["the"] * words))
     assert prediction.n_tokens == words + 2
 
 
 def test_predict_real_text(benchmark: BenchmarkFixture, classifier: Classifier) -> None:
-    """One report of the embedded data set."""
+    """Predicting one report of the embedded data set."""
     assert benchmark(classifier.predict, TEXTS[0]).label
 
 
 def test_predict_many(benchmark: BenchmarkFixture, classifier: Classifier) -> None:
-    """Thirty-two reports at once."""
+    """Predicting thirty-two reports at once."""
     assert len(benchmark(classifier.predict_many, TEXTS[:32])) == 32
 
 
 def test_tokenize(benchmark: BenchmarkFixture, classifier: Classifier) -> None:
-    """The tokenizer's share of `test_predict_real_text`."""
+    """Tokenizing the text of `test_predict_real_text`."""
     assert benchmark(classifier._tokenizer.encode, TEXTS[0])  # noqa: SLF001 - its share is what is measured

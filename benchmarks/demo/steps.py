@@ -32,7 +32,7 @@ def run_step(
     commands: Sequence[Sequence[str]],
     log: Path,
     *,
-    result: Callable[[int, str], str] = lambda status, output: "done",  # noqa: ARG005 - part of the signature
+    result: Callable[[int, str], str] = lambda _status, _output: "done",
     accept: Sequence[int] = (0,),
 ) -> None:
     """Runs commands one after the other, and shows one line with their result and the time they took.

@@ -15,6 +15,7 @@ from typing import Any
 
 from runtime import Classifier, load
 from runtime.engine.cpus import available_cpus
+from training.data.dataset import LabelledData
 from training.data.record import training_data
 
 from ..data.sized_texts import SizedTexts
@@ -44,7 +45,7 @@ def measure(
     threads: int | None,
     texts_file: TextsFile | None = None,
 ) -> dict[str, Any]:
-    """Measures contenders on real texts and on texts of fixed lengths.
+    """Measures contenders on real texts and on texts of fixed lengths; returns the report, ready for JSON.
 
     Args:
         model: Artifact folder.
@@ -55,10 +56,6 @@ def measure(
         threads: Threads of every contender; None for all CPUs of this process.
         texts_file: Where to take real texts from; None for the test split. The workload is named after the file.
 
-    Returns:
-        The report, ready for JSON: machine, settings, results by contender and workload, speedup of `litmus` over the
-        pipelines, overhead of `predict`, failures.
-
     Raises:
         DataError: The checkpoint's data set or the file cannot be read.
         ArtifactError: The artifact cannot be loaded, or has other labels than the data set.
@@ -66,11 +63,10 @@ def measure(
     """
     threads = threads or available_cpus()
     data = training_data(checkpoint)
-    real = data.test.texts[:texts] if texts_file is None else texts_file.sample(texts)
+    real = _real_texts(data, texts_file, texts)
     classifier = load(model, provider="cpu")
     check_labels(classifier, data, model)
-    name = REAL if texts_file is None else f"{REAL} of {texts_file.name}"
-    workloads: dict[str, list[Batch]] = {name: [[text] for text in real]} | _fixed_lengths(classifier)
+    workloads = real | _fixed_lengths(classifier)
     model_path = str(Path(model).resolve())  # the contenders run in another folder
     extra, _ = isolated.run_in_subprocess(overhead.measure, model=model_path, threads=threads)
     measured, failures = run_interleaved(
@@ -89,7 +85,7 @@ def measure(
             "model": model,
             "checkpoint": checkpoint,
             "rounds": rounds,
-            "texts": len(real),
+            "texts": sum(map(len, real.values())),
             "texts_file": None if texts_file is None else texts_file.path,
         },
         "variant": classifier.variant,
@@ -129,6 +125,13 @@ def markdown(report: Mapping[str, Any]) -> str:
     )
     lines += [f"\n{reason}" for reason in report["failures"].values()]
     return "\n".join(lines) + "\n"
+
+
+def _real_texts(data: LabelledData, texts_file: TextsFile | None, count: int) -> dict[str, list[Batch]]:
+    """Returns a workload of single texts from the test split, or from a file after which it is named."""
+    if texts_file is None:
+        return {REAL: [[text] for text in data.test.texts[:count]]}
+    return {f"{REAL} of {texts_file.name}": [[text] for text in texts_file.sample(count)]}
 
 
 def _fixed_lengths(classifier: Classifier) -> dict[str, list[Batch]]:
