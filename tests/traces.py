@@ -30,12 +30,12 @@ def traced_once(export: Callable[..., Any], shared: SharedFolders) -> Callable[.
     the graph depends on; torch's old exporter is left alone.
     """
 
-    def remembering(model: PreTrainedModel, args: tuple[()], **options: Any) -> Any:
+    def remembering(model: PreTrainedModel, *args: Any, **options: Any) -> Any:
         if not options.get("dynamo"):
-            return export(model, args, **options)
+            return export(model, *args, **options)
 
         def fill(folder: Path) -> None:
-            export(model, args, **options).save(folder / "model.onnx", external_data=False)
+            export(model, *args, **options).save(folder / "model.onnx", external_data=False)
 
         return _Program(shared.make(f"trace-{_key(model, **options)}", fill) / "model.onnx")
 
