@@ -17,7 +17,12 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         "3 if the quality gate rejected a variant and the others were written.",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint folder written by `python -m training`")
-    parser.add_argument("artifact", metavar="ARTIFACT", type=Path, help="folder to write; it must not exist, unless --overwrite is passed")
+    parser.add_argument(
+        "artifact",
+        metavar="ARTIFACT",
+        type=Path,
+        help="folder to write; it must not exist, unless --overwrite is passed",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace ARTIFACT if it is an artifact")
     parser.add_argument(
         "--variants",

@@ -4,7 +4,6 @@ Knows files, encodings and columns; knows nothing of texts or labels. Fields are
 `=1+1` are text. The whole file is read into memory.
 """
 
-import codecs
 import csv
 import hashlib
 import io
@@ -15,27 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runtime.files import formats
+
 from ..errors import DataError
 from .names import nearly
-
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-OTHER_DELIMITERS = ";\t|,"
-JSON_LINES = (".jsonl", ".ndjson")
-BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-OTHER_FORMATS = (
-    (b"\x1f\x8b", "gzip"),
-    (b"PAR1", "Parquet"),
-    (b"PK\x03\x04", "zip or Excel"),
-    (b"<!doctype", "HTML"),
-    (b"<html", "HTML"),
-    (b"<?xml", "XML"),
-)
 
 
 @dataclass(frozen=True)
@@ -72,7 +54,7 @@ class Table:
         near = nearly(missing, self.columns)
         if near is not None:
             return f"; it has {near}"
-        between = [other for other in OTHER_DELIMITERS if len(self.columns) == 1 and other in self.columns[0]]
+        between = [other for other in formats.OTHER_DELIMITERS if len(self.columns) == 1 and other in self.columns[0]]
         if between:
             return f"; its fields seem to be separated by {between[0]!r}, pass --delimiter {between[0]!r}"
         return "; does the file have a header?"
@@ -105,19 +87,16 @@ def read_table(
         content = file.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}; check its permissions") from error
-    suffix = file.suffix.lower()
-    for magic, name in OTHER_FORMATS:
-        if content.lstrip()[:16].lower().startswith(magic.lower()):
-            raise DataError(f"{file.name}: expected CSV, TSV or JSON Lines, found {name}; convert it")
+    form = formats.SUFFIXES.get(file.suffix.lower())
     text = _decode(content, file.name, encoding)
     if not text.strip():
         raise DataError(f"{file.name} is empty; expected a header and at least one row")
-    if suffix in JSON_LINES and delimiter is None:
+    if form == "jsonl" and delimiter is None:
         if column_names:
             raise DataError("--column_names is for tables without a header; JSON Lines have the names in every line")
         columns, rows = _json_lines(text, file.name)
     else:
-        between = DELIMITERS.get(suffix) if delimiter is None else delimiter
+        between = formats.DELIMITERS.get(form or "") if delimiter is None else delimiter
         columns, rows = _delimited(text, file.name, between, quoting=quoting, names=tuple(column_names))
     if not rows:
         raise DataError(f"{file.name} has a header and no rows")
@@ -125,15 +104,22 @@ def read_table(
 
 
 def _decode(content: bytes, name: str, encoding: str) -> str:
-    encoding = next((known for mark, known in BYTE_ORDER_MARKS if content.startswith(mark)), encoding)
+    if not formats.is_encoding(encoding):
+        raise DataError(f"unknown encoding {encoding!r}; expected a name such as utf-8, utf-16 or cp1252")
+    start = content[: formats.SNIFFED_BYTES]
+    other = formats.other_format(start)
+    if other is not None:
+        raise DataError(f"{name}: expected CSV, TSV or JSON Lines, found {other}; convert it")
+    marked = formats.marked_encoding(start)
+    if not (marked or formats.is_wide(encoding)) and formats.looks_like_utf16(start):
+        raise DataError(f"{name} looks like UTF-16 without a byte order mark; pass --encoding utf-16-le or utf-16-be")
+    encoding = marked or encoding
     try:
         return content.decode(encoding)
-    except (LookupError, ValueError) as error:
-        if isinstance(error, UnicodeDecodeError):
-            raise DataError(
-                f"{name}: byte {error.start} is not {encoding}; pass --encoding (cp1252 for many files from Windows)"
-            ) from error
-        raise DataError(f"unknown encoding {encoding!r}; expected a name such as utf-8, utf-16 or cp1252") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name}: byte {error.start} is not {encoding}; pass --encoding (cp1252 for many files from Windows)"
+        ) from error
 
 
 def _delimited(

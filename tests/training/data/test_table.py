@@ -1,5 +1,6 @@
 """Files that people really have: what is read, and what is refused in one line."""
 
+import bz2
 import gzip
 import json
 from pathlib import Path
@@ -125,7 +126,15 @@ def test_file_with_another_delimiter(tmp_path: Path) -> None:
         ("a.csv", "text,text\nx,y\n", "columns 1 and 2 have the same name; rename one"),
         ("a.txt", "text,label\nx,y\n", "expected the suffix .csv, .tsv or .jsonl"),
         ("a.csv", gzip.compress(b"text,label\nx,y\n", mtime=0), "expected CSV, TSV or JSON Lines, found gzip"),
-        ("a.csv", b"PAR1xxxxPAR1", "expected CSV, TSV or JSON Lines, found Parquet"),
+        ("a.csv", b"PAR1\x15\x04\x15\x1cxxxxPAR1", "expected CSV, TSV or JSON Lines, found Parquet"),
+        ("a.csv", bz2.compress(b"text,label\nx,y\n"), "expected CSV, TSV or JSON Lines, found bzip2"),
+        ("a.csv", b"%PDF-1.7\nx,y\n", "expected CSV, TSV or JSON Lines, found PDF"),
+        ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "expected CSV, TSV or JSON Lines, found Excel"),
+        (
+            "a.csv",
+            "text,label\nx,y\n".encode("utf-16-le"),
+            "looks like UTF-16 without a byte order mark; pass --encoding",
+        ),
         ("a.csv", "<!DOCTYPE html><html></html>", "expected CSV, TSV or JSON Lines, found HTML"),
         ("a.jsonl", '{"text": "x"}\n{"text": "se', "line 2 is not valid JSON; is the file truncated?"),
         ("a.jsonl", "[1]\n", "line 1: expected a JSON object, found list"),
