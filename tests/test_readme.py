@@ -39,7 +39,7 @@ def test_commands(tmp_path: Path) -> None:
             done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{line}\n{done.stderr[-2000:]}"
     (code,) = blocks("python")
-    script = code.replace("build/", f"{tmp_path}/")
+    script = code.replace("build/demo/", "build/").replace("build/", f"{tmp_path}/")  # the artifact made above
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] in {"malignant", "benign"}

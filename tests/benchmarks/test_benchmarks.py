@@ -237,7 +237,7 @@ def test_damaged_record(tmp_path: Path, capsys: pytest.CaptureFixture[str], cont
     """A damaged record is an error of one line and exit status 1."""
     (tmp_path / "training.json").write_text(content)
     assert main(["quality", "--model", "x", "--checkpoint", str(tmp_path)]) == 1
-    assert "is not a record" in capsys.readouterr().err
+    assert "was not written by `python -m training`, or is damaged" in capsys.readouterr().err
 
 
 def test_missing_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,12 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.fixture(autouse=True)
+def _bars_are_enabled() -> None:
+    """Enables transformers' bars, which `python -m training` disables for its whole process."""
+    transformers_logging.enable_progress_bar()
+
+
 def open_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """Replaces standard error, within the test because pytest replaces it before."""
     terminal = Terminal()

@@ -360,7 +360,7 @@ def test_model_beyond_one_file(
     """A model beyond the limit of one ONNX file is an error."""
     monkeypatch.setattr(checkpoints, "MAX_BYTES", 1 << 20)
     assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1
-    assert "0.00 GiB of fp32 weights, and one ONNX file holds less than 2 GiB" in capsys.readouterr().err
+    assert "0.00 GiB of fp32 weights, and an ONNX file holds less than 2 GiB" in capsys.readouterr().err
 
 
 def test_model_that_reads_no_tokens(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,7 @@ def test_files_name_has_its_folder(file: TextsFile) -> None:
 
 def test_column_that_is_not_there(file: TextsFile) -> None:
     """The error for a missing column names that column and shows no cell of the file."""
-    with pytest.raises(DataError, match="none of its 2 columns is called 'words'; is the header there"):
+    with pytest.raises(DataError, match="none of its 2 columns is called 'words'; does the file have a header"):
         TextsFile(file.path, "words").sample(1)
 
 

@@ -409,7 +409,7 @@ def test_record_with_other_types(
     record["data_arguments"] |= {"dataset": None, "text_columns": ["text"], "label_columns": ["label"]} | change
     (copy / "training.json").write_text(json.dumps(record))
     assert main([str(copy), str(tmp_path / "artifact")]) == 1
-    assert "training.json is not a record that `python -m training` wrote" in capsys.readouterr().err
+    assert "training.json was not written by `python -m training`, or is damaged" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("version", ["1.0", "20.0", 2, None])
