@@ -70,24 +70,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         help="write a page that highlights each word's contribution (contains the texts; a terminal shows them too)",
     )
     parser.add_argument("--explain-label", metavar="LABEL", help="label to explain (default: the best one)")
-    parser.add_argument(
-        "--provider", default="auto", metavar="{auto,cpu,cuda}", help="execution provider (default: auto)"
-    )
-    parser.add_argument(
-        "--variant", metavar="NAME", help="variant to run, such as fp32 (default: the provider's fastest)"
-    )
-    parser.add_argument(
-        "--threads", type=int, metavar="N", help="threads per inference (default: the CPUs that this process may use)"
-    )
-    parser.add_argument(
-        "--profile",
-        choices=get_args(Profile),
-        default="latency",
-        help="shared: threads sleep between operators, for machines with other work (default: latency)",
-    )
-    parser.add_argument(
-        "--batch-tokens", type=int, metavar="N", help="maximum number of tokens of a batch (default: 512 on a CPU)"
-    )
+    _add_engine(parser)
     parser.add_argument("--quiet", action="store_true", help="suppress progress and per-text error lines")
     parser.add_argument("--info", action="store_true", help="print versions, hardware and settings as JSON, then exit")
     args, unknown = parser.parse_known_args(argv)
@@ -124,6 +107,28 @@ def _add_layout(parser: argparse.ArgumentParser) -> None:
         "--encoding",
         metavar="NAME",
         help="encoding of the input, such as cp1252; a byte order mark wins (default: utf-8)",
+    )
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that select where and how the model runs."""
+    parser.add_argument(
+        "--provider", default="auto", metavar="{auto,cpu,cuda}", help="execution provider (default: auto)"
+    )
+    parser.add_argument(
+        "--variant", metavar="NAME", help="variant to run, such as fp32 (default: the provider's fastest)"
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="threads per inference (default: the CPUs that this process may use)"
+    )
+    parser.add_argument(
+        "--profile",
+        choices=get_args(Profile),
+        default="latency",
+        help="shared: threads sleep between operators, for machines with other work (default: latency)",
+    )
+    parser.add_argument(
+        "--batch-tokens", type=int, metavar="N", help="maximum number of tokens of a batch (default: 512 on a CPU)"
     )
 
 
