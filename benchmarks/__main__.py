@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime import LitmusError
+from runtime.files.atomic_file import atomic_write
 from training.errors import DataError, TrainingError
 
 from .arguments import parse_args
@@ -52,12 +53,13 @@ def run(args: argparse.Namespace) -> tuple[str, bool]:
     if args.command == "plot":
         latency_plot.save(latency_plot.draw(_report(args.latency, "latency")), args.output)
         return "", True
-    if args.output is not None:
+    if args.output is None:
+        report = _measure(args)
+    else:
         args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.touch()  # fails now rather than after the measurement
-    report = _measure(args)
-    if args.output is not None:
-        args.output.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+        with atomic_write(args.output, overwrite=True) as file:  # fails now rather than after the measurement
+            report = _measure(args)
+            file.write(json.dumps(report, indent=2) + "\n")
     return MARKDOWN[args.command](report), not report.get("failures")
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from transformers.utils import logging as hf_logging
 
+from runtime.errors import LitmusError
+
 from .arguments import Arguments, check_task, parse_args
 from .data.dataset import LabelledData, load_data
 from .data.record import RECORD
@@ -137,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.training.process_index:  # all processes would log the same lines
             logging.getLogger("training").setLevel(logging.WARNING)
         run(arguments)
-    except TrainingError as error:
+    except (TrainingError, LitmusError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:

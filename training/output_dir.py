@@ -56,11 +56,12 @@ def lock_output_dir(training: FineTuningArguments, settings: Mapping[str, Any]) 
                 f"another training is running in --output_dir {folder}; choose another folder"
             ) from error
         run.seek(0)
-        _check_same(folder, run.read(), settings)
-        run.seek(0)
-        run.truncate()
-        run.write(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
-        run.flush()
+        before = run.read()
+        if before.strip():
+            _check_same(folder, before, settings)
+        else:
+            run.write(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+            run.flush()
         try:
             yield folder
         except Exception:
@@ -98,8 +99,6 @@ def _step(state: Path) -> int | None:
 
 def _check_same(folder: Path, content: str, settings: Mapping[str, Any]) -> None:
     """Rejects resuming a training with other settings, and names them."""
-    if not content.strip():
-        return
     try:
         before = json.loads(content)
         now = json.loads(json.dumps(settings))

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from accelerate import PartialState
 
+from runtime.files.atomic_file import atomic_write
+
 from .arguments import Arguments
 from .data.dataset import LabelledData
 from .decisions.learning import learn
@@ -56,9 +58,8 @@ def train_other_seeds(data: LabelledData, arguments: Arguments) -> dict[int, Met
             metrics = _train(data, _with_seed(arguments, seed, folder))
         if metrics is not None:
             folder.mkdir(exist_ok=True)
-            unfinished = path.with_suffix(".part")
-            unfinished.write_text(json.dumps(metrics), "utf-8")
-            unfinished.rename(path)
+            with atomic_write(path, overwrite=True) as file:
+                json.dump(metrics, file)
             shutil.rmtree(folder / str(seed), ignore_errors=True)
             found[seed] = metrics
     return found

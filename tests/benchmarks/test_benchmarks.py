@@ -80,6 +80,20 @@ def test_quality(trained: tuple[str, str], tmp_path: Path, capsys: pytest.Captur
     assert re.search(r"^\| litmus \| int8 \|", capsys.readouterr().out, re.MULTILINE)
 
 
+@pytest.mark.parametrize("old", [None, "earlier report"])
+def test_failed_measurement_leaves_the_output_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str | None
+) -> None:
+    """A measurement that fails neither replaces an earlier report nor leaves an empty file."""
+    output = tmp_path / "quality.json"
+    if old is not None:
+        output.write_text(old)
+    where = ["--model", str(tmp_path / "none"), "--checkpoint", str(tmp_path / "none")]
+    assert main(["quality", *where, "--output", str(output)]) == 1
+    assert "error: " in capsys.readouterr().err
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == ({} if old is None else {output.name: old})
+
+
 def test_demo_summary(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The demo's table has both contenders, the reference model, the artifact and the command to try next."""
     checkpoint, artifact = trained

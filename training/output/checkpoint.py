@@ -10,6 +10,8 @@ from typing import Any
 
 from transformers import TrainingArguments
 
+from runtime.files.atomic_file import atomic_write
+
 from ..arguments import Arguments, DataArguments, FineTuningArguments
 from ..data.dataset import LabelledData, Split
 from ..data.record import PATHS, RECORD, SCHEMA_MAJOR, without_paths
@@ -119,9 +121,8 @@ def save_record(
         "training_arguments": _changed(arguments.training),
         "versions": {"python": platform.python_version()} | {tool: metadata.version(tool) for tool in TOOLS},
     }
-    unfinished = folder / f".{RECORD}"
-    unfinished.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    unfinished.rename(folder / RECORD)
+    with atomic_write(folder / RECORD, overwrite=True) as file:
+        file.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
 def remove_trainer_checkpoints(folder: Path) -> None:
