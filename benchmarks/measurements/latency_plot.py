@@ -69,7 +69,7 @@ def _bars(axes: Axes, names: Sequence[str], medians_ms: Sequence[float]) -> None
     labels = [
         f"{median_ms:.1f} ms"
         if litmus_ms is None or name == LITMUS
-        else f"{median_ms:.1f} ms  ({median_ms / litmus_ms:.1f}x)"
+        else f"{median_ms:.1f} ms  ({median_ms / litmus_ms:#.2g}x)"
         for name, median_ms in zip(names, medians_ms, strict=True)
     ]
     axes.bar_label(bars, labels, padding=3, fontsize=8)

@@ -55,7 +55,7 @@ def test_bars_show_the_speedup_of_litmus(report: dict[str, Any]) -> None:
     """Each bar shows its median and how much faster Litmus is, also where Litmus is slower."""
     short, long = panels(report)
     assert [label.get_text() for label in short.texts] == ["2.0 ms", "9.8 ms  (4.9x)", "2.9 ms  (1.4x)"]
-    assert long.texts[2].get_text() == "24.9 ms  (0.8x)"
+    assert long.texts[2].get_text() == "24.9 ms  (0.80x)"
 
 
 def test_without_litmus_there_is_no_speedup(report: dict[str, Any]) -> None:
