@@ -2,10 +2,10 @@
 
 - `latency`: time from text to scores, compared with PyTorch, the transformers pipeline, Optimum and OpenVINO, and the
   overhead of `predict` over its tokenizer and session. It runs the texts of the test split, or those of any file.
-- `throughput`: texts per second, compared with batches padded in the order of the file.
+- `throughput`: texts per second, compared with padded batches in the order of the file.
 - `footprint`: start-up time, memory and idle CPU time of the runtime in fresh processes. Linux only.
 - `quality`: metrics of the artifact and of its checkpoint in PyTorch.
-- `training`: speed of training, compared with padding every text.
+- `training`: speed of training, compared with padding every text to the same length.
 
 Each prints a Markdown table, and writes all figures to `--output FILE.json`. `plot` draws a latency report. `demo`
 joins a latency and a quality report in the table that `make demo` ends with.

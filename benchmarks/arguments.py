@@ -8,10 +8,10 @@ from .harness.catalog import CONTENDERS
 
 HELP = {
     "latency": "time from text to scores, compared with PyTorch, Optimum and OpenVINO",
-    "throughput": "texts per second, compared with batches padded in the order of the file",
+    "throughput": "texts per second, compared with padded batches in the order of the file",
     "footprint": "start-up time, memory and idle CPU time of the runtime; Linux only",
     "quality": "quality of an artifact, compared with its checkpoint in PyTorch",
-    "training": "speed of training, compared with padding every text",
+    "training": "speed of training, compared with padding every text to the same length",
 }
 PLOT_FORMATS = (".svg", ".png")
 
@@ -20,24 +20,28 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line; exits with status 2 if it is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measures speed, size and quality of an artifact, compared with PyTorch, Optimum and OpenVINO.",
+        description="Measure speed, size and quality of an artifact, compared with PyTorch, Optimum and OpenVINO.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     parsers = {}
     for name, help_text in HELP.items():
         command = parsers[name] = commands.add_parser(name, help=help_text, description=_sentence(help_text))
         if name != "training":
-            command.add_argument("--model", required=True, metavar="ARTIFACT", help="folder from `python -m export`")
+            command.add_argument(
+                "--model", required=True, metavar="ARTIFACT", help="folder that `python -m export` wrote"
+            )
         if name != "footprint":
-            help_checkpoint = "folder from `python -m training`"
+            help_checkpoint = "folder that `python -m training` wrote"
             command.add_argument("--checkpoint", required=True, metavar="FOLDER", help=help_checkpoint)
         command.add_argument("--output", type=Path, metavar="FILE.json", help="also write the report as JSON")
     _add_latency(parsers["latency"])
     _add_rounds_and_threads(parsers["throughput"], rounds=5)
     texts_help = "texts of the test split to run (default: all)"
     parsers["throughput"].add_argument("--texts", type=_positive, metavar="N", help=texts_help)
-    _add_number(parsers["footprint"], "--calls", 10000, "calls after the first hundred, in which memory may grow")
-    _add_number(parsers["footprint"], "--repeats", 9, "processes for each time")
+    _add_number(
+        parsers["footprint"], "--calls", 10000, "calls after the first hundred, during which memory growth is measured"
+    )
+    _add_number(parsers["footprint"], "--repeats", 9, "fresh processes per measured time")
     _add_number(parsers["training"], "--rows", 128, "rows of the training split to train on")
     _add_number(parsers["training"], "--rounds", 3, "interleaved rounds")
     _add_report_commands(commands)
@@ -61,17 +65,21 @@ def _add_latency(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--texts_file", metavar="FILE", help=".csv, .tsv or .jsonl file of real texts (default: the test split)"
     )
-    command.add_argument("--text_column", metavar="NAME", help="column of the file with the texts")
-    command.add_argument("--delimiter", help="field delimiter of the file, for example ';' (default: by its suffix)")
-    command.add_argument("--encoding", default="utf-8", help="encoding of the file (default: utf-8)")
+    command.add_argument("--text_column", metavar="NAME", help="column of --texts_file that contains the texts")
+    command.add_argument(
+        "--delimiter", metavar="C", help="character between fields of --texts_file (default: by its suffix)"
+    )
+    command.add_argument(
+        "--encoding", default="utf-8", metavar="NAME", help="encoding of --texts_file (default: utf-8)"
+    )
 
 
 def _add_report_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    help_text = "draw a latency report as one picture"
+    help_text = "draw a latency report"
     plot = commands.add_parser("plot", help=help_text, description=_sentence(help_text))
     plot.add_argument("--latency", type=Path, required=True, metavar="FILE.json", help="report of `latency`")
     plot.add_argument("--output", type=_image, required=True, metavar="FILE", help=".svg or .png file to write")
-    help_text = "join a latency and a quality report in one table, as at the end of `make demo`"
+    help_text = "join a latency and a quality report in the table that `make demo` ends with"
     demo = commands.add_parser("demo", help=help_text, description=_sentence(help_text))
     for name in ("latency", "quality"):
         demo.add_argument(f"--{name}", type=Path, required=True, metavar="FILE.json", help=f"report of `{name}`")

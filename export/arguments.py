@@ -13,8 +13,8 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m export",
         description="Export a fine-tuned checkpoint to an ONNX artifact for the runtime.",
-        epilog="Exit status: 0 if every requested variant was written, 1 if nothing was written, 2 for a wrong call, "
-        "3 if the quality gate rejected a variant and the others were written.",
+        epilog="Exit status: 0 if every requested variant was written, 1 if nothing was written, 2 if the command line "
+        "is wrong, 3 if the quality gate rejected a variant and the others were written.",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint folder written by `python -m training`")
     parser.add_argument(
@@ -66,7 +66,7 @@ def _add_quantization(group: argparse._ArgumentGroup) -> None:
         "--int8",
         choices=["static", "dynamic"],
         default="static",
-        help="scales fixed by calibration, or computed for each batch (default: static)",
+        help="static: scales fixed by calibration; dynamic: scales computed for each batch (default: static)",
     )
     group.add_argument(
         "--calibration",
@@ -83,7 +83,7 @@ def _add_quantization(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=gate.max_metric_drop,
         metavar="X",
-        help=f"quality gate: maximum drop of accuracy or micro-F1 against fp32 (default: {gate.max_metric_drop})",
+        help=f"quality gate: maximum drop in accuracy or micro-F1 from fp32 (default: {gate.max_metric_drop})",
     )
     group.add_argument(
         "--min-agreement",
@@ -103,7 +103,7 @@ def _add_quantization(group: argparse._ArgumentGroup) -> None:
         "--max-fp32-layers",
         type=int,
         metavar="N",
-        help="maximum number of layers to keep in fp32 to pass the quality gate (default: a third)",
+        help="maximum number of layers to keep in fp32 to pass the quality gate (default: a third of all layers)",
     )
 
 
@@ -127,7 +127,7 @@ def _add_decisions(group: argparse._ArgumentGroup) -> None:
         type=_label_and_score,
         default=[],
         metavar="LABEL=SCORE",
-        help="multi-label: minimum scores of single labels; they take precedence over --threshold",
+        help="multi-label: minimum score of each named label; takes precedence over --threshold",
     )
 
 

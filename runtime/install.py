@@ -1,4 +1,4 @@
-"""`python -m runtime.install ARTIFACT TARGET`: copy an artifact to where services load it, and verify the copy.
+"""`python -m runtime.install ARTIFACT TARGET`: copy an artifact to the folder that services load, and verify the copy.
 
 The copy is made under a temporary name, verified (hashes, models, golden texts), and renamed. Services that have loaded
 an earlier artifact keep it, because its files are not written to. `load` gets the old artifact or the new one; for the
@@ -49,7 +49,8 @@ def install(source: Path, target: Path, *, overwrite: bool = False) -> None:
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m runtime.install", description="Copy an artifact to where services load it, and verify the copy."
+        prog="python -m runtime.install",
+        description="Copy an artifact to the folder that services load, and verify the copy.",
     )
     parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="folder that `python -m export` wrote")
     parser.add_argument("target", type=Path, metavar="TARGET", help="folder to create")

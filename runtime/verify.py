@@ -124,7 +124,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         "--provider",
         choices=["auto", *sorted(PROVIDERS)],
         default="auto",
-        help="provider to run on, required to work here (default: auto, every provider that works here)",
+        help="provider to run on; fails if it does not work here (default: auto, every provider that works here)",
     )
     return parser.parse_args(argv)
 

@@ -63,7 +63,7 @@ def compare(
         rows: The texts, with or without targets.
         task: The classifier's.
         labels: The label names.
-        decisions: Thresholds, temperature and abstain level of the artifact.
+        decisions: Thresholds, temperature and abstention threshold of the artifact.
 
     Returns:
         Figures ready for JSON: rows, label agreement (abstaining counts as a label), logit differences. With targets

@@ -33,7 +33,7 @@ class Source:
         max_length: Maximum number of tokens per text.
         pad_token_id: From the config.
         vocab_size: Rows of the embedding: the config's number, or the weights' if it is smaller.
-        decisions: Thresholds, temperature and abstain level from training, or defaults without a record.
+        decisions: Thresholds, temperature and abstention threshold from training, or defaults without a record.
         record: Content of `training.json`; empty if another tool made the folder.
     """
 

@@ -27,6 +27,8 @@ def parse_args(argv: Sequence[str]) -> Arguments:
         own=FineTuningArguments.__annotations__,
         prog="python -m training",
         usage="%(prog)s [RECIPE.json] [options] --output_dir FOLDER",
+        description="Fine-tune a text classifier on a labelled file. RECIPE.json sets options by name; options on the "
+        "command line take precedence.",
         allow_abbrev=False,
     )
     parser.set_defaults(disable_tqdm=not sys.stderr.isatty(), use_cpu=None, bf16=None)

@@ -15,7 +15,7 @@ class DataArguments:
 
     _argument_group_name = "data"
 
-    dataset: str | None = field(default=None, metadata={"help": "Name of an embedded data set: wisconsin."})
+    dataset: str | None = field(default=None, metadata={"help": "Embedded data set instead of files: wisconsin."})
     train_file: str | None = field(default=None, metadata={"help": "Labelled file: CSV, TSV or JSON Lines."})
     validation_file: str | None = field(
         default=None, metadata={"help": "Labelled file of the same layout. If not given, split off --train_file."}
@@ -41,7 +41,7 @@ class DataArguments:
     delimiter: str | None = field(
         default=None, metadata={"help": "Character between the fields. If not given, chosen by the file's suffix."}
     )
-    quoting: bool = field(default=True, metadata={"help": "Whether double quotes enclose fields."})
+    quoting: bool = field(default=True, metadata={"help": "Whether fields may be enclosed in double quotes."})
     encoding: str = field(
         default="utf-8", metadata={"help": "Encoding of the files. A byte order mark takes precedence."}
     )
@@ -50,7 +50,7 @@ class DataArguments:
         metadata={"help": "Cleaning steps in order, saved in tokenizer.json: nfkc, squeeze_spaces, drop:REGEX."},
     )
     test_size: float = field(
-        default=0.2, metadata={"help": "Fraction of the rows for the test split, on which the model is judged."}
+        default=0.2, metadata={"help": "Fraction of the rows for the test split, on which the model is evaluated once."}
     )
     validation_size: float = field(
         default=0.1,
@@ -66,7 +66,7 @@ class EncoderArguments:
     _argument_group_name = "encoder"
 
     model_name_or_path: str = field(
-        default="packaged:minilm", metadata={"help": "A folder, a hub id, or packaged:minilm."}
+        default="packaged:minilm", metadata={"help": "Encoder: a folder, a hub id, or packaged:minilm."}
     )
     revision: str = field(default="main", metadata={"help": "Branch, tag or commit of a hub id."})
     trust_remote_code: bool = field(
@@ -80,7 +80,7 @@ class EncoderArguments:
         },
     )
     teacher: str | None = field(
-        default=None, metadata={"help": "Checkpoint with the same labels, from whose scores the model learns as well."}
+        default=None, metadata={"help": "Checkpoint with the same labels; the model also learns from its scores."}
     )
     student_layers: int | None = field(
         default=None,
@@ -117,7 +117,7 @@ class MethodArguments:
     )
     distillation_weight: float = field(
         default=0.5,
-        metadata={"help": "Weight of the teacher's scores in the loss, 0 to 1. The labels have the rest."},
+        metadata={"help": "Weight of the teacher's scores in the loss, 0 to 1. The labels get the rest."},
     )
     distillation_temperature: float = field(
         default=2.0, metadata={"help": "Temperature that softens the scores of teacher and student in the loss."}
@@ -132,7 +132,7 @@ class MethodArguments:
     )
     seeds: int = field(
         default=1,
-        metadata={"help": "Train with this many seeds, from --seed on, and report mean and standard deviation."},
+        metadata={"help": "Train with this many seeds, starting at --seed, and report mean and standard deviation."},
     )
     show_text: bool = field(
         default=False,
@@ -156,18 +156,21 @@ class FineTuningArguments(TrainingArguments):
     )
     per_device_train_batch_size: int = field(default=16, metadata={"help": "Rows per training step and device."})
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Rows per evaluation step and device."})
-    use_cpu: bool = field(
-        default=False, metadata={"help": "Train on the CPU. If not given, only where there is no GPU."}
-    )
+    use_cpu: bool = field(default=False, metadata={"help": "Train on the CPU. If not given, only if there is no GPU."})
     bf16: bool = field(
-        default=False, metadata={"help": "Train in bf16. If not given, on CPUs with bf16 instructions, unless --fp16."}
+        default=False,
+        metadata={"help": "Train in bf16. If not given, on for CPUs with bf16 instructions, unless --fp16."},
     )
     train_sampling_strategy: str = field(
         default="group_by_length",
         metadata={"help": "random, sequential, or group_by_length, which keeps padding small."},
     )
-    eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate on the validation split."})
-    save_strategy: str = field(default="epoch", metadata={"help": "When to save. Same values as --eval_strategy."})
+    eval_strategy: str = field(
+        default="epoch", metadata={"help": "When to evaluate on the validation split: no, steps or epoch."}
+    )
+    save_strategy: str = field(
+        default="epoch", metadata={"help": "When to save a trainer checkpoint. Same values as --eval_strategy."}
+    )
     save_total_limit: int | None = field(
         default=1, metadata={"help": "How many trainer checkpoints to keep besides the best one."}
     )
@@ -178,7 +181,9 @@ class FineTuningArguments(TrainingArguments):
         default="auto",
         metadata={"help": "Metric that selects the best checkpoint. auto: macro_f1, for multi-label micro_f1."},
     )
-    logging_steps: float = field(default=20, metadata={"help": "Steps between two values of the training loss."})
+    logging_steps: float = field(
+        default=20, metadata={"help": "Number of steps between two reported values of the training loss."}
+    )
     restore_callback_states_from_checkpoint: bool = field(
         default=True, metadata={"help": "When resuming, restore the state of early stopping."}
     )

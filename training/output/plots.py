@@ -87,7 +87,11 @@ def coverage(points: Doubles, selective: SelectivePrediction | None) -> Figure:
     axes.plot(points[:, 0], points[:, 1], drawstyle="steps-post" if len(points) < 20 else "default")
     if selective is not None:
         axes.plot(
-            selective.coverage, selective.precision, marker="o", linestyle="", label="with the learned abstain level"
+            selective.coverage,
+            selective.precision,
+            marker="o",
+            linestyle="",
+            label="with the learned abstention threshold",
         )
         axes.legend()
     axes.set(

@@ -76,7 +76,7 @@ def test_abstaining_is_a_decision() -> None:
 
 
 def test_abstaining_uses_calibrated_scores() -> None:
-    """The abstain level applies to scores after temperature scaling."""
+    """The abstention threshold applies to scores after temperature scaling."""
     reference, found = np.array([[2, 0, 0]], np.float32), np.array([[1, 0, 0]], np.float32)
     decisions = Decisions(temperature=10, abstain_below=0.7)
     figures = compare(

@@ -175,7 +175,7 @@ def test_layers_that_cannot_stay_fp32(names: list[str], message: str) -> None:
 
 
 def test_learned_abstain_level(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The abstain level is learned on the validation split; coverage and precision are the test split's."""
+    """The abstention threshold is learned on the validation split; coverage and precision are the test split's."""
     artifact = tmp_path / "artifact"
     assert main([str(trained), str(artifact), "--variants", "fp32", "--target-precision", "0.9"]) == 0
     data, classifier = training_data(str(trained)), load(artifact, provider="cpu")
@@ -211,7 +211,7 @@ def test_precision_that_no_score_reaches(
 def test_int8_is_judged_with_the_decisions_that_ship(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """int8 is compared with the abstain level of the command line, which is in the manifest."""
+    """int8 is compared with the abstention threshold of the command line, which is in the manifest."""
     seen = []
     original = variants.compare
 

@@ -118,7 +118,7 @@ def test_thresholds_are_those_of_calibrated_scores() -> None:
 
 
 def test_abstaining_keeps_the_precision() -> None:
-    """The labels above the abstain level have the target precision, and a lower level would miss it."""
+    """The labels above the abstention threshold have the target precision, and a lower level would miss it."""
     logits, targets = drawn("single_label", 1.0)
     decisions = learn(logits, targets, "single_label", target_precision=0.9)
     best, right = scores(logits, "single_label", decisions.temperature).max(axis=1), logits.argmax(axis=1) == targets
@@ -129,13 +129,13 @@ def test_abstaining_keeps_the_precision() -> None:
 
 
 def test_abstaining_is_not_needed() -> None:
-    """The abstain level is 0 if all labels are correct."""
+    """The abstention threshold is 0 if all labels are correct."""
     logits = np.eye(3, dtype=np.float32)[np.arange(30) % 3]
     assert learn(logits, np.arange(30) % 3, "single_label", target_precision=0.9).abstain_below == 0.0
 
 
 def test_precision_out_of_reach(caplog: pytest.LogCaptureFixture) -> None:
-    """A precision that no score reaches gives a warning and no abstain level."""
+    """A precision that no score reaches gives a warning and no abstention threshold."""
     logits = np.eye(3, dtype=np.float32)[np.arange(30) % 3]
     targets = np.arange(1, 31) % 3
     assert learn(logits, targets, "single_label", target_precision=0.9).abstain_below is None
