@@ -61,7 +61,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--windows",
         choices=["artifact", "max", "mean"],
-        help="score long texts in overlapping windows; how to combine their scores",
+        help="score long texts in overlapping windows, and combine the scores as the artifact says, or by max or mean",
     )
     parser.add_argument(
         "--explain",
@@ -95,7 +95,7 @@ def _add_layout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delimiter",
         metavar="C",
-        help=r"character between fields of a CSV or TSV file, \t for a tab (default: , or tab)",
+        help=r"character between fields of a CSV or TSV file, \t for a tab (default: a comma, in TSV a tab)",
     )
     parser.add_argument(
         "--quoting",
@@ -106,7 +106,7 @@ def _add_layout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoding",
         metavar="NAME",
-        help="encoding of the input, such as cp1252; a byte order mark wins (default: utf-8)",
+        help="encoding of the input, such as cp1252; a byte order mark takes precedence (default: utf-8)",
     )
 
 
@@ -128,7 +128,10 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         help="shared: threads sleep between operators, for machines with other work (default: latency)",
     )
     parser.add_argument(
-        "--batch-tokens", type=int, metavar="N", help="maximum number of tokens of a batch (default: 512 on a CPU)"
+        "--batch-tokens",
+        type=int,
+        metavar="N",
+        help="maximum number of tokens of a batch (default: 512, on CUDA 16384)",
     )
 
 
@@ -178,8 +181,8 @@ def _check_layout(parser: _Parser, args: argparse.Namespace) -> None:
     form = args.input_format
     if args.text_column is not None and form in (None, "lines"):
         parser.wrong(
-            "--text-column: only CSV, TSV and JSON Lines have columns; give a file with --input, "
-            "and put texts in front of --text-column"
+            "--text-column: only CSV, TSV and JSON Lines have columns; give such a file with --input, "
+            "or leave out --text-column for texts on the command line"
         )
     if args.id_column is not None and form in (None, "lines"):
         parser.wrong("--id-column: only CSV, TSV and JSON Lines have columns")
