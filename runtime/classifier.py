@@ -54,7 +54,7 @@ def load(
         profile: `latency` keeps the threads awake for up to 200 us between the operators of an inference. `shared` lets
             them sleep, for machines with other work; a short text then takes up to 1.5 times as long.
         batch_tokens: Maximum number of tokens of a batch, padding included; None for 512 on a CPU and 16384 on CUDA.
-        gpu_memory_mb: Limit on the device memory on CUDA, in MiB; None for no limit.
+        gpu_memory_mb: Limit on GPU memory, in MiB; None for no limit.
         thresholds: Default thresholds of all calls, as for `Classifier.predict`; None for the artifact's.
         warm_up: Whether to run the shortest text and the largest batch once, so that the first call is as fast as
             later ones.
@@ -62,7 +62,7 @@ def load(
     Raises:
         ArtifactNotFoundError: There is no artifact in the folder.
         ArtifactError: The artifact is damaged, needs another version, or does not have the variant.
-        ProviderError: The provider is unknown, does not work here, or is not one that the variant is for.
+        ProviderError: The provider is unknown, does not work here, or is not one that the variant is made for.
         DependencyError: onnxruntime is too old, or installed twice.
         SettingError: A number is out of range, the profile is unknown, or a threshold is not valid.
         InferenceError: There is not enough memory.
@@ -214,7 +214,7 @@ class Classifier:
 
         Raises:
             TextError: A text is empty, or not a `str` (TextTypeError); the message has its position. `predict_iter` can
-                classify the others all the same.
+                still classify the others.
             SettingError: As `predict`.
             InferenceError: As `predict`.
         """

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace, stream: io.BufferedReader, output: TextIO) -> 
 
     Args:
         args: From `parse_args`.
-        stream: Standard input: UTF-8 lines that are answered as they arrive, or the format of `--input-format`.
+        stream: Standard input: UTF-8 lines, which get their rows as they arrive, or the format of `--input-format`.
         output: Standard output, which receives the rows unless `--output` is set.
 
     Returns:

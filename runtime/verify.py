@@ -1,6 +1,6 @@
 """`python -m runtime.verify`: verify an artifact on the machine where it will run.
 
-All files are compared with the manifest, all ONNX files are checked for what loading would refuse, and every variant
+All files are compared with the manifest, all ONNX files are checked for what `load` would reject, and every variant
 that this machine has a provider for must reproduce the scores of the golden texts, alone and in a batch.
 
 fp32 on a CPU must reproduce them within `EXACT`. Everything else rounds: a difference in the last bit of another
@@ -68,7 +68,7 @@ class Report:
         files: Number of files besides the manifest.
         size_bytes: Total size of these files.
         models: Paths of the ONNX files in the artifact.
-        outcomes: One for every variant on every provider that it is for.
+        outcomes: One for every variant on every provider that it is made for.
     """
 
     files: int
@@ -90,7 +90,7 @@ def verify(folder: str | os.PathLike[str], *, provider: Provider = "auto") -> Re
         provider: `auto` runs on every provider that works here. `cpu` or `cuda` runs on that one, and fails without it.
 
     Raises:
-        ArtifactError: The artifact is damaged, needs another version, has a model that loading would refuse, or has a
+        ArtifactError: The artifact is damaged, needs another version, has a model that `load` would reject, or has a
             `config.json` with other labels or with code that transformers would run.
         ProviderError: The requested provider is unknown or does not work here, or no variant is for it.
     """

@@ -1,3 +1,3 @@
-"""The version of Litmus; the wheel's is read from here."""
+"""The version of Litmus; the build reads it from here."""
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
 """Opens an artifact folder and checks that every file is the one that was exported.
 
-Knows files and hashes; knows nothing of their content except the manifest.
+Knows files and hashes. Of their content it knows only the manifest.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ class Artifact:
         """Returns the content of a listed file after checking its hash.
 
         Raises:
-            ArtifactError: The hash is another one, or the file cannot be read.
+            ArtifactError: The hash differs, or the file cannot be read.
         """
         with artifact_errors():
             content = (self.folder / name).read_bytes()
@@ -89,7 +89,7 @@ def check_files(artifact: Artifact, names: Iterable[str]) -> None:
     """Checks the hashes of listed files.
 
     Raises:
-        ArtifactError: A hash is another one, or a file cannot be read.
+        ArtifactError: A hash differs, or a file cannot be read.
     """
     with artifact_errors():
         for name in names:
@@ -162,7 +162,7 @@ def check_listing(root: Path, manifest: Manifest) -> None:
     """Checks that the folder contains no files but the listed ones.
 
     Raises:
-        ArtifactError: A listed path leads out of the folder, a file is not listed, or a file is a symbolic link.
+        ArtifactError: A listed path leads out of the folder, or a file is not listed or is a symbolic link.
     """
     for name in (*manifest.files, *(variant.file for variant in manifest.variants)):
         path = PurePosixPath(name)

@@ -40,14 +40,14 @@ class Variant:
     """One ONNX file of the artifact.
 
     Attributes:
-        name: Its precision.
+        name: `fp32`, `int8` or `fp16`.
         file: Path inside the artifact, with forward slashes.
-        providers: onnxruntime's names of the providers that it is for.
-        operators: `standard` if it uses only operators of ONNX, which other engines know as well; `onnxruntime` if it
-            also uses onnxruntime's own.
+        providers: onnxruntime's names of the providers that it is made for.
+        operators: `standard` if it uses standard ONNX operators only, which other engines know as well;
+            `onnxruntime` if it also uses onnxruntime's own.
         quantization: How an int8 variant was made: method, ranges, calibration texts, layers left in fp32.
         quality: Comparison with the fp32 variant, and for fp32 with the PyTorch checkpoint.
-        golden: Its scores of the manifest's golden texts, one row for each text.
+        golden: Its scores for the manifest's golden texts, one row per text.
     """
 
     name: Precision
@@ -61,7 +61,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Window:
-    """How texts longer than `max_length` are cut into overlapping windows.
+    """How texts longer than `max_length` are split into overlapping windows.
 
     Attributes:
         stride: Number of tokens from the start of a window to the start of the next, without special tokens.
@@ -74,7 +74,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Golden:
-    """A text of ours (never a clinical one) and its fp32 scores, in label order."""
+    """A text that comes with Litmus (never a clinical one) and its fp32 scores, in label order."""
 
     text: str
     scores: tuple[float, ...]
@@ -94,7 +94,7 @@ class Manifest:
         max_length: Maximum number of tokens of a text, special tokens included. Longer texts are truncated.
         pad_token_id: Id of the padding on the right of shorter texts in a batch.
         vocab_size: Number of rows of the embedding. The tokenizer may not have larger ids.
-        window: How long texts are cut into windows.
+        window: How long texts are split into windows.
         variants: The ONNX files.
         files: Every file of the artifact except the manifest: path -> hash and size.
         base_model: Name and revision of the encoder that was fine-tuned.
@@ -102,7 +102,7 @@ class Manifest:
         metrics: Metrics of the checkpoint on the test split.
         versions: Versions of the tools that made the artifact.
         min_onnxruntime: Oldest release of onnxruntime that is known to run it.
-        golden: Texts with the scores that a working installation reproduces.
+        golden: Texts with the scores that a working installation must reproduce.
     """
 
     schema_version: str

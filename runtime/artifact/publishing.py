@@ -69,7 +69,7 @@ def _check_replaceable(target: Path, error: type[LitmusError]) -> None:
 
 
 def _replace(target: Path, folder: Path, error: type[LitmusError]) -> None:
-    """Replaces the old artifact by the new one; if that fails, the old one is put back."""
+    """Replaces the old artifact with the new one; if that fails, the old one is put back."""
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.replaced.", dir=target.parent))
     try:
         target.rename(aside / "artifact")

@@ -1,4 +1,4 @@
-"""Builds dataclasses from JSON and checks the types of their fields. Knows nothing of what the fields mean."""
+"""Builds dataclasses from JSON and checks the types of their fields. Does not know what the fields mean."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

@@ -81,10 +81,10 @@ def _interrupts_everywhere() -> Iterator[None]:
 def _without_native_messages() -> Iterator[None]:
     """Drops what native libraries write to standard error, and keeps what Python writes there.
 
-    A panic in tokenizers or an error in onnxruntime becomes one line of ours; the lines that these libraries print may
-    repeat a text. If a library kills the process, its last line is dropped as well, so Python's fault handler prints
-    the signal and the position. Where standard error is not the process's own, as in a test that captures it, this does
-    nothing.
+    A panic in tokenizers or an error in onnxruntime becomes one error line of Litmus, because the lines that these
+    libraries print may repeat a text. If a library kills the process, its last line is dropped as well, so Python's
+    fault handler prints the signal and the position. Where standard error is not the process's own, as in a test that
+    captures it, this does nothing.
     """
     plain = sys.stderr
     if plain is not sys.__stderr__ or plain is None or plain.fileno() != 2:

@@ -117,7 +117,7 @@ def words(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int,
 
 
 def without(encoded: Encoded, positions: Sequence[int], pad_token_id: int) -> Encoded:
-    """Returns a text's tokens without some of them; if none remain, a single padding token, for the model needs one."""
+    """Returns a text's tokens without some of them; if none remain, one padding token, which the model needs."""
     if len(positions) == len(encoded.ids):
         return Encoded(np.full(1, pad_token_id, np.int64), None if encoded.type_ids is None else np.zeros(1, np.int64))
     type_ids = None if encoded.type_ids is None else np.delete(encoded.type_ids, positions)

@@ -14,7 +14,7 @@ def provider_options(memory_mb: int | None) -> dict[str, str]:
     """Returns the options of onnxruntime's CUDA provider.
 
     Args:
-        memory_mb: Limit on the device memory for weights and activations, in MiB; None for no limit.
+        memory_mb: Limit on GPU memory for weights and activations, in MiB; None for no limit.
     """
     if memory_mb is None:
         return {}
@@ -22,7 +22,7 @@ def provider_options(memory_mb: int | None) -> dict[str, str]:
 
 
 def run_bound(session: onnxruntime.InferenceSession, inputs: Inputs, output: str) -> npt.NDArray[np.float32]:
-    """Runs a batch with IO binding, which queues the copies to and from the device with the kernels.
+    """Runs a batch with IO binding, which queues the copies to and from the GPU together with the kernels.
 
     Args:
         session: A session on CUDA.

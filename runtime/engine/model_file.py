@@ -2,8 +2,8 @@
 
 onnxruntime parses a self-contained file completely and then copies every weight: MiniLM in fp32 (91 MB) peaks at 197 MB
 and takes 130 ms. Weights in a *separate* file are mapped and read on demand: 144 MB with a 512-token text, 104 MB with
-a short one, 49 ms. So `strip_weights` copies the model without its large weights and replaces each by a reference into
-the file that it came from. The artifact keeps one plain file that every tool can read.
+a short one, 49 ms. So `strip_weights` copies the model without its large weights and replaces each with a reference
+into the file that it came from. The artifact keeps one plain file that every tool can read.
 
 The field numbers are those of onnx.proto, such as ModelProto.graph 7 and opset_import 8, OperatorSetIdProto.domain 1,
 GraphProto.node 1 and initializer 5, NodeProto.input 1, TensorProto.name 8, raw_data 9, external_data 13 and
@@ -47,7 +47,7 @@ def load_without_weights(path: Path) -> bytes:
 
 
 def strip_weights(model: memoryview, location: str) -> bytes:
-    """Copies an ONNX model and replaces each large weight by a reference into the file that it came from.
+    """Copies an ONNX model and replaces each large weight with a reference into the file that it came from.
 
     Args:
         model: The bytes of a self-contained ONNX file, memory-mapped.

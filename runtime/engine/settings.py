@@ -19,7 +19,7 @@ class Settings:
         threads: Number of threads of one inference; None for one per CPU that this process may use.
         profile: `latency` keeps threads awake between operators; `shared` lets them sleep.
         batch_tokens: Maximum number of tokens of a batch, padding included; None for the provider's default.
-        gpu_memory_mb: Limit on the device memory on CUDA, in MiB; None for no limit.
+        gpu_memory_mb: Limit on GPU memory, in MiB; None for no limit.
     """
 
     threads: int | None = None

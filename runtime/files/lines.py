@@ -1,6 +1,6 @@
 r"""Reads the lines of a file or a pipe as they arrive.
 
-Knows encodings and line ends; knows nothing of rows and columns. A line ends with `\n`, `\r\n` or `\r`. Bytes that do
+Knows encodings and line ends, but nothing of rows and columns. A line ends with `\n`, `\r\n` or `\r`. Bytes that do
 not decode are kept as surrogates, so that only their row fails. Only one line is in memory at a time. A line that is
 too long is dropped.
 """
@@ -37,8 +37,8 @@ class Source(NamedTuple):
         start: The first bytes.
         encoding: Encoding of the bytes.
         marked: Whether a byte order mark names the encoding.
-        chunk_bytes: Number of bytes to read at once at most.
-        answering: Whether each line is answered before the next one may arrive.
+        chunk_bytes: Maximum number of bytes to read at once.
+        answering: Whether the sender may wait for the row of each line before it sends the next one.
     """
 
     file: io.BufferedReader
@@ -62,8 +62,9 @@ def open_source(
     Args:
         file: The bytes.
         encoding: Their encoding, unless a byte order mark names another.
-        chunk_bytes: Number of bytes to read at once at most.
-        answering: Whether each line is answered before the next one may arrive, so that only the first is looked at.
+        chunk_bytes: Maximum number of bytes to read at once.
+        answering: Whether the sender may wait for the row of each line before it sends the next one, so that only the
+            first line is looked at.
 
     Raises:
         InputError: The input is not text.

@@ -1,8 +1,8 @@
 """Reads texts to classify from CSV, TSV, JSON Lines, or plain lines.
 
 A row that cannot be read gets an error in its place, and the other rows are read. Fields are not interpreted: `NA`,
-`null` and `=1+1` are text. Files may be larger than memory. No error shows the content of a file, not even the first
-row, which is a text if there is no header; nor a requested column name, unless the file has that column.
+`null` and `=1+1` are text. Files may be larger than memory. No error shows the content of a file, not even its first
+row, which is a text if there is no header. A requested column name is shown only if the file has that column.
 """
 
 import io

@@ -30,13 +30,13 @@ Result = TypeVar("Result")
 
 
 class Window(NamedTuple):
-    """What remains of a window after it has run.
+    """What is kept of a window after the model has read its token ids.
 
     Attributes:
         n_tokens: Number of tokens, special tokens included.
         truncated: The text has more tokens than these.
         span: Positions in the text of the first character and after the last one; None if the text was truncated
-            instead of cut into windows.
+            instead of split into windows.
     """
 
     n_tokens: int
@@ -66,7 +66,7 @@ class Encoded(NamedTuple):
 
 
 class LongText(NamedTuple):
-    """A text for `Tokenizer.windows`, which makes its windows one after the other."""
+    """A long text, whose windows `Tokenizer.windows` makes one after the other."""
 
     text: str
 
@@ -308,7 +308,7 @@ def find_error(text: object) -> TextError | None:
 
 
 def _without_lone_surrogates(text: str) -> str:
-    """Replaces code points that UTF-8 cannot encode, and the tokenizer would refuse, by U+FFFD."""
+    """Replaces code points that UTF-8 cannot encode, and the tokenizer would reject, with U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -2,7 +2,7 @@
 
 A text is tokenized in overlapping pieces. Only those tokens of a piece are used that are the same in the whole text,
 for the reasons given in `truncation`: the words at both ends of a piece are not used. A single word that is longer than
-a piece can be is cut at the end of the piece.
+a piece can be is split at the end of the piece.
 """
 
 from collections.abc import Callable, Iterator, Sequence
