@@ -96,7 +96,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             found = reference(write(Path(folder)))
         nearest = margin(np.array(found["scores"]), multi_label=name == "distilbert")
-        assert nearest >= MARGIN, f"{name}: a score is {nearest:.3f} from where its label changes; take other texts"
+        assert nearest >= MARGIN, f"{name}: a score is {nearest:.3f} from where its label changes; take another seed"
         lines = ",\n".join(f" {json.dumps(key)}: {_rows(value)}" for key, value in found.items())
         (FOLDER / f"{name}.json").write_text("{\n" + lines + "\n}\n", "utf-8")
         print(f"{name}: nearest label change {nearest:.3f}", found["scores"])
