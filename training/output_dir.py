@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,20 +77,25 @@ def last_state(training: FineTuningArguments) -> str | None:
     Raises:
         TrainingError: The checkpoint that `resume_from_checkpoint` names is not complete.
     """
-    resume = training.resume_from_checkpoint
+    resume, processes = training.resume_from_checkpoint, training.world_size
     if resume is None:
         return None
     if resume != LATEST:
-        if _step(Path(resume)) is None:
+        if _step(Path(resume), processes) is None:
             raise TrainingError(f"--resume_from_checkpoint {resume}: expected a complete checkpoint-* folder")
         return resume
-    states = [path for path in Path(training.output_dir).glob("checkpoint-*") if _step(path) is not None]
-    return str(max(states, key=lambda path: _step(path) or 0)) if states else None
+    steps = {path: _step(path, processes) for path in Path(training.output_dir).glob("checkpoint-*")}
+    states = {path: step for path, step in steps.items() if step is not None}
+    return str(max(states, key=states.__getitem__)) if states else None
 
 
-def _step(state: Path) -> int | None:
+def _step(state: Path, processes: int) -> int | None:
     """Returns the step of a trainer checkpoint, or None if it is incomplete: partly written, or partly removed."""
     if not all((state / name).is_file() for name in STATE):
+        return None
+    # Each process writes its random state on its own, so that of another may be missing or incomplete.
+    ranks = [""] if processes == 1 else [f"_{rank}" for rank in range(processes)]
+    if not all(zipfile.is_zipfile(state / f"rng_state{rank}.pth") for rank in ranks):  # as torch.save writes it
         return None
     try:
         return int(json.loads((state / TRAINER_STATE_NAME).read_text("utf-8"))["global_step"])

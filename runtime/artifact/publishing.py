@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,8 +43,9 @@ def publishing(target: Path, *, overwrite: bool, error: type[LitmusError] = Arti
     if replace:
         _check_replaceable(target, error)
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
+    folder = target.parent / f".{target.name}.{uuid.uuid4().hex[:16]}"
+    try:  # from before it exists, so that a signal at any moment leaves nothing behind
+        folder.mkdir()
         folder.chmod(0o755)
         yield folder
         _sync(folder)

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from training.output_dir import last_state
@@ -184,12 +186,20 @@ def test_incomplete_state_is_refused(
     assert "expected a complete checkpoint-* folder" in capsys.readouterr().err
 
 
-def complete(state: Path, step: int) -> None:
+def complete(state: Path, step: int, processes: int = 1) -> None:
     """Writes the files of a complete trainer checkpoint."""
     state.mkdir()
     for name in ("model.safetensors", "optimizer.pt", "scheduler.pt"):
         (state / name).touch()
+    for name in ["rng_state.pth"] if processes == 1 else [f"rng_state_{rank}.pth" for rank in range(processes)]:
+        torch.save({"python": step}, state / name)
     (state / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+
+
+def latest(folder: Path, processes: int = 1) -> str | None:
+    """Returns the trainer checkpoint that `--resume_from_checkpoint latest` finds."""
+    training = SimpleNamespace(output_dir=str(folder), resume_from_checkpoint="latest", world_size=processes)
+    return last_state(training)
 
 
 def test_latest_of_several(tmp_path: Path) -> None:
@@ -201,11 +211,19 @@ def test_latest_of_several(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-400/trainer_state.json").write_text('{"global_st')
     complete(tmp_path / "checkpoint-500", 500)
     (tmp_path / "checkpoint-500/model.safetensors").unlink()  # as if it had died while that one was removed
+    assert latest(tmp_path) == str(tmp_path / "checkpoint-100")
 
-    class Training:
-        output_dir, resume_from_checkpoint = str(tmp_path), "latest"
 
-    assert last_state(Training()) == str(tmp_path / "checkpoint-100")
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 the first bytes"])
+def test_latest_of_two_processes(tmp_path: Path, content: bytes | None) -> None:
+    """A trainer checkpoint is incomplete until the random state of every process is written."""
+    complete(tmp_path / "checkpoint-10", 10, processes=2)
+    complete(tmp_path / "checkpoint-20", 20, processes=2)
+    assert latest(tmp_path, processes=2) == str(tmp_path / "checkpoint-20")
+    (tmp_path / "checkpoint-20/rng_state_1.pth").unlink()
+    if content is not None:
+        (tmp_path / "checkpoint-20/rng_state_1.pth").write_bytes(content)
+    assert latest(tmp_path, processes=2) == str(tmp_path / "checkpoint-10")
 
 
 @pytest.fixture
