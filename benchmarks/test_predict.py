@@ -26,8 +26,8 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     encoder = EncoderArguments()
     load_model(encoder, DATA.labels, DATA.task).model.save_pretrained(folder / "checkpoint")
     load_tokenizer(encoder).save_pretrained(folder / "checkpoint")
-    (folder / "texts.txt").write_text("\n".join(DATA.train.texts), "utf-8")
-    calibration = ["--calibration", str(folder / "texts.txt"), "--calibration-texts", "64", "--min-agreement", "0"]
+    (folder / "texts.txt").write_text("\n".join(DATA.train.texts[:32]), "utf-8")
+    calibration = ["--calibration", str(folder / "texts.txt"), "--calibration-texts", "16", "--min-agreement", "0"]
     assert export([str(folder / "checkpoint"), str(folder / "artifact"), "--variants", "int8", *calibration]) == 0
     return folder / "artifact"
 
