@@ -21,7 +21,7 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest $(PARALLEL)
 
-# Without the tests that train or export real encoders, install packages or damage files at random.
+# Without the tests that train, export or measure, install packages or damage files at random.
 test-fast: setup
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not fuzz and not registry'
 

@@ -74,7 +74,6 @@ def test_wheel_contains_only_the_runtime(wheel: Path) -> None:
     assert {name for name in names if name.startswith("runtime/")} == expected
 
 
-@pytest.mark.slow
 def test_predicts_without_torch(lean_python: Path, minilm: Path, tmp_path: Path) -> None:
     """The installed wheel predicts without HOME, with LANG=C, and within the stated memory."""
     code = (
@@ -91,7 +90,6 @@ def test_predicts_without_torch(lean_python: Path, minilm: Path, tmp_path: Path)
     assert peak_mb <= MAX_PEAK_MB
 
 
-@pytest.mark.slow
 def test_command_line_without_torch(lean_python: Path, minilm: Path, tmp_path: Path) -> None:
     """The installed wheel runs `python -m runtime.predict`."""
     line = [str(lean_python), "-m", "runtime.predict", "--model", str(minilm)]
@@ -107,7 +105,6 @@ def test_readme_installs_the_wheel(wheel: Path) -> None:
     assert len(INSTALLS) == 2
 
 
-@pytest.mark.slow
 def test_readme_installs_without_dependencies(wheel: Path, lean_python: Path) -> None:
     """The pip command without dependencies installs only what the runtime imports."""
     found = pip(wheel, lean_python, INSTALLS[1], "--dry-run", "--ignore-installed")
@@ -116,7 +113,6 @@ def test_readme_installs_without_dependencies(wheel: Path, lean_python: Path) ->
     assert names == {"litmus-onnx", "numpy", "onnxruntime", "tokenizers"}
 
 
-@pytest.mark.slow
 def test_runs_without_dependencies(lean_python: Path, minilm: Path, tmp_path: Path) -> None:
     """The runtime loads, predicts, explains and verifies with only the packages that it imports."""
     packages = [name for name in site_packages(lean_python) if name not in IMPORTED]
@@ -135,7 +131,6 @@ def test_runs_without_dependencies(lean_python: Path, minilm: Path, tmp_path: Pa
     assert done.stdout.splitlines()[1] == "()"
 
 
-@pytest.mark.slow
 def test_installed_size(lean_python: Path) -> None:
     """The installed wheel with its dependencies stays below the size limit."""
     folder = next((lean_python.parents[1] / "lib").glob("python*/site-packages"))

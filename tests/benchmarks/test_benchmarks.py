@@ -21,6 +21,8 @@ from runtime import load
 
 from ..models import MAX_LENGTH
 
+pytestmark = pytest.mark.slow
+
 
 def test_latency(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every contender of Litmus's own environment is measured, agrees with PyTorch and is in the table."""

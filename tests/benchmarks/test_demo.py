@@ -13,6 +13,8 @@ from benchmarks.demo import results, setup
 from benchmarks.demo.steps import StepError, duration, run_step
 from benchmarks.harness.environments import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def python(code: str) -> list[str]:
     """Returns a command that runs some Python."""

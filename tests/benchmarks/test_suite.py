@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 from benchmarks.harness.environments import ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_benchmark_runs() -> None:

@@ -36,6 +36,8 @@ from training.model.encoder import load_tokenizer
 
 from ..models import FP32, LABELS, MAX_LENGTH, bert, distilbert, write_checkpoint
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ("late", "The train was late again, by 12.5 minutes.", "Das Café. 次の電車 🙂", "so it goes " * 40)
 
 

@@ -11,6 +11,8 @@ from runtime import load
 
 from .make_golden import FOLDER, MODELS
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ["--variants", "fp32", "int8", "--min-agreement", "0", "--max-metric-drop", "1"]
 
 

@@ -453,6 +453,7 @@ def test_progress_in_a_log(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     assert capsys.readouterr().err == "1 text, 0.1 a second\n"
 
 
+@pytest.mark.slow
 def test_fraction_done(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time left is based on the position of the current text in the file, not on how far it was read ahead."""
     shares: list[float] = []

@@ -19,6 +19,8 @@ from training.output_dir import last_state
 
 from .runs import command, easy_rows, train, write_rows
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 OPTIONS = ("--label_columns", "label", "--num_train_epochs", "10", "--early_stopping_patience", "10")
 
@@ -42,7 +44,6 @@ def epochs(folder: Path) -> int:
     return found
 
 
-@pytest.mark.slow
 def test_killed_and_resumed(encoder: Path, easy: Path, tmp_path: Path) -> None:
     """A training that is killed at 60 % and resumed has the same metrics and the same weights."""
     log, output = tmp_path / "log", tmp_path / "killed"
@@ -232,7 +233,6 @@ def launch() -> tuple[str, ...]:
     return ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "training")
 
 
-@pytest.mark.slow
 def test_two_processes(encoder: Path, easy: Path, tmp_path: Path, launch: tuple[str, ...]) -> None:
     """Two processes make one checkpoint, the same if they are stopped and resumed, and TensorBoard has its log."""
     log, whole, output = tmp_path / "log", tmp_path / "whole", tmp_path / "stopped"
@@ -256,7 +256,6 @@ def test_two_processes(encoder: Path, easy: Path, tmp_path: Path, launch: tuple[
     assert "already complete" in log.read_text()
 
 
-@pytest.mark.slow
 def test_refused_in_one_process(encoder: Path, easy: Path, tmp_path: Path, launch: tuple[str, ...]) -> None:
     """An error that only the first process finds ends the others as well."""
     (tmp_path / "notes.txt").touch()

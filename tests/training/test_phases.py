@@ -35,6 +35,7 @@ def test_phase_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.getMessage() for record in caplog.records] == ["reading ..."]
 
 
+@pytest.mark.slow
 def test_every_phase_has_a_line(encoder: Path, easy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Each phase has a line at its start and one with its time, and the last line is the total."""
     caplog.set_level("INFO")
@@ -76,6 +77,7 @@ def test_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCa
     assert [record.getMessage() for record in caplog.records] == ["reading: 0.0 s"]
 
 
+@pytest.mark.slow
 def test_every_epoch_has_a_line(encoder: Path, easy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Each epoch has one line with losses, metric and time, and nothing else of the training is printed."""
     caplog.set_level("INFO")

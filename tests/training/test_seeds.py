@@ -13,6 +13,8 @@ from ..shared import SharedFolders
 from .runs import train
 from .test_output_dir import launch, start  # noqa: F401 - launch is a fixture
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ("--label_columns", "label", "--num_train_epochs", "2", "--seed", "7")
 
 
@@ -109,7 +111,6 @@ def test_mistake_leaves_the_folder_empty(encoder: Path, easy: Path, tmp_path: Pa
     assert not list(folder.iterdir())
 
 
-@pytest.mark.slow
 def test_two_processes(encoder: Path, easy: Path, tmp_path: Path, launch: tuple[str, ...]) -> None:  # noqa: F811
     """Two processes train all seeds."""
     log, folder = tmp_path / "log", tmp_path / "out"

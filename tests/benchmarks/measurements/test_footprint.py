@@ -19,6 +19,8 @@ from runtime import Classifier, Prediction, load
 
 from ...models import MAX_LENGTH
 
+pytestmark = pytest.mark.slow
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, which only Linux has")
 TICK_S = 0.02
 PREDICT = Classifier.predict

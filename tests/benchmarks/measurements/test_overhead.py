@@ -12,6 +12,7 @@ from benchmarks.measurements.overhead import bare
 from runtime import Classifier, Prediction, load
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["artifact", "multi_label_artifact"])
 def test_bare_minimum_gives_the_same_logits(name: str, request: pytest.FixtureRequest) -> None:
     """The hand-written way gives the classifier's logits, with token types (BERT) and without (DistilBERT)."""

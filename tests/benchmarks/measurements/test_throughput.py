@@ -15,6 +15,8 @@ from benchmarks.measurements.throughput import _padding, _promises_same_logits
 from runtime import Classifier, load
 from training.data.record import training_data
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["padded", "litmus", "litmus-stream", "pipeline"]
 
 

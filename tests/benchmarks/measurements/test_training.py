@@ -12,8 +12,9 @@ from benchmarks.measurements import training
 from training.arguments import EncoderArguments
 from training.model.encoder import load_tokenizer
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_training(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each way trains, and each speedup is the ratio of rows per second to the notebook's."""
     output = tmp_path / "report.json"

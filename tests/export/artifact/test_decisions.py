@@ -13,6 +13,8 @@ from runtime.artifact.manifest import Manifest
 
 from ...models import FP32
 
+pytestmark = pytest.mark.slow
+
 
 def shipped(checkpoint: Path, tmp_path: Path, *options: str) -> Manifest:
     """Exports and returns the manifest."""

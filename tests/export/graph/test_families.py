@@ -23,6 +23,8 @@ from runtime import load
 from ...models import FP32, MAX_LENGTH, distilbert, families, write_checkpoint
 from ..families import PATHS, Exported, rows
 
+pytestmark = pytest.mark.slow
+
 LENGTHS = {
     "one token": (1,),
     "one text": (17,),

@@ -29,6 +29,8 @@ from runtime.artifact.manifest import Manifest
 from ...models import FP32, families, write_checkpoint, write_texts
 from ...shared import SharedFolders
 
+pytestmark = pytest.mark.slow
+
 LAYERS = 14  # of two encoder layers with six each, and a head of two
 FILES_BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json")
 

@@ -19,6 +19,8 @@ from runtime.artifact.manifest import Manifest, Precision
 from ...models import families, write_checkpoint, write_texts
 from ...shared import SharedFolders
 
+pytestmark = pytest.mark.slow
+
 BOTH: tuple[Precision, ...] = ("fp32", "int8")
 
 

@@ -22,13 +22,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
-from transformers import (
-    AlbertConfig,
-    DebertaV2Config,
-    ModernBertConfig,
-    MPNetConfig,
-    PreTrainedConfig,
-)
+from transformers import ModernBertConfig, PreTrainedConfig
 
 from export.errors import ExportError
 from export.graph import attention
@@ -38,7 +32,10 @@ from export.quantization.fp16 import LIMIT, Fp16Report, convert_to_fp16, fits_fp
 from export.quantization.magnitudes import largest_activations
 from export.sources.checkpoint import open_checkpoint
 
-from ...models import _head, bert, distilbert, write_checkpoint, write_minilm
+from ... import models
+from ...models import bert, distilbert, write_checkpoint, write_minilm
+
+pytestmark = pytest.mark.slow
 
 SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 FLOAT, FLOAT16 = TensorProto.FLOAT, TensorProto.FLOAT16
@@ -59,16 +56,10 @@ class Graph:
 
 def families() -> dict[str, PreTrainedConfig]:
     """Returns small random models: three with fused attention, three with eager attention."""
-    head = _head("single_label")
-    relative = {"relative_attention": True, "position_buckets": 16, "pos_att_type": ["p2c", "c2p"]}
-    return {
-        "bert": bert("single_label"),
-        "distilbert": distilbert("multi_label"),
-        "albert": AlbertConfig(**SIZES, embedding_size=16, vocab_size=30522, **head),
-        "mpnet": MPNetConfig(**SIZES, vocab_size=30527, **head),
-        "deberta-v2": DebertaV2Config(**SIZES, vocab_size=30522, type_vocab_size=0, **relative, **head),
-        "modernbert": ModernBertConfig(**SIZES, vocab_size=30522, local_attention=8, **head),
-    }
+    small = models.families()
+    modern = ModernBertConfig(**SIZES, vocab_size=30522, local_attention=8, **models._head("single_label"))
+    shared = {name: small[name] for name in ("albert", "mpnet", "deberta-v2")}
+    return {"bert": bert("single_label"), "distilbert": distilbert("multi_label"), **shared, "modernbert": modern}
 
 
 EAGER = ("mpnet", "deberta-v2", "modernbert")
@@ -407,7 +398,6 @@ def test_graph_with_branches_is_refused(tmp_path: Path) -> None:
         convert_to_fp16(tmp_path / "single.onnx", tmp_path / "half.onnx", [])
 
 
-@pytest.mark.slow
 def test_minilm(tmp_path: Path) -> None:
     """MiniLM with a new head has one conversion, half the size, and the logits of fp32."""
     built = convert(write_minilm(tmp_path), fused=True)

@@ -26,6 +26,8 @@ from ...models import MAX_LENGTH, write_minilm
 from ..families import Exported, rows
 from .test_activation_stats import one_layer
 
+pytestmark = pytest.mark.slow
+
 LABELS = 3
 
 
@@ -269,13 +271,11 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "artifact"
 
 
-@pytest.mark.slow
 def test_minilm_size(minilm: Path) -> None:
     """MiniLM's int8 file is at most 28 % of its fp32 file."""
     assert (minilm / FILES["int8"]).stat().st_size <= 0.28 * (minilm / FILES["fp32"]).stat().st_size
 
 
-@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(texts=TEXTS)
 def test_minilm_logits_do_not_depend_on_the_batch(minilm: Path, texts: list[str]) -> None:

@@ -35,6 +35,8 @@ from training.errors import DataError
 from ...models import bert, write_checkpoint
 from ...shared import SharedFolders
 
+pytestmark = pytest.mark.slow
+
 # The last one gives up on sixty; training, which tries it, does not guess what the back reference needs.
 CLEANING = ("--cleaning", r"drop:(?i)\bdoctor:", r"drop:(zq)\1(a+)+b$")
 TEST_ROWS = 114

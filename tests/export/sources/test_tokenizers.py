@@ -17,6 +17,8 @@ from runtime.artifact.manifest import Manifest
 
 from ...models import FP32, write_texts
 
+pytestmark = pytest.mark.slow
+
 Edit = Callable[[dict[str, Any]], object]
 ROWS = 30522
 PROGRESS = ("exporting", "  imported", "calibrating")

@@ -18,6 +18,8 @@ from training.model.inference import predict_logits
 from ...models import families, write_checkpoint
 from ..runs import CLEANING, easy_rows, train, write_rows
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ("the train was late again", "everything went well today")
 
 

@@ -31,6 +31,8 @@ from ...models import bert, families, write_checkpoint
 from ...shared import SharedFolders
 from ..runs import CLEANING, WORDS, easy_rows, train, write_rows
 
+pytestmark = pytest.mark.slow
+
 LABELS = ("benign", "malignant")
 
 

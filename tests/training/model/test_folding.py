@@ -27,6 +27,8 @@ from ...models import FP32, families, write_checkpoint
 from ...shared import SharedFolders
 from ..runs import command, train, write_rows
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ("the train was late again", "everything went well today, so it did", "too much noise", "late", "?")
 
 

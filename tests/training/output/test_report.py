@@ -20,6 +20,8 @@ from training.output.report import _worst_first, verdict
 
 from ..runs import WORDS, easy_rows, train, write_rows
 
+pytestmark = pytest.mark.slow
+
 SECRET = "Zebediah"
 PARTS = (("train", 0, 80), ("validation", 80, 101), ("test", 100, 120))
 
