@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SHORT = {  # added to the commands, which take twenty minutes as they are on two cores without bf16 and VNNI
     "training": "--num_train_epochs 1 --max_length 32",
-    "benchmarks footprint": "--calls 50 --repeats 1",
+    "export": "--calibration-texts 64",
+    "benchmarks footprint": "--calls 20 --repeats 1",
     "benchmarks latency": "--rounds 1 --texts 2",
 }
 

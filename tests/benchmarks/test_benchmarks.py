@@ -1,11 +1,14 @@
 """`latency`, `quality` and `demo` in real processes, and how they handle contenders and inputs that fail."""
 
+import contextlib
+import io
 import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -24,16 +27,46 @@ from ..models import MAX_LENGTH
 pytestmark = pytest.mark.slow
 
 
-def test_latency(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every contender of Litmus's own environment is measured, agrees with PyTorch and is in the table."""
+class Measurement(NamedTuple):
+    """What a command of the benchmarks wrote and printed."""
+
+    path: Path
+    report: dict[str, Any]
+    table: str
+
+
+def measure(command: str, *arguments: str) -> Measurement:
+    """Runs a command that ends with `--output FILE`."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main([command, *arguments]) == 0
+    path = Path(arguments[-1])
+    return Measurement(path, json.loads(path.read_text()), printed.getvalue())
+
+
+OWN = [name for name, entry in CONTENDERS.items() if entry.peer is None]
+
+
+@pytest.fixture(scope="module")
+def latency(trained: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Measurement:
+    """The latency of every contender of Litmus's own environment."""
     checkpoint, artifact = trained
-    names = [name for name, entry in CONTENDERS.items() if entry.peer is None]
-    output = tmp_path / "reports/latency.json"
-    arguments = ["--contenders", *names, "--rounds", "2", "--texts", "5", "--threads", "1"]
     where = ["--model", os.path.relpath(artifact), "--checkpoint", os.path.relpath(checkpoint)]
-    assert main(["latency", *where, "--output", str(output), *arguments]) == 0
-    table = capsys.readouterr().out
-    report = json.loads(output.read_text())
+    arguments = ["--contenders", *OWN, "--rounds", "2", "--texts", "5", "--threads", "1"]
+    output = tmp_path_factory.mktemp("latency") / "reports/latency.json"
+    return measure("latency", *where, *arguments, "--output", str(output))
+
+
+@pytest.fixture(scope="module")
+def quality(trained: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Measurement:
+    """The quality of the artifact."""
+    checkpoint, artifact = trained
+    output = tmp_path_factory.mktemp("quality") / "quality.json"
+    return measure("quality", "--model", artifact, "--checkpoint", checkpoint, "--output", str(output))
+
+
+def test_latency(latency: Measurement) -> None:
+    """Every contender of Litmus's own environment is measured, agrees with PyTorch and is in the table."""
+    names, report, table = OWN, latency.report, latency.table
     assert list(report["results"]) == names
     assert report["failures"] == {}
     assert report["machine"]["threads"] == 1
@@ -63,13 +96,10 @@ def test_latency(trained: tuple[str, str], tmp_path: Path, capsys: pytest.Captur
     )
 
 
-def test_quality(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quality(trained: tuple[str, str], quality: Measurement) -> None:
     """The artifact agrees with PyTorch, and PyTorch's metrics equal those that training recorded."""
-    checkpoint, artifact = trained
-    output = tmp_path / "quality.json"
-    assert main(["quality", "--model", artifact, "--checkpoint", checkpoint, "--output", str(output)]) == 0
-    report = json.loads(output.read_text())
-    recorded = json.loads((Path(checkpoint) / "training.json").read_text())["metrics"]["test"]
+    report = quality.report
+    recorded = json.loads((Path(trained[0]) / "training.json").read_text())["metrics"]["test"]
     assert report["settings"]["rows"] == 114
     results = report["results"]
     assert results["pytorch-fp32"]["figures"]["accuracy"] == pytest.approx(recorded["accuracy"])
@@ -79,7 +109,7 @@ def test_quality(trained: tuple[str, str], tmp_path: Path, capsys: pytest.Captur
     assert results["litmus"]["variant"] == "int8"
     assert results["litmus"]["label_agreement"] > 0.9
     assert 1e-4 < results["litmus"]["max_logit_difference"] < 0.5
-    assert re.search(r"^\| litmus \| int8 \|", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^\| litmus \| int8 \|", quality.table, re.MULTILINE)
 
 
 @pytest.mark.parametrize("old", [None, "earlier report"])
@@ -96,22 +126,19 @@ def test_failed_measurement_leaves_the_output_as_it_was(
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == ({} if old is None else {output.name: old})
 
 
-def test_demo_summary(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_summary(
+    latency: Measurement, quality: Measurement, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The demo's table has both contenders, the reference model, the artifact and the command to try next."""
-    checkpoint, artifact = trained
-    where = ["--model", artifact, "--checkpoint", checkpoint]
-    reports = [tmp_path / "latency.json", tmp_path / "quality.json"]
-    fast = ["--contenders", "pytorch-fp32", "litmus", "--rounds", "1", "--texts", "2"]
-    assert main(["latency", *where, "--output", str(reports[0]), *fast]) == 0
-    assert main(["quality", *where, "--output", str(reports[1])]) == 0
-    capsys.readouterr()
-    assert main(["demo", "--latency", str(reports[0]), "--quality", str(reports[1])]) == 0
+    artifact = quality.report["settings"]["model"]
+    assert main(["demo", "--latency", str(latency.path), "--quality", str(quality.path)]) == 0
     table = capsys.readouterr().out
     for expected in ("| PyTorch |", "| Litmus int8 |", "| logistic regression on the raw measurements | 0.9", artifact):
         assert expected in table
     assert f"python -m runtime.predict --model {artifact}" in table
-    reports[0].write_text(reports[0].read_text().replace('"real texts"', '"real texts of a/b.csv"'))
-    assert main(["demo", "--latency", str(reports[0]), "--quality", str(reports[1])]) == 0
+    other = tmp_path / "latency.json"
+    other.write_text(latency.path.read_text().replace('"real texts"', '"real texts of a/b.csv"'))
+    assert main(["demo", "--latency", str(other), "--quality", str(quality.path)]) == 0
     assert capsys.readouterr().out == table
 
 

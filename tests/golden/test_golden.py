@@ -16,7 +16,8 @@ pytestmark = pytest.mark.slow
 OPTIONS = ["--variants", "fp32", "int8", "--min-agreement", "0", "--max-metric-drop", "1"]
 
 
-@pytest.mark.parametrize("name", ["bert", "distilbert", pytest.param("minilm", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["bert", "distilbert", "minilm"])
+@pytest.mark.usefixtures("torch_traces_once")
 def test_reference_predictions(name: str, tmp_path: Path) -> None:
     """Token ids and masks are equal, fp32 scores agree within 1e-5, and int8 assigns the same labels."""
     golden = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
