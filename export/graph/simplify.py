@@ -1,4 +1,4 @@
-"""Removes redundant nodes and weights from a graph: reshapes without effect, common subexpressions, equal weights.
+"""Removes what a graph computes in vain: reshapes without effect, common subexpressions, tokens that nothing reads.
 
 Constants become initializers without duplicates, so that every weight is in one place. torch's old exporter has a
 Constant node for every number, and an Identity for a weight that equals another.
@@ -16,6 +16,8 @@ from pathlib import Path
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from .last_layer import compute_one_token
+
 SCOPES = "pkg.torch.onnx.name_scopes"
 
 
@@ -28,6 +30,8 @@ def simplify(model: ir.Model) -> None:
     common.DeduplicateHashedInitializersPass()(model)
     common.CommonSubexpressionEliminationPass()(model)
     _remove_reshapes(model.graph)
+    common.RemoveUnusedNodesPass()(model)
+    compute_one_token(model.graph)  # after nodes that read a value in vain are gone
     common.RemoveUnusedNodesPass()(model)
     common.RemoveUnusedOpsetsPass()(model)
     common.ClearMetadataAndDocStringPass()(model)

@@ -116,15 +116,15 @@ class MultiHeadAttention(OpRun):
     op_domain = "com.microsoft"
 
     def _run(self, query: Any, key: Any, value: Any, _: Any, mask: Any, num_heads: Any = None, scale: Any = None):
-        batch, length, size = query.shape
+        batch = len(query)
         q, k, v = (
-            tensor.astype(np.float32).reshape(batch, length, num_heads, -1).swapaxes(1, 2)
+            tensor.astype(np.float32).reshape(batch, tensor.shape[1], num_heads, -1).swapaxes(1, 2)
             for tensor in (query, key, value)
         )
         scores = np.where(mask[:, None, None] > 0, q @ k.swapaxes(2, 3) * scale, -10000)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         output = weights / weights.sum(-1, keepdims=True) @ v
-        return (output.swapaxes(1, 2).reshape(batch, length, size).astype(query.dtype),)
+        return (output.swapaxes(1, 2).reshape(query.shape).astype(query.dtype),)
 
 
 def run_typed(path: Path, inputs: Inputs) -> Logits:
@@ -193,7 +193,7 @@ def test_bert_operators(graph: Callable[[str], Graph]) -> None:
         "Add": 18,
         "MatMul": 12,
         "LayerNormalization": 5,
-        "Gather": 4,
+        "Gather": 5,
         "Cast": 3,
         "Shape": 1,
         "MultiHeadAttention": 2,
@@ -202,7 +202,7 @@ def test_bert_operators(graph: Callable[[str], Graph]) -> None:
         "Slice": 1,
         "Tanh": 1,
     }
-    assert built.report == Fp16Report(fp16_nodes=45, casts=1, too_large={}, fp32_nodes=())
+    assert built.report == Fp16Report(fp16_nodes=46, casts=1, too_large={}, fp32_nodes=())
 
 
 def test_bert_computes_in_fp16(graph: Callable[[str], Graph]) -> None:
@@ -214,7 +214,7 @@ def test_bert_computes_in_fp16(graph: Callable[[str], Graph]) -> None:
 @pytest.mark.parametrize("family", ["mpnet", "deberta-v2", "modernbert"])
 def test_one_conversion_in_front_of_each_softmax_and_one_behind(family: str, graph: Callable[[str], Graph]) -> None:
     """Each Softmax has two conversions; the others belong to classifier, DeBERTa's mask and ModernBERT's sines."""
-    assert graph(family).report.casts == 2 * 2 + 1 + {"mpnet": 0, "deberta-v2": 1, "modernbert": 4}[family]
+    assert graph(family).report.casts == 2 * 2 + 1 + {"mpnet": 0, "deberta-v2": 1, "modernbert": 6}[family]
 
 
 @pytest.mark.parametrize("family", ["bert", "deberta-v2", "modernbert"])
@@ -401,6 +401,6 @@ def test_graph_with_branches_is_refused(tmp_path: Path) -> None:
 def test_minilm(tmp_path: Path) -> None:
     """MiniLM with a new head has one conversion, half the size, and the logits of fp32."""
     built = convert(write_minilm(tmp_path), fused=True)
-    assert built.report == Fp16Report(fp16_nodes=117, casts=1, too_large={}, fp32_nodes=())
+    assert built.report == Fp16Report(fp16_nodes=118, casts=1, too_large={}, fp32_nodes=())
     assert 0.5 < built.half.stat().st_size / built.single.stat().st_size < 0.505
     assert worst(built, run) < TOLERANCE
