@@ -20,6 +20,7 @@ from typing import Any
 
 from runtime import LitmusError
 from runtime.files.atomic_file import atomic_write
+from runtime.interrupts import interrupts_everywhere
 from training.errors import DataError, TrainingError
 
 from .arguments import parse_args
@@ -57,7 +58,8 @@ def run(args: argparse.Namespace) -> tuple[str, bool]:
         report = _measure(args)
     else:
         args.output.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(args.output, overwrite=True) as file:  # fails now rather than after the measurement
+        in_use = {"standard output": sys.stdout}
+        with atomic_write(args.output, overwrite=True, in_use=in_use) as file:  # fails before the measurement
             report = _measure(args)
             file.write(json.dumps(report, indent=2) + "\n")
     return MARKDOWN[args.command](report), not report.get("failures")
@@ -87,8 +89,8 @@ def _report(path: Path, kind: str) -> dict[str, Any]:
     """Reads a report that an earlier run wrote."""
     try:
         report: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        found = report["kind"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found, _ = report["kind"], report["results"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is not a report; make one with: python -m benchmarks {kind} --output FILE") from error
     if found != kind:
         raise DataError(f"{path} is a report of another kind: expected {kind}, found {found}")
@@ -98,7 +100,8 @@ def _report(path: Path, kind: str) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, or 1 for a failed job (argparse exits with 2)."""
     try:
-        text, complete = run(parse_args(sys.argv[1:] if argv is None else argv))
+        with interrupts_everywhere():
+            text, complete = run(parse_args(sys.argv[1:] if argv is None else argv))
         print(text, end="")
     except (LitmusError, TrainingError, BenchmarkError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -33,7 +33,9 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         if name != "footprint":
             help_checkpoint = "folder that `python -m training` wrote"
             command.add_argument("--checkpoint", required=True, metavar="FOLDER", help=help_checkpoint)
-        command.add_argument("--output", type=Path, metavar="FILE.json", help="also write the report as JSON")
+        command.add_argument(
+            "--output", type=Path, metavar="FILE.json", help="also write the report as JSON, in place of an older one"
+        )
     _add_latency(parsers["latency"])
     _add_rounds_and_threads(parsers["throughput"], rounds=5)
     texts_help = "texts of the test split to run (default: all)"

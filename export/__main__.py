@@ -15,6 +15,7 @@ from runtime import LitmusError
 from runtime.artifact.manifest import Manifest, Variant
 from runtime.artifact.publishing import publishing
 from runtime.engine.providers import PROVIDERS
+from runtime.interrupts import interrupts_everywhere
 from training.arrays import Floats
 
 from .arguments import parse_args
@@ -97,7 +98,8 @@ def run(args: argparse.Namespace) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status of the module's docstring (argparse exits with 2)."""
     try:
-        rejected = run(parse_args(sys.argv[1:] if argv is None else argv))
+        with interrupts_everywhere():
+            rejected = run(parse_args(sys.argv[1:] if argv is None else argv))
     except (LitmusError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

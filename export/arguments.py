@@ -14,7 +14,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         prog="python -m export",
         description="Export a fine-tuned checkpoint to an ONNX artifact for the runtime.",
         epilog="Exit status: 0 if every requested variant was written, 1 if nothing was written, 2 if the command line "
-        "is wrong, 3 if the quality gate rejected a variant and the others were written.",
+        "is wrong, 3 if the quality gate rejected a variant and the others were written, 130 if it was interrupted.",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint folder written by `python -m training`")
     parser.add_argument(

@@ -11,6 +11,7 @@ from pathlib import Path
 from transformers.utils import logging as hf_logging
 
 from runtime.errors import LitmusError
+from runtime.interrupts import interrupts_everywhere
 
 from .arguments import Arguments, check_task, parse_args
 from .data.dataset import LabelledData, load_data
@@ -138,7 +139,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parse_args(sys.argv[1:] if argv is None else argv)
         if arguments.training.process_index:  # all processes would log the same lines
             logging.getLogger("training").setLevel(logging.WARNING)
-        run(arguments)
+        with interrupts_everywhere():
+            run(arguments)
     except (TrainingError, LitmusError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

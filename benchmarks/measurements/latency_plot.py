@@ -1,5 +1,6 @@
 """Draws a latency report: one panel per text length, one bar per contender, from the report's figures alone."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,15 @@ def draw(report: Mapping[str, Any]) -> Figure:
         report: From `latency.measure`. Contenders without results are left out.
 
     Raises:
-        BenchmarkError: The report has no results.
+        BenchmarkError: The report has no results, or none for texts of a fixed length.
     """
     results = report["results"]
     names = [name for name in CONTENDERS if name in results]
     if not names:
         raise BenchmarkError("the latency report has no results to draw; its `failures` say why")
     lengths = [workload for workload in results[names[0]]["workloads"] if workload.endswith(" tokens")]
+    if not lengths:
+        raise BenchmarkError("the latency report has no texts of a fixed length to draw; measure again")
     figure = Figure(figsize=(9, 1.3 + 0.34 * len(names)), dpi=DPI, layout="constrained", facecolor="white")
     panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
     for axes, length in zip(panels, lengths, strict=True):
@@ -55,10 +58,12 @@ def draw(report: Mapping[str, Any]) -> Figure:
 
 def save(figure: Figure, path: Path) -> None:
     """Writes a figure in the format that the path's suffix names. The same figure gives the same file."""
+    drawn = io.BytesIO()
     metadata = {"Date": None} if path.suffix == ".svg" else {}
     # Text stays text: drawn as paths, it would make the file five times as large.
     with mpl.rc_context({"svg.hashsalt": "litmus", "svg.fonttype": "none"}):
-        figure.savefig(path, metadata=metadata)
+        figure.savefig(drawn, format=path.suffix[1:], metadata=metadata)
+    path.write_bytes(drawn.getvalue())
 
 
 def _bars(axes: Axes, names: Sequence[str], medians_ms: Sequence[float]) -> None:

@@ -105,7 +105,7 @@ def check_path(path: Path, error: type[LitmusError] = ArtifactError) -> None:
         error: The class of the error to raise.
     """
     try:
-        str(path.resolve()).encode()
+        os.path.realpath(path).encode()  # `Path.resolve` fails on a loop of links
     except UnicodeEncodeError as cause:
         raise error(
             f"the path {str(path)!a} is not UTF-8, or the locale is not (LANG=C.UTF-8 is); move it, or set the locale"

@@ -5,11 +5,11 @@ between two renames; if the second rename fails, the old artifact is put back.
 """
 
 import contextlib
+import functools
 import os
 import shutil
-import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import ArtifactError, LitmusError
@@ -42,11 +42,9 @@ def publishing(target: Path, *, overwrite: bool, error: type[LitmusError] = Arti
         raise error(f"{target} exists; choose another folder, or pass --overwrite")
     if replace:
         _check_replaceable(target, error)
-    target.parent.mkdir(parents=True, exist_ok=True)
     folder = target.parent / f".{target.name}.{uuid.uuid4().hex[:16]}"
     try:  # from before it exists, so that a signal at any moment leaves nothing behind
-        folder.mkdir()
-        folder.chmod(0o755)
+        _make(folder, target, error)
         yield folder
         _sync(folder)
         if replace:
@@ -56,8 +54,17 @@ def publishing(target: Path, *, overwrite: bool, error: type[LitmusError] = Arti
             _rename(folder, target, error)
         _sync_one(target.parent)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        _to_the_end(functools.partial(shutil.rmtree, folder, ignore_errors=True))
         raise
+
+
+def _make(folder: Path, target: Path, error: type[LitmusError]) -> None:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+        folder.chmod(0o755)
+    except OSError as cause:
+        raise error(f"cannot write {target}: {cause.strerror}; choose another folder") from cause
 
 
 def _check_replaceable(target: Path, error: type[LitmusError]) -> None:
@@ -71,19 +78,30 @@ def _check_replaceable(target: Path, error: type[LitmusError]) -> None:
 
 
 def _replace(target: Path, folder: Path, error: type[LitmusError]) -> None:
-    """Replaces the old artifact with the new one; if that fails, the old one is put back."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.replaced.", dir=target.parent))
+    """Replaces the old artifact with the new one; if that fails or is interrupted, the old one is put back."""
+    aside = target.parent / f".{target.name}.replaced.{uuid.uuid4().hex[:16]}"
+    old = aside / "artifact"
+
+    def tidy() -> None:
+        if old.exists() and not os.path.lexists(target):  # a signal may come after any of the renames
+            old.rename(target)
+        shutil.rmtree(aside, ignore_errors=True)
+
     try:
-        target.rename(aside / "artifact")
-        try:
-            _rename(folder, target, error)
-        except BaseException:
-            (aside / "artifact").rename(target)
-            raise
-    except BaseException:
-        aside.rmdir()
+        aside.mkdir()
+        target.rename(old)
+        _rename(folder, target, error)
+    finally:
+        _to_the_end(tidy)
+
+
+def _to_the_end(step: Callable[[], None]) -> None:
+    """Runs a step that may be repeated, and repeats it if a signal interrupts it."""
+    try:
+        step()
+    except KeyboardInterrupt:
+        step()
         raise
-    shutil.rmtree(aside)
 
 
 def _rename(folder: Path, target: Path, error: type[LitmusError]) -> None:

@@ -125,7 +125,8 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         "--profile",
         choices=get_args(Profile),
         default="latency",
-        help="shared: threads sleep between operators, for machines with other work (default: latency)",
+        help="latency: threads stay awake between operators. shared: they sleep, for machines with other work "
+        "(default: latency)",
     )
     parser.add_argument(
         "--batch-tokens",

@@ -5,13 +5,11 @@ import faulthandler
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from typing import NoReturn, TextIO
 
 from ..errors import LitmusError
-
-DELAY_S = 0.01
+from ..interrupts import interrupts_everywhere
 
 
 def run_command(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
@@ -31,7 +29,7 @@ def run_command(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        with _without_native_messages(), _interrupts_everywhere():
+        with _without_native_messages(), interrupts_everywhere():
             return 1 if job(sys.stdout) else 0
     except LitmusError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -55,26 +53,6 @@ def exit_with(status: int) -> NoReturn:
     """Exits with a status, and ignores an interrupt that comes now, because the job is done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(status)
-
-
-@contextlib.contextmanager
-def _interrupts_everywhere() -> Iterator[None]:
-    """Makes an interrupt stop the job even if it comes inside a `__del__`, where Python only prints it."""
-    plain = sys.unraisablehook
-
-    def repeat(unraisable: "sys.UnraisableHookArgs") -> None:
-        if isinstance(unraisable.exc_value, KeyboardInterrupt):
-            threading.Timer(
-                DELAY_S, os.kill, (os.getpid(), signal.SIGINT)
-            ).start()  # later, because now it would be raised in here
-        else:
-            plain(unraisable)
-
-    sys.unraisablehook = repeat
-    try:
-        yield
-    finally:
-        sys.unraisablehook = plain
 
 
 @contextlib.contextmanager

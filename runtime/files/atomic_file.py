@@ -17,6 +17,7 @@ except ImportError:  # Windows, where two jobs on one output are not detected
     fcntl = None
 
 PART = ".part"
+NOT_REGULAR = "{} is not a regular file; choose another output"
 NOTHING: Mapping[str, IO[Any]] = {}
 
 
@@ -39,6 +40,8 @@ def atomic_write(path: Path, *, overwrite: bool, in_use: Mapping[str, IO[Any]] =
     """
     if not path.name:
         raise InputError(f"{str(path)!r} is not a file name; choose another output")
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 - these raise no error
+        raise InputError(NOT_REGULAR.format(path))
     path = Path(os.path.realpath(path))
     part = path.with_name(path.name + PART)
     _check(path, part, overwrite=overwrite, in_use=in_use)
@@ -54,7 +57,10 @@ def atomic_write(path: Path, *, overwrite: bool, in_use: Mapping[str, IO[Any]] =
         except BaseException:
             with contextlib.suppress(OSError):
                 file.flush()
-            if os.fstat(file.fileno()).st_size:
+            written = os.fstat(file.fileno())
+            if path.exists() and os.path.samestat(path.stat(), written):  # interrupted after the result was published
+                part.unlink(missing_ok=True)
+            elif written.st_size:
                 with contextlib.suppress(OSError):
                     print(f"the output so far is in {part}", file=sys.stderr)
             else:
@@ -87,9 +93,7 @@ def _check(path: Path, part: Path, *, overwrite: bool, in_use: Mapping[str, IO[A
         except OSError as error:
             raise InputError(f"cannot write {name}: {error.strerror}; choose another output") from error
         if not stat.S_ISREG(found.st_mode):
-            raise InputError(
-                f"{name} is not a regular file; choose another output, or leave it out to write to standard output"
-            )
+            raise InputError(NOT_REGULAR.format(name))
         for use, file in in_use.items():
             status = _status(file)
             if status is not None and os.path.samestat(found, status):

@@ -49,6 +49,17 @@ def test_every_length_is_a_panel_and_every_contender_a_bar(report: dict[str, Any
     assert [label.get_text() for label in short.get_yticklabels()] == ["Litmus int8", "PyTorch fp32", "OpenVINO int8"]
     widths = [bar.get_width() for bar in long.patches]
     assert widths == [31.26, 67.23, 24.9]
+    bottom, top = long.get_ylim()
+    assert bottom > top  # so that the first bar is on top
+    assert long.get_xlim()[1] > max(widths)
+
+
+def test_bars_of_litmus_have_its_colour(report: dict[str, Any]) -> None:
+    """Every variant of Litmus has one colour, and every other contender has another."""
+    report["results"]["litmus-fp32"] = report["results"]["litmus"]
+    colours = [bar.get_facecolor() for bar in panels(report)[0].patches]
+    assert colours[0] == colours[1]
+    assert colours[2] == colours[3] != colours[0]
 
 
 def test_bars_show_the_speedup_of_litmus(report: dict[str, Any]) -> None:
@@ -70,6 +81,24 @@ def test_caption_has_machine_and_versions(report: dict[str, Any]) -> None:
     caption = draw(report).get_supxlabel()
     for text in ("Some CPU (avx2, amx_int8), 2 threads, 5 interleaved rounds", "torch 2.13.0", "openvino 2026.4.1"):
         assert text in caption
+
+
+@pytest.mark.parametrize("content", ['{"kind": "latency"}', '{"kind": "latency", "results": []}', "[]"])
+def test_file_that_is_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str) -> None:
+    """A file without results is named in one line, and nothing is drawn."""
+    (tmp_path / "other.json").write_text(content)
+    paths = ["--latency", str(tmp_path / "other.json"), "--output", str(tmp_path / "plot.svg")]
+    assert main(["plot", *paths]) == 1
+    assert f"error: {tmp_path}/other.json is not a report; make one with" in capsys.readouterr().err
+    assert not (tmp_path / "plot.svg").exists()
+
+
+def test_report_without_fixed_lengths(report: dict[str, Any]) -> None:
+    """A report on real texts alone has nothing to draw."""
+    for result in report["results"].values():
+        result["workloads"] = {"real texts": {"median_ms": 1.0}}
+    with pytest.raises(BenchmarkError, match="no texts of a fixed length"):
+        draw(report)
 
 
 def test_report_without_results(report: dict[str, Any]) -> None:

@@ -1,23 +1,65 @@
 """Replacing or changing the files of an artifact during and after a load."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 
 from runtime import ArtifactError, InferenceError, LitmusError, load
-from runtime.artifact import watched_file
+from runtime.artifact import publishing, watched_file
 from runtime.engine import session
 
 from ...damage import MODEL, change_model, rewrite
 
 TEXT = "late"
+
+
+@pytest.mark.parametrize("step", ["first rename", "second rename", "removal"])
+def test_interrupted_replacement(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """An interrupt after any step of a replacement leaves one complete artifact, the old or the new, and no more."""
+    target, done = Path(shutil.copytree(artifact, tmp_path / "target")), []
+
+    def interrupting(function: Callable[..., object], names: list[str]) -> Callable[..., object]:
+        def call(*args: Any, **options: Any) -> object:
+            result = function(*args, **options)
+            done.append(names[len(done)] if len(done) < len(names) else "")
+            if done[-1] == step:
+                raise KeyboardInterrupt
+            return result
+
+        return call
+
+    if step == "removal":
+        monkeypatch.setattr(publishing.shutil, "rmtree", interrupting(shutil.rmtree, ["removal"]))
+    else:
+        monkeypatch.setattr(Path, "rename", interrupting(Path.rename, ["first rename", "second rename"]))
+    with pytest.raises(KeyboardInterrupt), publishing.publishing(target, overwrite=True) as folder:
+        shutil.copytree(artifact, folder, dirs_exist_ok=True)
+    assert step in done
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == [target]
+    assert load(target, provider="cpu").predict(TEXT).label
+
+
+def test_target_that_cannot_be_made(tmp_path: Path) -> None:
+    """A target inside a file, with too long a name or behind a loop of links is an artifact's error with its path."""
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("file/artifact", "x" * 250, "loop"):
+        with (
+            pytest.raises(ArtifactError, match=re.escape(str(tmp_path / name))),
+            publishing.publishing(tmp_path / name, overwrite=True),
+        ):
+            pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "loop"]
 
 
 def artifacts(artifact: Path, folder: Path) -> tuple[Path, Path]:

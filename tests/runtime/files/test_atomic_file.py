@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,42 @@ def test_result_survives_a_failed_overwrite(target: Path, error: type[BaseExcept
         assert target.read_text() == "finished"
         raise error
     assert target.read_text() == "finished"
+    assert names(target) == [target.name, f"{target.name}.part"][: 1 + bool(written)]
+
+
+def test_interrupt_after_the_rename(target: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """An interrupt after the result is complete leaves it under its name alone, and no message about a part of it."""
+    plain = Path.replace
+
+    def interrupted(part: Path, path: Path) -> None:
+        plain(part, path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), atomic_write(target, overwrite=True) as file:
+        file.write("new")
+    assert target.read_text() == "new"
+    assert names(target) == NAMES
+    assert capsys.readouterr().err == ""
+
+
+def test_text_and_mode_of_a_file(tmp_path: Path) -> None:
+    """A lone surrogate is written as an escape, and the umask decides who may read the file."""
+    before = os.umask(0o027)
+    try:
+        with atomic_write(tmp_path / "new.jsonl", overwrite=False) as file:
+            file.write("é \ud800")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new.jsonl").read_bytes() == "é \\ud800".encode()
+    assert (tmp_path / "new.jsonl").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "/dev/full", "."])
+def test_what_is_no_file(name: str) -> None:
+    """A device or a folder is rejected before anything is written."""
+    with pytest.raises(InputError, match="is not a"), atomic_write(Path(name), overwrite=True):
+        pass
 
 
 def test_result_survives_a_failed_rename(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
