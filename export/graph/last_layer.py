@@ -100,12 +100,12 @@ def _select(graph: ir.Graph, readers: dict[ir.Node, Selection], rows: dict[ir.Va
         if node.op_type == "Reshape":
             node.replace_input_with(1, _constant_value(graph, _target(node.outputs[0])))
         token, axes = readers[node]
-        for index, (source, axis) in enumerate(zip(node.inputs, axes, strict=True)):
-            if source is None or axis is None or source in rows:
+        for index, (source, of) in enumerate(zip(node.inputs, axes, strict=True)):
+            if source is None or of is None or source in rows:
                 continue
-            if (source, axis, token) not in selected:
-                selected[source, axis, token] = _gather(graph, source, axis, token)
-            node.replace_input_with(index, selected[source, axis, token])
+            if (source, of, token) not in selected:
+                selected[source, of, token] = _gather(graph, source, of, token)
+            node.replace_input_with(index, selected[source, of, token])
     graph.sort()
 
 
