@@ -6,6 +6,7 @@
 - `footprint`: start-up time, memory and idle CPU time of the runtime in fresh processes. Linux only.
 - `quality`: metrics of the artifact and of its checkpoint in PyTorch.
 - `training`: speed of training, compared with padding every text to the same length.
+- `tune`: the settings of `load` that are fastest for given texts on this machine.
 
 Each prints a Markdown table, and writes all figures to `--output FILE.json`. `plot` draws a latency report. `demo`
 joins a latency and a quality report in the table that `make demo` ends with.
@@ -27,7 +28,7 @@ from .arguments import parse_args
 from .data.texts_file import TextsFile
 from .demo.summary import summary
 from .errors import BenchmarkError
-from .measurements import footprint, latency, latency_plot, quality, throughput, training
+from .measurements import footprint, latency, latency_plot, quality, throughput, training, tuning
 
 MARKDOWN = {
     "latency": latency.markdown,
@@ -35,6 +36,7 @@ MARKDOWN = {
     "footprint": footprint.markdown,
     "quality": quality.markdown,
     "training": training.markdown,
+    "tune": tuning.markdown,
 }
 
 
@@ -68,11 +70,11 @@ def run(args: argparse.Namespace) -> tuple[str, bool]:
 def _measure(args: argparse.Namespace) -> dict[str, Any]:
     match args.command:
         case "latency":
-            file = None
-            if args.texts_file is not None:
-                file = TextsFile(args.texts_file, args.text_column, args.delimiter, args.encoding)
+            file = None if args.texts_file is None else _texts_file(args)
             numbers = {"rounds": args.rounds, "texts": args.texts, "threads": args.threads}
             return latency.measure(args.model, args.checkpoint, args.contenders, texts_file=file, **numbers)
+        case "tune":
+            return tuning.measure(args.model, _texts_file(args), texts=args.texts)
         case "throughput":
             return throughput.measure(
                 args.model, args.checkpoint, rounds=args.rounds, texts=args.texts, threads=args.threads
@@ -83,6 +85,10 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
             return footprint.measure(args.model, calls=args.calls, repeats=args.repeats)
         case _:
             return quality.measure(args.model, args.checkpoint)
+
+
+def _texts_file(args: argparse.Namespace) -> TextsFile:
+    return TextsFile(args.texts_file, args.text_column, args.delimiter, args.encoding)
 
 
 def _report(path: Path, kind: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ HELP = {
     "throughput": "texts per second, compared with padded batches in the order of the file",
     "footprint": "start-up time, memory and idle CPU time of the runtime; Linux only",
     "quality": "quality of an artifact, compared with its checkpoint in PyTorch",
+    "tune": "the settings of `load` that are fastest for your texts on this machine, in about two minutes",
     "training": "speed of training, compared with padding every text to the same length",
 }
 PLOT_FORMATS = (".svg", ".png")
@@ -30,13 +31,15 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
             command.add_argument(
                 "--model", required=True, metavar="ARTIFACT", help="folder that `python -m export` wrote"
             )
-        if name != "footprint":
+        if name not in ("footprint", "tune"):
             help_checkpoint = "folder that `python -m training` wrote"
             command.add_argument("--checkpoint", required=True, metavar="FOLDER", help=help_checkpoint)
         command.add_argument(
             "--output", type=Path, metavar="FILE.json", help="also write the report as JSON, in place of an older one"
         )
     _add_latency(parsers["latency"])
+    _add_number(parsers["tune"], "--texts", 100, "texts to draw from the file")
+    _add_texts_file(parsers["tune"], required=True)
     _add_rounds_and_threads(parsers["throughput"], rounds=5)
     texts_help = "texts of the test split to run (default: all)"
     parsers["throughput"].add_argument("--texts", type=_positive, metavar="N", help=texts_help)
@@ -64,10 +67,15 @@ def _add_latency(command: argparse.ArgumentParser) -> None:
     )
     _add_rounds_and_threads(command, rounds=7)
     _add_number(command, "--texts", 40, "real texts per round")
-    command.add_argument(
-        "--texts_file", metavar="FILE", help=".csv, .tsv or .jsonl file of real texts (default: the test split)"
-    )
-    command.add_argument("--text_column", metavar="NAME", help="column of --texts_file that contains the texts")
+    _add_texts_file(command, required=False)
+
+
+def _add_texts_file(command: argparse.ArgumentParser, *, required: bool) -> None:
+    default = "" if required else " (default: the test split)"
+    help_file = f".csv, .tsv or .jsonl file of real texts{default}"
+    command.add_argument("--texts_file", metavar="FILE", required=required, help=help_file)
+    help_column = "column of --texts_file that contains the texts"
+    command.add_argument("--text_column", metavar="NAME", required=required, help=help_column)
     command.add_argument(
         "--delimiter", metavar="C", help="character between fields of --texts_file (default: by its suffix)"
     )
