@@ -6,6 +6,7 @@
 - `footprint`: start-up time, memory and idle CPU time of the runtime in fresh processes. Linux only.
 - `quality`: metrics of the artifact and of its checkpoint in PyTorch.
 - `training`: speed of training, compared with padding every text to the same length.
+- `cuda`: every check of a GPU in one command.
 - `tune`: the settings of `load` that are fastest for given texts on this machine.
 
 Each prints a Markdown table, and writes all figures to `--output FILE.json`. `plot` draws a latency report. `demo`
@@ -28,7 +29,7 @@ from .arguments import parse_args
 from .data.texts_file import TextsFile
 from .demo.summary import summary
 from .errors import BenchmarkError
-from .measurements import footprint, latency, latency_plot, quality, throughput, training, tuning
+from .measurements import cuda, footprint, latency, latency_plot, quality, throughput, training, tuning
 
 MARKDOWN = {
     "latency": latency.markdown,
@@ -37,6 +38,7 @@ MARKDOWN = {
     "quality": quality.markdown,
     "training": training.markdown,
     "tune": tuning.markdown,
+    "cuda": cuda.markdown,
 }
 
 
@@ -73,6 +75,8 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
             file = None if args.texts_file is None else _texts_file(args)
             numbers = {"rounds": args.rounds, "texts": args.texts, "threads": args.threads}
             return latency.measure(args.model, args.checkpoint, args.contenders, texts_file=file, **numbers)
+        case "cuda":
+            return cuda.measure(args.model, args.checkpoint, rounds=args.rounds)
         case "tune":
             return tuning.measure(args.model, _texts_file(args), texts=args.texts)
         case "throughput":

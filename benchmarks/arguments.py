@@ -12,6 +12,7 @@ HELP = {
     "footprint": "start-up time, memory and idle CPU time of the runtime; Linux only",
     "quality": "quality of an artifact, compared with its checkpoint in PyTorch",
     "tune": "the settings of `load` that are fastest for your texts on this machine, in about two minutes",
+    "cuda": "every check of a GPU: verification, latency against PyTorch, IO binding, batch sizes",
     "training": "speed of training, compared with padding every text to the same length",
 }
 PLOT_FORMATS = (".svg", ".png")
@@ -48,6 +49,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     )
     _add_number(parsers["footprint"], "--repeats", 9, "fresh processes per measured time")
     _add_number(parsers["training"], "--rows", 128, "rows of the training split to train on")
+    _add_number(parsers["cuda"], "--rounds", 5, "interleaved rounds")
     _add_number(parsers["training"], "--rounds", 3, "interleaved rounds")
     _add_report_commands(commands)
     args = parser.parse_args(argv)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from .catalog import CONTENDERS, ContenderSpec
+from .catalog import ContenderSpec
 from .environments import ROOT, interpreter
 from .protocol import LoadRequest
 
@@ -100,7 +100,7 @@ class Measured:
 
 
 def run_interleaved(
-    names: Sequence[str],
+    contenders: Mapping[str, ContenderSpec],
     workloads: Mapping[str, Sequence[Batch]],
     *,
     rounds: int,
@@ -112,7 +112,7 @@ def run_interleaved(
     """Measures contenders on workloads.
 
     Args:
-        names: Contenders of the catalog.
+        contenders: Contenders by name.
         workloads: Batches of texts by name. The first workload's texts are also scored, to compare the contenders.
         rounds: How often every contender runs every workload, taking turns.
         model: Artifact folder.
@@ -138,12 +138,12 @@ def run_interleaved(
             measured.pop(name, None)
 
     with contextlib.ExitStack() as stack:
-        for name in names:
+        for name, spec in contenders.items():
             log_progress(f"loading {name} ...")
             work_dir = stack.enter_context(tempfile.TemporaryDirectory())
             with attempt(name):
-                contender = stack.enter_context(Contender(name, CONTENDERS[name], threads))
-                request = LoadRequest(model, checkpoint, threads, CONTENDERS[name].option, list(calibration), work_dir)
+                contender = stack.enter_context(Contender(name, spec, threads))
+                request = LoadRequest(model, checkpoint, threads, spec.option, list(calibration), work_dir)
                 load_s, versions = contender.load(request)
                 for batches in workloads.values():
                     contender.time(batches[:WARM_UP_BATCHES])

@@ -21,7 +21,7 @@ from training.data.record import training_data
 from ..data.sized_texts import SizedTexts
 from ..data.texts_file import TextsFile, check_labels
 from ..harness import isolated
-from ..harness.catalog import BASELINE, LITMUS, OPTIMUM_PIPELINE, PIPELINE
+from ..harness.catalog import BASELINE, CONTENDERS, LITMUS, OPTIMUM_PIPELINE, PIPELINE
 from ..harness.machine import machine
 from ..harness.runner import Batch, Measured, run_interleaved
 from . import overhead
@@ -70,7 +70,7 @@ def measure(
     model_path = str(Path(model).resolve())  # the contenders run in another folder
     extra, _ = isolated.run_in_subprocess(overhead.measure, model=model_path, threads=threads)
     measured, failures = run_interleaved(
-        contenders,
+        {name: CONTENDERS[name] for name in contenders},
         workloads,
         rounds=rounds,
         model=model_path,

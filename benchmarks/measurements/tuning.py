@@ -75,10 +75,10 @@ def measure(model: str, texts_file: TextsFile, *, texts: int) -> dict[str, Any]:
     path = str(Path(model).resolve())
     failures: dict[str, str] = {}
     log_progress("one text at a time ...")
-    one = _take_turns(path, _settings_for_one(default), [[text] for text in sample], SECONDS["one"], failures)
+    one = take_turns(path, _settings_for_one(default), [[text] for text in sample], SECONDS["one"], failures)
     best = _best(one)
     log_progress("many texts at once ...")
-    many = _take_turns(path, _settings_for_many(best.options), [sample], SECONDS["many"], failures)
+    many = take_turns(path, batch_sizes(best.options), [sample], SECONDS["many"], failures)
     return {
         "kind": "tune",
         "machine": machine(available_cpus()),
@@ -88,7 +88,7 @@ def measure(model: str, texts_file: TextsFile, *, texts: int) -> dict[str, Any]:
             "texts": len(sample),
             "median_tokens": statistics.median(tokens),
         },
-        "results": {"one": _figures(one), "many": _figures(many)},
+        "results": {"one": figures(one), "many": figures(many)},
         "recommended": dict(_best(many).options),
         "failures": failures,
     }
@@ -131,17 +131,31 @@ def _settings_for_one(default: Mapping[str, Any]) -> list[Setting]:
     return [Setting(each) for index, each in enumerate(options) if each not in options[:index]]
 
 
-def _settings_for_many(options: Mapping[str, Any]) -> list[Setting]:
+def batch_sizes(options: Mapping[str, Any]) -> list[Setting]:
     """Returns the default size of a batch and others."""
     default = BATCH_TOKENS[options["provider"]]
     sizes = sorted((int(factor * default) for factor in FACTORS), key=lambda size: size != default)
     return [Setting({**options, "batch_tokens": size}) for size in sizes]
 
 
-def _take_turns(
+def take_turns(
     model: str, settings: list[Setting], batches: Sequence[Batch], seconds: float, failures: dict[str, str]
 ) -> list[Setting]:
-    """Lets the settings run the batches in turns until the time is up; returns those that could run."""
+    """Lets the settings run the batches in turns until the time is up.
+
+    Args:
+        model: Absolute path of the artifact.
+        settings: The default first.
+        batches: What each setting runs in a turn; fewer, if the default needs long.
+        seconds: How long to measure; loading comes on top.
+        failures: Receives the reason for each setting that cannot run.
+
+    Returns:
+        The settings that can run, with their times.
+
+    Raises:
+        BenchmarkError: No setting can run, or one stopped while it was measured.
+    """
     running: dict[str, tuple[Setting, Contender]] = {}
     with contextlib.ExitStack() as stack:
         for setting in settings:
@@ -183,7 +197,8 @@ def _best(settings: Sequence[Setting]) -> Setting:
     return fastest if _speedup(fastest, settings[0]) >= WORTH else settings[0]
 
 
-def _figures(settings: Sequence[Setting]) -> list[dict[str, Any]]:
+def figures(settings: Sequence[Setting]) -> list[dict[str, Any]]:
+    """Returns the speed of each setting, ready for JSON."""
     return [
         {
             "options": dict(setting.options),

@@ -181,7 +181,7 @@ def measure_short_text(
     """Measures contenders on one short text."""
     checkpoint, artifact = trained
     return run_interleaved(
-        names,
+        {name: CONTENDERS[name] for name in names},
         {"real texts": [["late"]]},
         rounds=rounds,
         model=artifact,
