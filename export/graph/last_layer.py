@@ -11,6 +11,7 @@ of other exporters. An operator without a rule stops the move.
 Operators: https://onnx.ai/onnx/operators
 """
 
+import itertools
 from collections.abc import Callable
 from math import prod
 from typing import NamedTuple
@@ -110,7 +111,7 @@ def _select(graph: ir.Graph, readers: dict[ir.Node, Selection], rows: dict[ir.Va
 
 
 def _gather(graph: ir.Graph, source: ir.Value, axis: int, token: int) -> ir.Value:
-    name = f"{source.name}_{'first' if token == FIRST else 'last'}"
+    name = _unused(graph, f"{source.name}_{'first' if token == FIRST else 'last'}_{axis}")
     output = ir.Value(name=name, shape=_one_of(source, axis), type=source.type)
     inputs = [source, _constant_value(graph, np.array([token], np.int64))]
     graph.append(ir.node("Gather", inputs, {"axis": axis}, outputs=[output], name=name))
@@ -149,12 +150,20 @@ def _aligned(source: ir.Value | None, output: ir.Value, axis: int) -> int | None
     return None if of < 0 or _shape(source)[of] == 1 else of
 
 
-def _normalization(node: ir.Node, output: ir.Value, axis: int) -> Axes | None:
-    rank = len(_shape(output))
-    default = 1 if node.op_type == "LogSoftmax" else -1
-    normalized = node.attributes.get_int("axis", default) % rank
-    reads = axis < normalized if node.op_type == "LayerNormalization" else axis != normalized
-    return [axis, *[None] * (len(node.inputs) - 1)] if reads else None
+def _layer_normalization(node: ir.Node, output: ir.Value, axis: int) -> Axes | None:
+    """Scale and bias may have an axis of tokens as well; then the move stops."""
+    _, *parameters = node.inputs
+    normalized = node.attributes.get_int("axis", -1) % len(_shape(output))
+    if axis >= normalized or any(len(_shape(each)) > 1 for each in parameters if each is not None):
+        return None
+    return [axis, *[None] * len(parameters)]
+
+
+def _softmax(node: ir.Node, output: ir.Value, axis: int) -> Axes | None:
+    """Only over the last axis: before opset 13 the operator joins all axes from the given one on."""
+    last = len(_shape(output)) - 1
+    over = node.attributes.get_int("axis", 1) % (last + 1)  # the default depends on the opset
+    return [axis] if over == last != axis else None
 
 
 def _matmul(node: ir.Node, output: ir.Value, axis: int) -> Axes | None:
@@ -176,12 +185,18 @@ def _reshape(node: ir.Node, output: ir.Value, axis: int) -> Axes | None:
     before, after = _shape(source), _shape(output)
     behind = _product(after[axis + 1 :])
     free = [size for index, size in enumerate(after) if index != axis and not isinstance(size, int)]
-    if behind is None or len(free) > 1:
+    if behind is None or len(free) > 1 or [before.dims.count(after[axis]), after.dims.count(after[axis])] != [1, 1]:
         return None
     for of, size in enumerate(before):
         if size == after[axis] and _is_known(size) and _product(before[of + 1 :]) == behind:
             return [of, *[None] * len(others)]
     return None
+
+
+def _squeeze(node: ir.Node, output: ir.Value, axis: int) -> Axes | None:
+    """Without axes the operator would remove the axis of tokens as soon as one is left."""
+    has_axes = len(node.inputs) > 1 or "axes" in node.attributes
+    return _reshape(node, output, axis) if has_axes else None
 
 
 def _reduce(node: ir.Node, _output: ir.Value, axis: int) -> Axes | None:
@@ -217,15 +232,21 @@ def _gather_rule(node: ir.Node, _output: ir.Value, axis: int) -> Axes | None:
     return [axis - indices + 1, None] if axis >= by + indices else None
 
 
-def _gather_elements(node: ir.Node, output: ir.Value, axis: int) -> Axes:
+def _gather_elements(node: ir.Node, output: ir.Value, axis: int) -> Axes | None:
+    """The data may have more tokens than the indices; then the move stops."""
     by = node.attributes.get_int("axis", 0) % len(_shape(output))
-    return [None if axis == by else axis, axis]
+    if axis == by:
+        return [None, axis]
+    size = _shape(output)[axis]
+    return [axis, axis] if _is_known(size) and _shape(node.inputs[0])[axis] == size else None
 
 
 def _attention(node: ir.Node, _output: ir.Value, axis: int) -> Axes | None:
     """The operator's query, key, value, bias, key padding mask and attention bias."""
     query, *others = node.inputs
     if axis != 1 or len(_shape(query)) != 3 or any(source is not None for source in node.inputs[6:]):
+        return None
+    if node.attributes.get_int("unidirectional", 0):  # the mask depends on the position of the query
         return None
     axes: Axes = [1, *[None] * len(others)]
     if len(node.inputs) > 4 and node.inputs[4] is not None and len(_shape(node.inputs[4])) == 3:
@@ -239,15 +260,15 @@ RULES: dict[str, Callable[[ir.Node, ir.Value, int], Axes | None]] = {
     "Concat": _concat,
     "Gather": _gather_rule,
     "GatherElements": _gather_elements,
-    "LayerNormalization": _normalization,
+    "LayerNormalization": _layer_normalization,
     "MatMul": _matmul,
     "MultiHeadAttention": _attention,
     "ReduceMean": _reduce,
     "Reshape": _reshape,
     "Slice": _slice,
-    "Softmax": _normalization,
+    "Softmax": _softmax,
     "Split": _split,
-    "Squeeze": _reshape,
+    "Squeeze": _squeeze,
     "Transpose": _transpose,
     "Unsqueeze": _reshape,
 }
@@ -278,7 +299,16 @@ def _integers(value: ir.Value | None) -> list[int] | None:
     return None if constant is None else [int(item) for item in constant.ravel()]
 
 
+def _unused(graph: ir.Graph, name: str) -> str:
+    """Returns the name, or one made from it if the graph has a value of that name."""
+    taken = {value.name for value in (*graph.inputs, *graph.initializers.values())}
+    taken.update(output.name for node in graph for output in node.outputs)
+    return next(
+        each for each in itertools.chain([name], (f"{name}_{n}" for n in itertools.count())) if each not in taken
+    )
+
+
 def _constant_value(graph: ir.Graph, array: np.ndarray) -> ir.Value:
-    value = ir.Value(name=f"token_{len(graph.initializers)}", const_value=ir.tensor(array))
+    value = ir.Value(name=_unused(graph, "one_token"), const_value=ir.tensor(array))
     graph.register_initializer(value)
     return value

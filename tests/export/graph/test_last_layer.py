@@ -143,6 +143,9 @@ STOPPED = {
     "all tokens read elsewhere": "a = Tanh(x)  b = ReduceMax<keepdims=1>(a, one)  last = Add(a, b)",
     "tokens joined": "a = Concat<axis=1>(x, x)  last = Tanh(a)",
     "tokens mixed": "a = Reshape(x, turned)  b = Transpose<perm=[0, 2, 1]>(a)  last = Tanh(b)",
+    "softmax of an old opset, which joins axes": "last = Softmax(x)",
+    "scale for every token": "s = Tanh(x)  p = ReduceMean<keepdims=1>(s, zero)  last = LayerNormalization(x, p)",
+    "earlier keys only": "last = com.microsoft.MultiHeadAttention<num_heads=2, unidirectional=1>(x, x, x)",
     "slice of tokens": "a = Slice(x, zero, one, one)  last = Tanh(a)",
     "no rule": "last = CumSum(x, second)",
 }
@@ -164,6 +167,13 @@ def test_attention_reads_every_key() -> None:
     """In a product of queries and keys only the queries are selected."""
     scores = "k = Transpose<perm=[0, 2, 1]>(x)  s = MatMul(x, k)  p = Softmax<axis=-1>(s)  last = MatMul(p, x)"
     assert moved(scores) == (True, True)
+
+
+def test_names_are_new() -> None:
+    """A value that is selected along two axes, or whose new name is taken, gives a valid graph."""
+    scores = "k = Transpose<perm=[0, 2, 1]>(x)  s = MatMul(x, k)"
+    assert moved(f"{scores}  x_first_1 = Relu(x)  one_token = Tanh(x_first_1)  last = Add(one_token, x)")[1]
+    assert moved(f"{scores}  t = Transpose<perm=[0, 2, 1]>(s)  a = Add(s, t)  last = MatMul(a, x)")[1]
 
 
 def test_last_token() -> None:
