@@ -33,5 +33,6 @@ CONTENDERS = {
     "optimum-fp32": ContenderSpec("benchmarks.peers.optimum.contender", "fp32", "optimum"),
     "optimum-int8": ContenderSpec("benchmarks.peers.optimum.contender", "int8", "optimum"),
     OPTIMUM_PIPELINE: ContenderSpec("benchmarks.peers.optimum.pipeline", "int8", "optimum"),
-    "openvino-int8": ContenderSpec("benchmarks.peers.openvino.contender", peer="openvino"),
+    "openvino-bf16": ContenderSpec("benchmarks.peers.openvino.contender", "bf16", "openvino"),
+    "openvino-int8": ContenderSpec("benchmarks.peers.openvino.contender", "int8", "openvino"),
 }

@@ -26,7 +26,7 @@ from ..harness.machine import machine
 from ..harness.runner import Batch, Measured, run_interleaved
 from . import overhead
 
-LENGTHS = (32, 128, 512)
+LENGTHS = (8, 32, 128, 256, 512)
 BATCH = 8
 BATCH_LENGTH = 128
 REPEATS = 10

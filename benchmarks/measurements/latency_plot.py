@@ -1,6 +1,7 @@
 """Draws a latency report: one panel per text length, one bar per contender, from the report's figures alone."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ..errors import BenchmarkError
 from ..harness.catalog import CONTENDERS, LITMUS, LITMUS_FP32
 
 DPI = 120
+COLUMNS = 3  # panels in a row
 OURS, OTHERS = "#0f766e", "#9ca3af"
 VERSIONS = ("onnxruntime", "torch", "transformers")  # of Litmus's own environment
 PEER_VERSIONS = ("optimum-onnx", "openvino", "nncf")
@@ -24,6 +26,7 @@ TITLES = {
     "optimum-fp32": "Optimum fp32",
     "optimum-int8": "Optimum int8",
     "optimum-int8-pipeline": "Optimum int8 pipeline",
+    "openvino-bf16": "OpenVINO bf16",
     "openvino-int8": "OpenVINO int8",
 }
 
@@ -44,11 +47,15 @@ def draw(report: Mapping[str, Any]) -> Figure:
     lengths = [workload for workload in results[names[0]]["workloads"] if workload.endswith(" tokens")]
     if not lengths:
         raise BenchmarkError("the latency report has no texts of a fixed length to draw; measure again")
-    figure = Figure(figsize=(9, 1.3 + 0.34 * len(names)), dpi=DPI, layout="constrained", facecolor="white")
-    panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
-    for axes, length in zip(panels, lengths, strict=True):
+    rows, columns = math.ceil(len(lengths) / COLUMNS), min(COLUMNS, len(lengths))
+    size = 9, 1 + rows * (0.3 + 0.34 * len(names))
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for axes, length in zip(panels, lengths, strict=False):
         _bars(axes, names, [results[name]["workloads"][length]["median_ms"] for name in names])
         axes.set_title(length, fontsize=10)
+    for unused in panels[len(lengths) :]:
+        unused.set_axis_off()
     panels[0].set_yticks(range(len(names)), [_title(name, report) for name in names])
     panels[0].invert_yaxis()
     figure.suptitle(_heading(names), fontsize=11)

@@ -1,4 +1,4 @@
-"""OpenVINO with int8 weights and activations from NNCF post-training quantization, tuned for latency."""
+"""OpenVINO, tuned for latency: in bf16, or with int8 weights and activations from NNCF post-training quantization."""
 
 import nncf
 import numpy as np
@@ -9,7 +9,7 @@ from benchmarks.harness.protocol import LoadRequest, Scorer, scores_from
 
 
 def load(request: LoadRequest) -> Scorer:
-    """Converts the checkpoint, quantizes it on the calibration texts and compiles it for the CPU."""
+    """Converts the checkpoint, quantizes it on the calibration texts if int8 is requested, and compiles it for the CPU."""
     tokenizer = AutoTokenizer.from_pretrained(request.checkpoint)
     model = AutoModelForSequenceClassification.from_pretrained(request.checkpoint).eval()
     multi_label = model.config.problem_type == "multi_label_classification"
@@ -22,12 +22,15 @@ def load(request: LoadRequest) -> Scorer:
         arrays = tokenizer(texts, padding=True, truncation=True, return_tensors="np")
         return {name: arrays[name] for name in names}
 
-    dataset = nncf.Dataset(request.calibration, lambda text: inputs([text]))
-    quantized = nncf.quantize(
-        converted, dataset, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(request.calibration)
-    )
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": request.threads, "NUM_STREAMS": 1}
-    compiled = openvino.Core().compile_model(quantized, "CPU", settings)
+    if request.option == "int8":
+        dataset = nncf.Dataset(request.calibration, lambda text: inputs([text]))
+        converted = nncf.quantize(
+            converted, dataset, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(request.calibration)
+        )
+    else:
+        settings["INFERENCE_PRECISION_HINT"] = request.option
+    compiled = openvino.Core().compile_model(converted, "CPU", settings)
 
     def scores(texts: list[str]) -> list[list[float]]:
         logits = compiled(inputs(texts))[0].tolist()

@@ -54,6 +54,20 @@ def test_every_length_is_a_panel_and_every_contender_a_bar(report: dict[str, Any
     assert long.get_xlim()[1] > max(widths)
 
 
+def test_panels_fill_rows_of_three(report: dict[str, Any]) -> None:
+    """Five lengths take two rows, and the sixth place stays empty."""
+    for result in report["results"].values():
+        result["workloads"] |= {f"{length} tokens": {"median_ms": 5.0} for length in (8, 128, 256)}
+    axes = panels(report)
+    assert [axis.get_title() for axis in axes if axis.axison] == [f"{n} tokens" for n in (32, 512, 8, 128, 256)]
+    assert [(axis.get_subplotspec().rowspan.start, axis.axison) for axis in axes[2:]] == [
+        (0, True),
+        (1, True),
+        (1, True),
+        (1, False),
+    ]
+
+
 def test_bars_of_litmus_have_its_colour(report: dict[str, Any]) -> None:
     """Every variant of Litmus has one colour, and every other contender has another."""
     report["results"]["litmus-fp32"] = report["results"]["litmus"]
