@@ -13,19 +13,28 @@ import numpy.typing as npt
 from .artifact.folder import TOKENIZER, Artifact, check_files, read_artifact
 from .artifact.manifest import Manifest
 from .decision import explanation
-from .decision.explanation import Explanation
-from .decision.policy import CallOptions, Policy, Thresholds, call_policy, prediction, predictions
+from .decision.explanation import Explanation, Run
+from .decision.policy import (
+    CallOptions,
+    Policy,
+    Thresholds,
+    call_policy,
+    plain_thresholds,
+    prediction,
+    predictions,
+)
 from .decision.prediction import Prediction
 from .engine.int8_check import int8_saturates
 from .engine.providers import Provider, provider_candidates
 from .engine.session import Session, check_version, open_session
 from .engine.settings import DEFAULT, Profile, Settings
 from .environment import environment_info
-from .errors import ArtifactError, InferenceError, SettingError, TextError, TextTypeError
+from .errors import ArtifactError, InferenceError, SettingError, TextError
 from .scheduling.background import BackgroundTask
 from .scheduling.batching import BATCH_TOKENS, run_batches
+from .scheduling.queue import BatchQueue, OnBatch
 from .scheduling.streaming import chunks, prefetch
-from .text.tokenizer import NO_MEMORY, Encoded, LongText, Tokenizer, find_error
+from .text.tokenizer import NO_MEMORY, Encoded, LongText, Tokenizer, find_error, require_many
 
 Result = Prediction | TextError
 RETRIES = 5
@@ -125,7 +134,7 @@ def open_classifier(
         "provider": provider,
         "variant": variant,
         **dataclasses.asdict(settings),
-        "thresholds": _plain(thresholds),
+        "thresholds": plain_thresholds(thresholds),
     }
     return Classifier(artifact, session, tokenizer, policy, load_options=options)
 
@@ -196,7 +205,7 @@ class Classifier:
             SettingError: An option is out of range.
             InferenceError: The model returned a value that is not a number, or cannot run.
         """
-        policy = self._call_policy(options)
+        policy = self.call_policy(options)
         if policy.aggregation is not None:
             return self._predict_windows(text, policy)
         encoded = self._tokenizer.encode(text)
@@ -218,8 +227,8 @@ class Classifier:
             SettingError: As `predict`.
             InferenceError: As `predict`.
         """
-        policy = self._call_policy(options)
-        _require_many(texts)
+        policy = self.call_policy(options)
+        require_many(texts)
         texts = list(texts)
         for position, error in enumerate(map(find_error, texts)):
             if error is not None:  # fail before any text is classified
@@ -254,11 +263,11 @@ class Classifier:
         Returns:
             An iterator over one prediction per text, in the order of the texts. It raises the errors of `predict_many`.
         """
-        policy = self._call_policy(options)
-        _require_many(texts)
+        policy = self.call_policy(options)
+        require_many(texts)
         return self._stream(texts, policy, return_errors=return_errors)
 
-    def explain(self, text: str, label: str | None = None) -> Explanation:
+    def explain(self, text: str, label: str | None = None, *, run: Run | None = None) -> Explanation:
         """Computes what each word of a text contributes to a label's score, by leaving the word out.
 
         The model runs once per word, in batches. Words beyond `max_length` are not explained.
@@ -266,6 +275,7 @@ class Classifier:
         Args:
             text: The text.
             label: The label; None for the one with the highest score.
+            run: Runs tokenized texts, as `AsyncClassifier` does in its queue; None to run them here.
 
         Raises:
             TextError: As `predict`.
@@ -275,7 +285,7 @@ class Classifier:
         if label is not None and not (isinstance(label, str) and label in self.labels):
             raise SettingError(f"unknown label, expected one of {', '.join(self.labels):.400}")
         encoded, offsets = self._tokenizer.locate(text)
-        return explanation.explain(text, encoded, offsets, self._run, self.manifest, label)
+        return explanation.explain(text, encoded, offsets, run or self._run, self.manifest, label)
 
     def logits(self, texts: Iterable[str]) -> npt.NDArray[np.float32]:
         """Returns the raw logits of a few texts, which run as one batch: (texts, labels) float32.
@@ -284,9 +294,35 @@ class Classifier:
             TextError: As `predict_many`.
             InferenceError: As `predict`.
         """
-        _require_many(texts)
+        require_many(texts)
         batch = self._tokenizer.encode_many(list(texts))
         return self._session.run(self._tokenizer.pad(batch)) if batch else np.empty((0, len(self.labels)), np.float32)
+
+    def new_queue(
+        self,
+        *,
+        max_waiting_tokens: int | None = None,
+        max_wait_s: float | None = None,
+        on_batch: OnBatch | None = None,
+    ) -> BatchQueue:
+        """Starts a queue that runs texts of several callers in common batches; arguments are those of `BatchQueue`."""
+        return BatchQueue(
+            self._session,
+            self._tokenizer,
+            max_length=self.manifest.max_length,
+            batch_tokens=self._batch_tokens,
+            max_waiting_tokens=max_waiting_tokens,
+            max_wait_s=max_wait_s,
+            on_batch=on_batch,
+        )
+
+    def call_policy(self, options: CallOptions) -> Policy:
+        """Checks the options of a call and completes them with those of `load`.
+
+        Raises:
+            SettingError: An option is out of range.
+        """
+        return call_policy(self._policy.manifest, **options) if options else self._policy
 
     def warm_up(self) -> None:
         """Runs a short text, a long one and the largest batch, so that no later call pays for allocations."""
@@ -335,9 +371,6 @@ class Classifier:
     def __reduce__(self) -> tuple[Any, ...]:
         return functools.partial(load, **self._load_options), (self._artifact.folder,)
 
-    def _call_policy(self, options: CallOptions) -> Policy:
-        return call_policy(self._policy.manifest, **options) if options else self._policy
-
     def _stream(self, texts: Iterable[str], policy: Policy, *, return_errors: bool) -> Iterator[Result]:
         """Yields results in order; each chunk is tokenized while the one before it runs."""
         start = 0
@@ -381,20 +414,3 @@ class Classifier:
             return self._predict_windows(text, policy)
         except TextError as error:
             return error
-
-
-def _plain(thresholds: Thresholds | None) -> Thresholds | None:
-    """Returns checked thresholds as plain numbers, ready for JSON; they may be NumPy scalars or fractions."""
-    if isinstance(thresholds, Mapping):
-        return {label: float(level) for label, level in thresholds.items()}
-    return None if thresholds is None else float(thresholds)
-
-
-def _require_many(texts: object) -> None:
-    """Rejects a bare `str`, which would be iterated character by character."""
-    if isinstance(texts, str):
-        raise TextTypeError(0, "expected several texts, found one str; use predict for one text")
-    try:
-        iter(texts)  # type: ignore[call-overload]
-    except TypeError:
-        raise TextTypeError(0, f"expected several texts, found {type(texts).__name__}") from None

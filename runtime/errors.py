@@ -62,5 +62,24 @@ class InputError(LitmusError, ValueError):
     """A file of texts cannot be read, or the output file cannot be written."""
 
 
+class OverloadError(LitmusError, RuntimeError):
+    """Too many texts are waiting to be classified.
+
+    Attributes:
+        retry_after_s: Time after which those that wait now will be done, in seconds.
+    """
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(retry_after_s)
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return f"too many texts are waiting; try again in {self.retry_after_s:.2f} s"
+
+
+class DeadlineError(LitmusError, TimeoutError):
+    """A call was not complete at its deadline."""
+
+
 class InferenceError(LitmusError, RuntimeError):
     """The model cannot run here, or returned values that are not scores."""

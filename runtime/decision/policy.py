@@ -82,6 +82,13 @@ def call_policy(
     )
 
 
+def plain_thresholds(thresholds: Thresholds | None) -> Thresholds | None:
+    """Returns checked thresholds as plain numbers, ready for JSON; they may be NumPy scalars or fractions."""
+    if isinstance(thresholds, Mapping):
+        return {label: float(level) for label, level in thresholds.items()}
+    return None if thresholds is None else float(thresholds)
+
+
 def scores(logits: Sequence[float], manifest: Manifest) -> list[float]:
     """Turns the logits of a text into scores: softmax (single-label) or sigmoid (multi-label) after the temperature.
 

@@ -307,6 +307,20 @@ def find_error(text: object) -> TextError | None:
     return TextError(0, EMPTY) if not text or text.isspace() else None
 
 
+def require_many(texts: object) -> None:
+    """Rejects what is not several texts, above all a bare `str`, which would be iterated character by character.
+
+    Raises:
+        TextTypeError: It is a `str`, or cannot be iterated.
+    """
+    if isinstance(texts, str):
+        raise TextTypeError(0, "expected several texts, found one str; use predict for one text")
+    try:
+        iter(texts)  # type: ignore[call-overload]
+    except TypeError:
+        raise TextTypeError(0, f"expected several texts, found {type(texts).__name__}") from None
+
+
 def _without_lone_surrogates(text: str) -> str:
     """Replaces code points that UTF-8 cannot encode, and the tokenizer would reject, with U+FFFD."""
     try:

@@ -9,7 +9,7 @@ from benchmarks.harness.protocol import LoadRequest, Scorer, scores_from
 
 
 def load(request: LoadRequest) -> Scorer:
-    """Converts the checkpoint, quantizes it on the calibration texts if int8 is requested, and compiles it for the CPU."""
+    """Converts the checkpoint, quantizes it if int8 is requested, and compiles it for the CPU."""
     tokenizer = AutoTokenizer.from_pretrained(request.checkpoint)
     model = AutoModelForSequenceClassification.from_pretrained(request.checkpoint).eval()
     multi_label = model.config.problem_type == "multi_label_classification"
