@@ -13,7 +13,7 @@ from .classifier import Classifier, Result
 from .decision.explanation import Explanation
 from .decision.policy import CallOptions, Policy, prediction
 from .decision.prediction import Prediction
-from .errors import TextError
+from .errors import InferenceError, TextError
 from .scheduling.call import Call, Output, Timing
 from .scheduling.queue import OnBatch
 from .text.tokenizer import Encoded, require_many
@@ -131,7 +131,17 @@ class AsyncClassifier:
         Raises:
             OverloadError: Too many texts are waiting.
         """
-        return await asyncio.to_thread(self.classifier.explain, text, label, run=self._run)
+        left = threading.Event()
+
+        def run(encoded: Sequence[Encoded]) -> npt.NDArray[np.float32]:
+            if left.is_set():
+                raise InferenceError("the call was cancelled")
+            return self._run(encoded)
+
+        try:
+            return await asyncio.to_thread(self.classifier.explain, text, label, run=run)
+        finally:
+            left.set()
 
     @property
     def waiting_tokens(self) -> int:

@@ -103,6 +103,8 @@ class Manifest:
         versions: Versions of the tools that made the artifact.
         min_onnxruntime: Oldest release of onnxruntime that is known to run it.
         golden: Texts with the scores that a working installation must reproduce.
+        short_names: Short names of the labels, in their order, for the service; None if there are none. Artifacts of
+            schema 1.0 have no such field.
     """
 
     schema_version: str
@@ -123,6 +125,7 @@ class Manifest:
     versions: Mapping[str, str]
     min_onnxruntime: str
     golden: tuple[Golden, ...]
+    short_names: tuple[str, ...] | None = None
 
     @classmethod
     def from_json(cls, content: str) -> Self:
@@ -170,6 +173,11 @@ def _check_ranges(manifest: Manifest) -> None:
     for position, label in enumerate(labels):
         _check(label not in labels[:position], "labels", "distinct names", f"{label!a:.80} twice")
         _check(is_label_name(label), "labels", "printable names", f"{label!a:.80}")
+    if manifest.short_names is not None:
+        _check(len(manifest.short_names) == len(labels), "short_names", f"{len(labels)}", len(manifest.short_names))
+        _check(len({*manifest.short_names}) == len(labels), "short_names", "distinct names", "a name twice")
+        for name in manifest.short_names:
+            _check(is_label_name(name), "short_names", "printable names", f"{name!a:.80}")
     if single_label:
         _check(thresholds is None, "thresholds", "null for single_label", thresholds)
     else:

@@ -14,7 +14,8 @@ MAX_NUMBER = 1e30
 def build(kind: Any, value: Any, where: str) -> Any:
     """Turns a JSON value into a value of an annotated type.
 
-    Unknown keys of objects are ignored, because a later minor version may add some.
+    Unknown keys of objects are ignored, because a later minor version may add some, and fields with a default may be
+    missing, because an earlier one did not have them.
 
     Args:
         kind: The type: a dataclass, tuple, Mapping, Literal, optional type, or a plain type.
@@ -26,10 +27,14 @@ def build(kind: Any, value: Any, where: str) -> Any:
     """
     if dataclasses.is_dataclass(kind):
         _expect_type(value, dict, where)
-        missing = [field.name for field in dataclasses.fields(kind) if field.name not in value]
+        missing = [
+            field.name
+            for field in dataclasses.fields(kind)
+            if field.name not in value and field.default is dataclasses.MISSING
+        ]
         expect(not missing, where, "every field", f"none of: {', '.join(missing)}")
-        fields = {f.name: build(f.type, value[f.name], f"{where}: {f.name}") for f in dataclasses.fields(kind)}
-        return cast(Any, kind)(**fields)
+        present = [field for field in dataclasses.fields(kind) if field.name in value]
+        return cast(Any, kind)(**{f.name: build(f.type, value[f.name], f"{where}: {f.name}") for f in present})
     if isinstance(kind, UnionType):
         return None if value is None else build(kind.__args__[0], value, where)
     origin = getattr(kind, "__origin__", None)

@@ -19,10 +19,11 @@ from ..files.formats import DELIMITERS, SUFFIXES, Format, is_encoding
 OUTPUT_SUFFIXES: dict[str, writers.Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """A parser whose errors repeat no value, because a text may have been passed in the place of one."""
 
     def error(self, message: str) -> NoReturn:
+        """Exits with argparse's message up to the value that it would repeat."""
         super().error(re.split(r":? ['\"]", message, maxsplit=1)[0])
 
     def wrong(self, message: str) -> NoReturn:
@@ -36,7 +37,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     Raises:
         SystemExit: The command line is wrong (status 2).
     """
-    parser = _Parser(prog="python -m runtime.predict", description="Classify texts.", allow_abbrev=False)
+    parser = Parser(prog="python -m runtime.predict", description="Classify texts.", allow_abbrev=False)
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts to classify (default: one per line on stdin)")
     parser.add_argument("--model", required=True, metavar="ARTIFACT", help="folder that `python -m export` wrote")
     parser.add_argument("--input", type=Path, metavar="FILE", help="CSV, TSV, JSON Lines or text file to read")
@@ -70,7 +71,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         help="write a page that highlights each word's contribution (contains the texts; a terminal shows them too)",
     )
     parser.add_argument("--explain-label", metavar="LABEL", help="label to explain (default: the best one)")
-    _add_engine(parser)
+    add_engine(parser)
     parser.add_argument("--quiet", action="store_true", help="suppress progress and per-text error lines")
     parser.add_argument("--info", action="store_true", help="print versions, hardware and settings as JSON, then exit")
     args, unknown = parser.parse_known_args(argv)
@@ -110,7 +111,7 @@ def _add_layout(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_engine(parser: argparse.ArgumentParser) -> None:
+def add_engine(parser: argparse._ActionsContainer) -> None:
     """Adds the options that select where and how the model runs."""
     parser.add_argument(
         "--provider", default="auto", metavar="{auto,cpu,cuda}", help="execution provider (default: auto)"
@@ -136,10 +137,22 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _check_values(parser: _Parser, args: argparse.Namespace) -> None:
-    """Rejects values that are out of range."""
+def check_engine(parser: Parser, args: argparse.Namespace) -> None:
+    """Rejects values of `add_engine` that are out of range."""
     if args.provider not in ("auto", *PROVIDERS):
         parser.wrong(f"--provider: expected auto, {', '.join(sorted(PROVIDERS))}")
+    if args.variant not in (None, *get_args(Precision)):
+        parser.wrong(f"--variant: expected {', '.join(get_args(Precision))}")
+    try:
+        require_whole_number("threads", args.threads, MAX_THREADS)
+        require_whole_number("batch-tokens", args.batch_tokens, MAX_BATCH_TOKENS)
+    except SettingError as error:
+        parser.wrong(f"--{error}")
+
+
+def _check_values(parser: Parser, args: argparse.Namespace) -> None:
+    """Rejects values that are out of range."""
+    check_engine(parser, args)
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         parser.wrong("--threshold: expected a number from 0 to 1")
     if args.delimiter == r"\t":
@@ -148,17 +161,13 @@ def _check_values(parser: _Parser, args: argparse.Namespace) -> None:
         parser.wrong("--delimiter: expected one character")
     if args.encoding is not None and not is_encoding(args.encoding):
         parser.wrong("--encoding: unknown; for example utf-8, utf-16, cp1252")
-    if args.variant not in (None, *get_args(Precision)):
-        parser.wrong(f"--variant: expected {', '.join(get_args(Precision))}")
     try:
-        require_whole_number("threads", args.threads, MAX_THREADS)
-        require_whole_number("batch-tokens", args.batch_tokens, MAX_BATCH_TOKENS)
         require_whole_number("top-k", args.top_k)
     except SettingError as error:
         parser.wrong(f"--{error}")
 
 
-def _check_files(parser: _Parser, args: argparse.Namespace) -> None:
+def _check_files(parser: Parser, args: argparse.Namespace) -> None:
     """Rejects combinations of files that are not possible, and completes their formats."""
     if args.texts and (args.input is not None or args.input_format is not None):
         parser.wrong("either texts or --input and --input-format, not both")
@@ -177,7 +186,7 @@ def _check_files(parser: _Parser, args: argparse.Namespace) -> None:
             parser.wrong(f"--output: expected a file with the suffix {', '.join(OUTPUT_SUFFIXES)}, or --format")
 
 
-def _check_layout(parser: _Parser, args: argparse.Namespace) -> None:
+def _check_layout(parser: Parser, args: argparse.Namespace) -> None:
     """Rejects options that do not apply to the format of the input, and completes the layout."""
     form = args.input_format
     if args.text_column is not None and form in (None, "lines"):
@@ -196,7 +205,7 @@ def _check_layout(parser: _Parser, args: argparse.Namespace) -> None:
     args.encoding = args.encoding or "utf-8"
 
 
-def _check_page(parser: _Parser, args: argparse.Namespace) -> None:
+def _check_page(parser: Parser, args: argparse.Namespace) -> None:
     if args.explain is None:
         if args.explain_label is not None:
             parser.wrong("--explain-label needs --explain")

@@ -12,12 +12,14 @@ from ..errors import LitmusError
 from ..interrupts import interrupts_everywhere
 
 
-def run_command(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
+def run_command(job: Callable[[TextIO], int], *, prints: bool = True, has_children: bool = False) -> int:
     """Runs a job and returns the exit status: 0, 1 if anything failed, 130 if it was interrupted.
 
     Args:
         job: Receives standard output, in UTF-8, and returns the number of failures.
         prints: Whether the job needs standard output.
+        has_children: Whether the job starts processes that write to this one's standard error. They have to drop native
+            messages themselves.
     """
     _fill_descriptors()
     if sys.stderr is None:  # if it is closed, print would write to standard output
@@ -29,7 +31,7 @@ def run_command(job: Callable[[TextIO], int], *, prints: bool = True) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        with _without_native_messages(), interrupts_everywhere():
+        with contextlib.nullcontext() if has_children else _without_native_messages(), interrupts_everywhere():
             return 1 if job(sys.stdout) else 0
     except LitmusError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""`python -m runtime.serve`: the classifier as an HTTP service. Needs the extra `serve`."""

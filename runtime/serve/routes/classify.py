@@ -1,0 +1,67 @@
+"""`POST /classify` and `/v1/classify`, as vLLM and SGLang serve them."""
+
+import time
+
+import msgspec
+
+from ..errors import HttpError
+from ..http import JsonDecoder, Receive, Scope, Send, read_body, send_json
+from ..service import Service
+
+
+class ClassifyBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /classify`."""
+
+    input: str | list[str]
+    model: str | None = None
+    user: str | None = None
+
+
+class ClassifyData(msgspec.Struct):
+    """The answer for one text; `label` is the one with the highest score."""
+
+    index: int
+    label: str
+    probs: list[float]
+    num_classes: int
+
+
+decode = JsonDecoder(ClassifyBody)
+
+
+class ClassifyRoute:
+    """Answers `POST /classify`."""
+
+    def __init__(self, service: Service) -> None:
+        """Takes what the routes share."""
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        exchange = scope["exchange"]
+        exchange.route = "/classify"
+        body = decode(await read_body(scope, receive, self._service.limits.max_body_bytes))
+        if body.model not in (None, self._service.name):
+            raise HttpError(404, "Validation", f"there is no such model; this service has {self._service.name}")
+        texts = [body.input] if isinstance(body.input, str) else body.input
+        answered = await self._service.classify(scope, texts)
+        labels = answered.model.classifier.labels
+        data = []
+        for index, prediction in enumerate(answered.predictions):
+            probs = [prediction.scores[label] for label in labels]
+            data.append(ClassifyData(index, labels[probs.index(max(probs))], probs, len(labels)))
+        tokens = answered.timing.tokens
+        answer = {
+            "id": f"classify-{exchange.request_id}",
+            "object": "list",
+            "created": int(time.time()),
+            "model": self._service.name,
+            "data": data,
+            "usage": {
+                "prompt_tokens": tokens,
+                "total_tokens": tokens,
+                "completion_tokens": 0,
+                "prompt_tokens_details": None,
+            },
+        }
+        await send_json(send, 200, answer)

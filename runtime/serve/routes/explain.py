@@ -1,0 +1,55 @@
+"""`POST /explain`: what each word contributes to a label's score."""
+
+import msgspec
+
+from ..errors import HttpError
+from ..http import JsonDecoder, Receive, Scope, Send, read_body, send_json
+from ..service import Service
+
+
+class ExplainBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /explain`; without `label` the one with the highest score is explained."""
+
+    text: str
+    label: str | None = None
+
+
+class ExplainedWord(msgspec.Struct):
+    """A word: where it is in the text, counted in Unicode code points, and what it contributes."""
+
+    start: int
+    end: int
+    contribution: float
+
+
+class ExplainAnswer(msgspec.Struct):
+    """The answer of `POST /explain`; it does not repeat the text."""
+
+    label: str
+    score: float
+    truncated: bool
+    words: list[ExplainedWord]
+
+
+decode = JsonDecoder(ExplainBody)
+
+
+class ExplainRoute:
+    """Answers `POST /explain`."""
+
+    def __init__(self, service: Service) -> None:
+        """Takes what the routes share."""
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        exchange = scope["exchange"]
+        exchange.route, exchange.texts = "/explain", 1
+        body = decode(await read_body(scope, receive, self._service.limits.max_body_bytes))
+        with self._service.slot.use() as model:
+            if body.label not in (None, *model.classifier.labels):
+                known = ", ".join(model.classifier.labels)
+                raise HttpError(422, "Validation", f"unknown label, expected one of {known:.400}")
+            found = await model.queue.explain(body.text, body.label)
+        words = [ExplainedWord(word.start, word.end, word.contribution) for word in found.words]
+        await send_json(send, 200, ExplainAnswer(found.label, found.score, found.truncated, words))

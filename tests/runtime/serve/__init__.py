@@ -1,0 +1,1 @@
+"""Tests of `runtime/serve`, against a real server process."""

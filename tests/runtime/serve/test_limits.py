@@ -1,0 +1,278 @@
+"""What the service refuses, and that the next good request works."""
+
+import gzip
+import json
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from .client import JSON, Server
+
+CANARY = "Zwetschgenkrampf"
+
+
+def post(body: bytes, *headers: bytes) -> bytes:
+    """Returns the bytes of a POST request."""
+    lines = [b"POST /predict HTTP/1.1", b"Host: localhost", b"Connection: close", *headers]
+    return b"\r\n".join([*lines, b"", body])
+
+
+@pytest.fixture(autouse=True)
+def _works_afterwards(server: Server) -> object:
+    """After each test a good request is answered."""
+    yield
+    assert server.post("/predict", {"text": "late"}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 422),
+        ([], 422),
+        (None, 422),
+        (3, 422),
+        ("late", 422),
+        ({"text": None}, 422),
+        ({"text": 3}, 422),
+        ({"text": ["late"]}, 422),
+        ({"texts": "late"}, 422),
+        ({"texts": []}, 422),
+        ({"texts": [None]}, 422),
+        ({"texts": [{}]}, 422),
+        ({"texts": ["late", ""]}, 422),
+        ({"texts": [" \u200b"]}, 422),
+        ({"text": "late", "texts": ["late"]}, 422),
+        ({"text": "late", "inputs": "late"}, 422),
+        ({"text": "late", "top_k": 10**9}, 200),
+        ({"text": "late", "top_k": 0}, 422),
+        ({"text": "late", "top_k": 10**30}, 422),
+        ({"text": "late", "thresholds": -1}, 422),
+        ({"text": "late", "thresholds": {"none such": 0.5}}, 422),
+        ({"text": "late", "windows": "sum"}, 422),
+        ({"text": "late", CANARY: 1}, 422),
+        ({"inputs": []}, 422),
+        ({"inputs": [[]]}, 422),
+        ({"inputs": [3]}, 422),
+        ({"inputs": "late", "truncation_direction": "left"}, 422),
+        ({"inputs": "late", "parameters": {"a": 1}}, 422),
+        ({"texts": ["late"] * 40}, 200),
+        ({"texts": ["late"] * 41}, 422),
+        (b"", 400),
+        (b"{", 400),
+        (b'{"text": "late"} x', 400),
+        (b'{"text": NaN}', 400),
+        (b'{"text": "late", "thresholds": 1e999}', 422),
+        (b'\xef\xbb\xbf{"text": "late"}', 400),
+        (b'{"text": "\xff\xfe"}', 400),
+        (b'{"text": "\\ud800"}', 400),
+        (b'{"text": "late\\u0000"}', 200),
+        (b'{"text": "early", "text": "late"}', 200),
+        (b'{"x": ' + b"[" * 9000, 422),
+        (b'{"text": ' + b"[" * 9000, 422),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_bodies(server: Server, body: object, status: int) -> None:
+    """Each body has its status and an error in JSON that repeats nothing of it."""
+    answer = server.post("/predict", body)
+    assert answer.status == status, answer
+    if status != 200:
+        assert {*answer.json} == {"error", "error_type"}
+        assert CANARY not in answer.body.decode()
+
+
+def test_deep_json(int8_artifact: Path) -> None:
+    """JSON that is nested 150,000 deep is not valid, and the process lives on."""
+    with Server(int8_artifact) as server:
+        for body in (b'{"text": ' + b"[" * 150_000, b'{"x": ' + b"[" * 150_000 + b"]" * 150_000 + b"}", b"[" * 150_000):
+            assert server.post("/predict", body).status in (400, 422)
+        assert server.post("/predict", {"text": "late"}).status == 200
+
+
+def test_body_size_to_the_byte(server: Server) -> None:
+    """20,000 bytes are read, 20,001 are refused, with and without a Content-Length."""
+    for size, status in (19_999, 200), (20_000, 200), (20_001, 413):
+        body = b'{"text": "late"' + b" " * (size - 16) + b"}"
+        assert len(body) == size
+        assert server.post("/predict", body).status == status
+        chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:1000], body[1000:]))
+        request = post(chunks + b"0\r\n\r\n", b"Content-Type: application/json", b"Transfer-Encoding: chunked")
+        assert server.raw(request).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_many_chunks(server: Server) -> None:
+    """A body in chunks of one byte is read, and refused once it is too large."""
+    body = b'{"text": "late"' + b" " * 10_000 + b"}"
+    headers = (b"Content-Type: application/json", b"Transfer-Encoding: chunked")
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    assert server.raw(post(chunks + b"0\r\n\r\n", *headers)).startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 413 " in server.raw(post(b"1\r\n \r\n" * 100_000, *headers))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "multipart/form-data; boundary=x"},
+        JSON | {"Content-Encoding": "gzip"},
+    ],
+    ids=str,
+)
+def test_other_content(server: Server, headers: dict[str, str]) -> None:
+    """Forms, plain text (which a page of another site could send) and compressed bodies are refused unread."""
+    body = gzip.compress(json.dumps({"text": "late"}).encode())
+    assert server.send("POST", "/predict", body, headers).status == 415
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/octet-stream"}, JSON], ids=str)
+def test_accepted_content(server: Server, headers: dict[str, str]) -> None:
+    """JSON may come without a type, or as octets, as Triton's clients send it."""
+    assert server.send("POST", "/predict", b'{"text": "late"}', headers).status == 200
+
+
+@pytest.mark.parametrize(
+    "length", [b"Content-Length: -1", b"Content-Length: x", b"Content-Length: 3\r\nContent-Length: 4"]
+)
+def test_wrong_content_length(server: Server, length: bytes) -> None:
+    """A length that is no number, negative, or double with two values is refused."""
+    assert server.raw(post(b"{}", length)).startswith(b"HTTP/1.1 400 ")
+
+
+def test_pipelined_requests(server: Server) -> None:
+    """Requests that are sent without waiting are answered in order."""
+    body = b'{"text": "late"}'
+    one = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n" % len(body)
+    found = server.raw(one + b"\r\n" + body, one + b"\r\n" + body, one + b"Connection: close\r\n\r\n" + body)
+    assert found.count(b"HTTP/1.1 200 ") == 3
+
+
+def test_half_closed_socket(server: Server) -> None:
+    """A client that closes its sending side still gets nothing wrong, and the service lives on."""
+    with socket.create_connection((server.host, server.port), timeout=10) as connection:
+        connection.sendall(post(b'{"text": "late"}', b"Content-Length: 16"))
+        connection.shutdown(socket.SHUT_WR)
+        received = connection.recv(65536)
+    assert received == b"" or received.startswith(b"HTTP/1.1 ")
+
+
+def test_request_id(server: Server) -> None:
+    """A plain id comes back; another one, such as one with a line break, is replaced."""
+    assert server.get("/health", {"X-Request-Id": "a-1.b:2"}).headers["x-request-id"] == "a-1.b:2"
+    for given in ("x" * 129, "ä", f"{CANARY} note"):
+        found = server.get("/health", {"X-Request-Id": given.encode().decode("latin-1")}).headers["x-request-id"]
+        assert len(found) == 16
+    injected = server.raw(
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Request-Id: a\rb: c\r\n\r\n"
+    )
+    assert b"\nb: c" not in injected
+
+
+def test_slow_request_and_idle_connection(int8_artifact: Path) -> None:
+    """A request that does not arrive in time, and a connection without one, are closed."""
+    with Server(int8_artifact, "--receive-seconds", "0.5", "--idle-seconds", "1") as server:
+        start = time.monotonic()
+        head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
+        assert b"200" not in server.raw(head, b"{", b" ", b" ", pause_s=0.3)
+        assert server.raw(b"POST /pre") == b""
+        assert server.raw() == b""
+        assert time.monotonic() - start < 5
+        assert server.post("/predict", {"text": "late"}).status == 200
+
+
+def test_overload(int8_artifact: Path) -> None:
+    """Beyond the limits on what waits the answer is 429 at once, with Retry-After; the others are answered."""
+    with Server(int8_artifact, "--max-waiting-tokens", "200", "--max-wait-ms", "30000") as server:
+        body = {"texts": ["late " * 90] * 40}
+        found = []
+
+        def ask() -> None:
+            start = time.monotonic()
+            answer = server.post("/predict", body)
+            found.append((answer.status, answer.headers.get("retry-after"), time.monotonic() - start))
+
+        threads = [threading.Thread(target=ask) for _ in range(30)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        rejected = [item for item in found if item[0] == 429]
+        assert {status for status, _, _ in found} == {200, 429}
+        assert all(int(retry) >= 1 for _, retry, _ in rejected)
+        assert server.metric('litmus_rejected_total{reason="overload"}') == len(rejected)
+        assert server.post("/predict", {"text": "late"}).status == 200
+
+
+def test_deadline(server: Server) -> None:
+    """A request that is not answered within its `X-Request-Timeout-Ms` gets 504; the header has to be a number."""
+    body = {"texts": ["late " * 90] * 40}
+    assert server.post("/predict", body, {"X-Request-Timeout-Ms": "0"}).status == 504
+    assert server.post("/predict", body, {"X-Request-Timeout-Ms": "20000"}).status == 200
+    for value in ("-1", "soon", "1" * 20):
+        assert server.post("/predict", body, {"X-Request-Timeout-Ms": value}).status == 422
+
+
+def test_client_that_leaves(server: Server) -> None:
+    """Nothing is computed for a client that has left."""
+    before = server.metric("litmus_texts_total")
+    request = json.dumps({"texts": ["late " * 90] * 40}).encode()
+    for _ in range(20):
+        with socket.create_connection((server.host, server.port)) as connection:
+            connection.sendall(post(request, b"Content-Length: %d" % len(request)))
+    time.sleep(0.5)
+    assert server.metric("litmus_texts_total") - before < 20 * 40
+    assert server.metric('litmus_requests_total{route="/predict",status="499"}') > 0
+    assert server.metric("litmus_waiting_tokens") == 0
+
+
+def test_500_at_once(server: Server) -> None:
+    """500 requests at once are all answered, each with its own text's label."""
+    texts = ["late", "train late", "late train late train"]
+    expected = [server.post("/predict", {"text": text}).json for text in texts]
+    found: list[object] = [None] * 500
+
+    def ask(number: int) -> None:
+        found[number] = server.post("/predict", {"text": texts[number % 3]}).json
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(500)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected[number % 3] for number in range(500)]
+
+
+def test_texts_appear_nowhere(int8_artifact: Path) -> None:
+    """A text occurs in no log, metric, error or header, whether its request was good or bad."""
+    with Server(int8_artifact, "--max-texts", "3") as server:
+        answers = []
+        for number in range(40):
+            text = f"{CANARY} {number}"
+            bodies: list[object] = [
+                {"text": text},
+                {"texts": [text, ""]},
+                {"texts": [text] * 4},
+                {"text": text, "thresholds": {text: 1}},
+                {text: text},
+                {"inputs": [text, text]},
+                {"text": {text: text}},
+                json.dumps({"text": text}).encode()[:-1],
+                b'{"text": "' + text.encode() + b'\xff"}',
+            ]
+            answers += [server.post("/predict", body) for body in bodies]
+            answers += (
+                server.post("/explain", {"text": text}),
+                server.post("/explain", {"text": "late", "label": text}),
+                server.post("/classify", {"input": text, "model": text}),
+                server.get(f"/{CANARY}"),
+                server.send("GET", "/", None, {"X-Request-Id": text, "Host": CANARY, "X-API-Key": CANARY}),
+                server.send(CANARY, "/", None, {}),
+            )
+        answers.append(server.get("/metrics"))
+        assert server.stop() == 0
+        assert CANARY not in server.text
+        for answer in answers:
+            assert CANARY not in answer.body.decode() + str(answer.headers)
