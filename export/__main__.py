@@ -19,7 +19,7 @@ from runtime.interrupts import interrupts_everywhere
 from training.arrays import Floats
 
 from .arguments import parse_args
-from .artifact.decisions import Request, check_request, with_decisions
+from .artifact.decisions import Request, check_request, short_names, with_decisions
 from .artifact.writer import Logits, verify_artifact, write_artifact
 from .console import log_progress, phase, quiet
 from .errors import ExportError, QualityGateError
@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> list[str]:
     with publishing(args.artifact, overwrite=args.overwrite, error=ExportError) as folder:
         (folder / "onnx").mkdir()
         source, data = _load(args, request)
+        names = short_names(source, dict(args.label_short_names))
         fp32, reference = _write_fp32(source, folder, args)
         tokenizer = source.runtime_tokenizer()
 
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> list[str]:
             )
         if fp32 not in shipped:
             (folder / fp32.file).unlink()
-        manifest = _complete(folder, source, shipped, reference)
+        manifest = _complete(folder, source, shipped, reference, names)
     for variant in manifest.variants:
         log_progress(f"{variant.name}: {variant.file} ({manifest.files[variant.file].size_bytes / 1e6:.1f} MB)")
     log_progress(f"artifact: {args.artifact}")
@@ -139,11 +140,13 @@ def _write_fp32(source: Checkpoint | OnnxExport, folder: Path, args: argparse.Na
     return Variant("fp32", file, tuple(PROVIDERS.values()), operators(folder / file), None, quality, ()), reference
 
 
-def _complete(folder: Path, source: Source, variants: Sequence[Variant], reference: Logits) -> Manifest:
+def _complete(
+    folder: Path, source: Source, variants: Sequence[Variant], reference: Logits, names: tuple[str, ...] | None
+) -> Manifest:
     """Writes all files but the ONNX ones, then loads the artifact as a service will."""
     with phase("write", steps=2) as progress:
         sessions = {variant.name: open_variant(folder, variant.name, labels=len(source.labels)) for variant in variants}
-        manifest = write_artifact(folder, source, variants, reference, sessions)
+        manifest = write_artifact(folder, source, variants, reference, sessions, short_names=names)
         progress.advance()
         verify_artifact(folder)
         progress.advance()

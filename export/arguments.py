@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from runtime.artifact.labels import is_label_name
+
 from .graph.variant_files import FILES
 from .quantization.quality_gate import QualityGate
 
@@ -129,6 +131,14 @@ def _add_decisions(group: argparse._ArgumentGroup) -> None:
         metavar="LABEL=SCORE",
         help="multi-label: minimum score of each named label; takes precedence over --threshold",
     )
+    group.add_argument(
+        "--label-short-names",
+        nargs="+",
+        type=_label_and_name,
+        default=[],
+        metavar="LABEL=NAME",
+        help="short names of labels for the answers of `python -m runtime.serve` (default: the labels themselves)",
+    )
 
 
 def _score(word: str) -> float:
@@ -150,6 +160,13 @@ def _label_and_score(word: str) -> tuple[str, float]:
     if not separator:
         raise argparse.ArgumentTypeError(f"expected LABEL=SCORE, found {word!r:.40}")
     return label, _score(score)
+
+
+def _label_and_name(word: str) -> tuple[str, str]:
+    label, separator, name = word.rpartition("=")
+    if not separator or not is_label_name(name):
+        raise argparse.ArgumentTypeError(f"expected LABEL=NAME, found {word!r:.40}")
+    return label, name
 
 
 def _number(word: str) -> float:

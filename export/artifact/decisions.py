@@ -39,6 +39,27 @@ class Request:
         return self == Request()
 
 
+def short_names(source: Source, names: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Returns the short names of all labels, in their order; None if there are none.
+
+    Args:
+        source: The folder that is exported.
+        names: Short name by label; other labels keep their own.
+
+    Raises:
+        ExportError: A label is unknown, or two labels would have the same name.
+    """
+    unknown = [label for label in names if label not in source.labels]
+    if unknown:
+        raise ExportError(
+            f"--label-short-names: no label {unknown[0]!r:.80}; the labels are: {', '.join(source.labels)}"
+        )
+    found = tuple(names.get(label, label) for label in source.labels)
+    if len({*found}) < len(found):
+        raise ExportError("--label-short-names: two labels would have the same name; expected distinct names")
+    return found if names else None
+
+
 def check_request(source: Source, request: Request) -> None:
     """Checks a request against a source before anything is exported.
 

@@ -22,14 +22,20 @@ from ..sources.golden_texts import GOLDEN
 from ..sources.source import Source
 from .model_card import model_card
 
-SCHEMA_VERSION = f"{manifests.SCHEMA_MAJOR}.0"
+SCHEMA_VERSION = f"{manifests.SCHEMA_MAJOR}.1"
 MIN_ONNXRUNTIME = "1.26.0"
 Logits = Callable[[Inputs], Floats]
 TOOLS = ("litmus-onnx", "numpy", "onnx", "onnxruntime", "onnxscript", "optimum", "tokenizers", "torch", "transformers")
 
 
 def write_artifact(
-    folder: Path, source: Source, variants: Sequence[Variant], reference: Logits, sessions: Mapping[Precision, Session]
+    folder: Path,
+    source: Source,
+    variants: Sequence[Variant],
+    reference: Logits,
+    sessions: Mapping[Precision, Session],
+    *,
+    short_names: tuple[str, ...] | None = None,
 ) -> Manifest:
     """Writes the tokenizer, configs, model card and manifest of an artifact.
 
@@ -39,6 +45,7 @@ def write_artifact(
         variants: Manifest entries of the ONNX files.
         reference: Returns the fp32 logits of model inputs, (batch, labels) float32.
         sessions: Sessions of the variants by name.
+        short_names: Short names of the labels; None for none.
 
     Returns:
         The manifest as written.
@@ -46,7 +53,7 @@ def write_artifact(
     (folder / TOKENIZER).write_text(source.tokenizer.to_str(pretty=True), "utf-8")  # `Tokenizer.save` raises no OSError
     for name in ("config.json", "tokenizer_config.json"):
         shutil.copyfile(source.folder / name, folder / name)
-    manifest = _with_golden(_manifest(source, tuple(variants)), source, reference, sessions)
+    manifest = _with_golden(_manifest(source, tuple(variants), short_names), source, reference, sessions)
     (folder / "README.md").write_text(model_card(manifest), "utf-8")
     manifest = dataclasses.replace(manifest, files=_files(folder))
     (folder / manifests.NAME).write_text(manifest.to_json(), "utf-8")
@@ -64,7 +71,7 @@ def verify_artifact(folder: Path) -> None:
         raise ParityError(f"the finished artifact's {failures[0]}; nothing was written")
 
 
-def _manifest(source: Source, variants: tuple[Variant, ...]) -> Manifest:
+def _manifest(source: Source, variants: tuple[Variant, ...], short_names: tuple[str, ...] | None) -> Manifest:
     data, metrics = source.recorded("data"), source.recorded("metrics")
     multi_label = source.task == "multi_label"
     return Manifest(
@@ -86,6 +93,7 @@ def _manifest(source: Source, variants: tuple[Variant, ...]) -> Manifest:
         versions={"python": platform.python_version()} | {tool: metadata.version(tool) for tool in TOOLS},
         min_onnxruntime=MIN_ONNXRUNTIME,
         golden=(),
+        short_names=short_names,
     )
 
 

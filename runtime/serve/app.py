@@ -12,7 +12,9 @@ from .routes.about import AboutRoutes
 from .routes.classify import ClassifyRoute
 from .routes.explain import ExplainRoute
 from .routes.oip import OipRoutes
+from .routes.openapi import OpenApiRoutes
 from .routes.predict import PredictRoute
+from .routes.ui import UiRoute
 from .service import Service
 from .settings import Access
 
@@ -68,6 +70,7 @@ def build_app(service: Service, access: Access, metrics: Metrics, log: Any) -> G
         return Route(path, Page(answer), methods=["GET"])
 
     classify = ClassifyRoute(service)
+    description, ui = OpenApiRoutes(service.name), UiRoute()
     routes.router.routes += [  # the paths that are used most come first
         post("/predict", PredictRoute(service)),
         post("/classify", classify),
@@ -82,6 +85,9 @@ def build_app(service: Service, access: Access, metrics: Metrics, log: Any) -> G
         post("/explain", ExplainRoute(service)),
         get("/", about.root),
         get("/info", about.info),
+        get("/ui", ui.page),
+        get("/docs", description.docs),
+        get("/openapi.json", description.document),
         get("/v1/models", about.models),
         get("/v2", oip.server),
         get("/v2/health/live", oip.live),

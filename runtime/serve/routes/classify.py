@@ -26,6 +26,26 @@ class ClassifyData(msgspec.Struct):
     num_classes: int
 
 
+class Usage(msgspec.Struct):
+    """The number of tokens."""
+
+    prompt_tokens: int
+    total_tokens: int
+    completion_tokens: int = 0
+    prompt_tokens_details: None = None
+
+
+class ClassifyAnswer(msgspec.Struct):
+    """The answer of `POST /classify`."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    data: list[ClassifyData]
+    usage: Usage
+
+
 decode = JsonDecoder(ClassifyBody)
 
 
@@ -51,17 +71,8 @@ class ClassifyRoute:
             probs = [prediction.scores[label] for label in labels]
             data.append(ClassifyData(index, labels[probs.index(max(probs))], probs, len(labels)))
         tokens = answered.timing.tokens
-        answer = {
-            "id": f"classify-{exchange.request_id}",
-            "object": "list",
-            "created": int(time.time()),
-            "model": self._service.name,
-            "data": data,
-            "usage": {
-                "prompt_tokens": tokens,
-                "total_tokens": tokens,
-                "completion_tokens": 0,
-                "prompt_tokens_details": None,
-            },
-        }
+        name = self._service.name
+        answer = ClassifyAnswer(
+            f"classify-{exchange.request_id}", "list", int(time.time()), name, data, Usage(tokens, tokens)
+        )
         await send_json(send, 200, answer)

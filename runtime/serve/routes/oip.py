@@ -61,6 +61,15 @@ class OutputTensor(msgspec.Struct, omit_defaults=True):
     parameters: dict[str, int] | None = None
 
 
+class InferAnswer(msgspec.Struct, omit_defaults=True):
+    """The JSON part of the answer."""
+
+    model_name: str
+    model_version: str
+    outputs: list[OutputTensor]
+    id: str = ""
+
+
 decode = JsonDecoder(InferBody)
 
 
@@ -143,14 +152,7 @@ class OipRoutes:
                 tensor.data, tensor.parameters = None, {"binary_data_size": len(part)}
                 parts.append(part)
             tensors.append(tensor)
-        answer: dict[str, object] = {
-            "model_name": self._service.name,
-            "model_version": VERSION,
-            "outputs": tensors,
-        }
-        if body.id:
-            answer["id"] = body.id
-        start = encode(answer)
+        start = encode(InferAnswer(self._service.name, VERSION, tensors, body.id))
         if not parts:
             await send_bytes(send, 200, start, JSON)
         else:

@@ -60,6 +60,25 @@ def test_label_with_an_equals_sign(multi_label_checkpoint: Path, tmp_path: Path)
     assert shipped(copy, tmp_path, "--thresholds", "a=b=0.25").thresholds == (0.25, 0.5, 0.5, 0.5)
 
 
+def test_short_names(multi_label_checkpoint: Path, tmp_path: Path) -> None:
+    """`--label-short-names` names some labels, and the others keep their own names."""
+    found = shipped(multi_label_checkpoint, tmp_path, "--label-short-names", "rude=r")
+    assert found.short_names == tuple("r" if label == "rude" else label for label in found.labels)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"), [(["none=n"], "no label 'none'"), (["rude=late"], "two labels would have the same name")]
+)
+def test_wrong_short_names(
+    multi_label_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], names: list[str], message: str
+) -> None:
+    """Unknown labels and names that are given twice are rejected, and nothing is written."""
+    line = [str(multi_label_checkpoint), str(tmp_path / "artifact"), *FP32, "--label-short-names", *names]
+    assert main(line) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "artifact").exists()
+
+
 def test_abstain_level(checkpoint: Path, tmp_path: Path) -> None:
     """For a single-label classifier, `--threshold` is the score below which it abstains."""
     assert shipped(checkpoint, tmp_path, "--threshold", "1").abstain_below == 1

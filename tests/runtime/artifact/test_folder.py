@@ -178,6 +178,9 @@ def test_unknown_schema_version(copy: Path) -> None:
         ("window", {"stride": -1, "aggregation": "mean"}, "window.stride: expected 1 to max_length"),
         ("min_onnxruntime", "x;y", "min_onnxruntime: expected a release such as 1.26.0, found 'x;y'"),
         ("golden", [{"text": "a", "scores": [1.0]}], "golden: expected a score per label"),
+        ("short_names", ["c", "s"], "short_names: expected 3, found 2"),
+        ("short_names", ["c", "s", "c"], "short_names: expected distinct names, found a name twice"),
+        ("short_names", ["c", "s", "\n"], "short_names: expected printable names"),
         ("temperature", 0, "temperature: expected 0.001 or more, found 0.0"),
         ("temperature", 10**400, "temperature: expected a finite number"),
         ("temperature", float("nan"), "temperature: expected a finite number"),
@@ -316,6 +319,12 @@ def test_missing_field(copy: Path) -> None:
     """The message about a missing field names the field."""
     rewrite(copy, lambda fields: fields.pop("window"))
     assert "none of: window" in load_error(copy)
+
+
+def test_artifact_of_an_earlier_minor_version(copy: Path) -> None:
+    """An artifact of schema 1.0 has no short names, and is loaded."""
+    rewrite(copy, lambda fields: fields.pop("short_names") or fields.update(schema_version="1.0"))
+    assert load(copy, provider="cpu").manifest.short_names is None
 
 
 def test_unknown_field_is_ignored(copy: Path) -> None:

@@ -1,0 +1,18 @@
+"""`GET /ui`: a page to try the service with. It is one static file."""
+
+from ..http import Scope, Send, send_bytes
+from ..pages import HTML, UI, csp
+
+
+class UiRoute:
+    """Answers `GET /ui`."""
+
+    def __init__(self) -> None:
+        """Reads the page once."""
+        text = UI.read_text("utf-8")
+        self._page, self._csp = text.encode(), csp(text)
+
+    async def page(self, scope: Scope, send: Send) -> None:
+        """Answers a request."""
+        scope["exchange"].route = "/ui"
+        await send_bytes(send, 200, self._page, HTML, [(b"content-security-policy", self._csp)])
