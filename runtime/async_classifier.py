@@ -21,7 +21,7 @@ from .text.tokenizer import Encoded, require_many
 SHORT_TOKENS = 128  # a call of at most so many tokens may run in the event loop, which it blocks for some milliseconds
 
 
-class Answer(NamedTuple):
+class CallResult(NamedTuple):
     """The results of a call and what it took.
 
     Attributes:
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 
 
 class AsyncClassifier:
-    """Answers the calls of one event loop with one classifier.
+    """Serves the calls of one event loop with one classifier.
 
     A call that finds the classifier idle runs at once. Calls that arrive while it runs form the next batch, so that
     many callers get the throughput of `predict_many`. The logits of the int8 variant do not depend on the other texts
@@ -59,7 +59,7 @@ class AsyncClassifier:
                 included, and the seconds that it took.
         """
         self.classifier = classifier
-        self._calls = 0  # that are not answered yet
+        self._calls = 0  # that are not done
         self._queue = classifier.new_queue(
             max_waiting_tokens=max_waiting_tokens, max_wait_s=max_wait_s, on_batch=on_batch
         )
@@ -79,7 +79,7 @@ class AsyncClassifier:
             DeadlineError: The call was not complete in time.
             InferenceError: As `Classifier.predict`, or the classifier is closed.
         """
-        (result,) = (await self.answer([text], timeout_s=timeout_s, **options)).results
+        (result,) = (await self.run([text], timeout_s=timeout_s, **options)).results
         if isinstance(result, TextError):
             raise result
         return result
@@ -96,15 +96,15 @@ class AsyncClassifier:
             TextError: A text cannot be classified; the message has its position.
         """
         require_many(texts)
-        answer = await self.answer(list(texts), timeout_s=timeout_s, **options)
-        for result in answer.results:
+        found = await self.run(list(texts), timeout_s=timeout_s, **options)
+        for result in found.results:
             if isinstance(result, TextError):
                 raise result
-        return [result for result in answer.results if isinstance(result, Prediction)]
+        return [result for result in found.results if isinstance(result, Prediction)]
 
-    async def answer(
+    async def run(
         self, texts: Sequence[str], *, timeout_s: float | None = None, **options: Unpack[CallOptions]
-    ) -> Answer:
+    ) -> CallResult:
         """Classifies texts, with an error in the place of each that cannot be classified.
 
         Arguments and other errors are those of `predict`.
@@ -114,13 +114,13 @@ class AsyncClassifier:
         """
         policy = self.classifier.call_policy(options)
         if not texts:
-            return Answer([], Timing(0, 0, 0, 0))
+            return CallResult([], Timing(0, 0, 0, 0))
         self._calls += 1
         try:
             if self._calls == 1 and len(texts) == 1 and policy.aggregation is None:
                 await asyncio.sleep(0)  # calls that arrived together with this one run as a batch
-                if self._calls == 1 and (answer := self._alone(texts[0], policy)) is not None:
-                    return answer
+                if self._calls == 1 and (found := self._alone(texts[0], policy)) is not None:
+                    return found
             return await self._queued(texts, policy, timeout_s)
         finally:
             self._calls -= 1
@@ -136,7 +136,7 @@ class AsyncClassifier:
         def run(encoded: Sequence[Encoded]) -> npt.NDArray[np.float32]:
             if left.is_set():
                 raise InferenceError("the call was cancelled")
-            return self._run(encoded)
+            return self._run_encoded(encoded)
 
         try:
             return await asyncio.to_thread(self.classifier.explain, text, label, run=run)
@@ -150,11 +150,11 @@ class AsyncClassifier:
 
     @property
     def oldest_s(self) -> float:
-        """Age of the oldest call that is not answered yet, in seconds; 0 if there is none."""
+        """Age of the oldest call that is not done, in seconds; 0 if there is none."""
         return self._queue.oldest_s
 
     async def aclose(self) -> None:
-        """Rejects further calls and returns when those that wait are answered."""
+        """Rejects further calls and returns when those that wait are done."""
         await asyncio.to_thread(self._queue.close)
 
     async def __aenter__(self) -> Self:
@@ -163,16 +163,16 @@ class AsyncClassifier:
     async def __aexit__(self, *_: Any) -> None:
         await self.aclose()
 
-    def _alone(self, text: str, policy: Policy) -> Answer | None:
-        """Answers a call of one text in the event loop, if the queue is idle and the text is short."""
+    def _alone(self, text: str, policy: Policy) -> CallResult | None:
+        """Runs a call of one text in the event loop, if the queue is idle and the text is short."""
         try:
             ran = self._queue.run_alone(text, SHORT_TOKENS)
         except TextError as error:
-            return Answer([error], Timing(0, 0, 0, 0))
-        return None if ran is None else Answer([_result(ran[0], policy)], ran[1])
+            return CallResult([error], Timing(0, 0, 0, 0))
+        return None if ran is None else CallResult([_result(ran[0], policy)], ran[1])
 
-    async def _queued(self, texts: Sequence[str], policy: Policy, timeout_s: float | None) -> Answer:
-        """Answers a call in the queue's thread."""
+    async def _queued(self, texts: Sequence[str], policy: Policy, timeout_s: float | None) -> CallResult:
+        """Runs a call in the queue's thread."""
         loop = asyncio.get_running_loop()
         ended = loop.create_future()
 
@@ -193,9 +193,9 @@ class AsyncClassifier:
             raise
         if call.error is not None:
             raise call.error
-        return Answer([_result(output, policy) for output in call.outputs], call.timing())
+        return CallResult([_result(output, policy) for output in call.outputs], call.timing())
 
-    def _run(self, encoded: Sequence[Encoded]) -> npt.NDArray[np.float32]:
+    def _run_encoded(self, encoded: Sequence[Encoded]) -> npt.NDArray[np.float32]:
         """Runs tokenized texts in the queue and waits for their logits."""
         finished = threading.Event()
         call = Call(encoded, lambda _: finished.set())

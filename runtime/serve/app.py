@@ -22,36 +22,36 @@ from .settings import Access
 class Endpoint:
     """An ASGI application of a method; Starlette would call a bare method with a request object."""
 
-    def __init__(self, answer: App) -> None:
+    def __init__(self, handler: App) -> None:
         """Takes the method."""
-        self._answer = answer
+        self._handler = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
-        await self._answer(scope, receive, send)
+        """Handles a request."""
+        await self._handler(scope, receive, send)
 
 
 class Page:
     """An ASGI application of a method that reads no body."""
 
-    def __init__(self, answer: Callable[[Scope, Send], Awaitable[None]]) -> None:
+    def __init__(self, handler: Callable[[Scope, Send], Awaitable[None]]) -> None:
         """Takes the method."""
-        self._answer = answer
+        self._handler = handler
 
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
-        """Answers a request."""
-        await self._answer(scope, send)
+        """Handles a request."""
+        await self._handler(scope, send)
 
 
 class Routes:
-    """The router; what it cannot find is an error that it raises, not an answer in plain text."""
+    """The router; what it cannot find is an error that it raises, not a response in plain text."""
 
     def __init__(self) -> None:
         """Starts without routes."""
         self.router = Router(redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
+        """Handles a request."""
         scope["app"] = self
         await self.router(scope, receive, send)
 
@@ -63,11 +63,11 @@ def build_app(service: Service, access: Access, metrics: Metrics, log: Any) -> G
     about = AboutRoutes(service, metrics, lambda: not gate.draining)
     oip = OipRoutes(service, gate)
 
-    def post(path: str, answer: App) -> Route:
-        return Route(path, Endpoint(answer), methods=["POST"])
+    def post(path: str, handler: App) -> Route:
+        return Route(path, Endpoint(handler), methods=["POST"])
 
-    def get(path: str, answer: Callable[[Scope, Send], Awaitable[None]]) -> Route:
-        return Route(path, Page(answer), methods=["GET"])
+    def get(path: str, handler: Callable[[Scope, Send], Awaitable[None]]) -> Route:
+        return Route(path, Page(handler), methods=["GET"])
 
     classify = ClassifyRoute(service)
     description, ui = OpenApiRoutes(service.name), UiRoute()

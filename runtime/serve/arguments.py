@@ -23,7 +23,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--model", required=True, type=Path, metavar="ARTIFACT", help="folder that `python -m export` wrote"
     )
-    parser.add_argument("--name", metavar="NAME", help="name of the model in answers (default: the folder's name)")
+    parser.add_argument("--name", metavar="NAME", help="name of the model in responses (default: the folder's name)")
     parser.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1)"
     )
@@ -40,7 +40,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--watch", action="store_true", help="load the artifact again when it is replaced; SIGHUP does so, too"
     )
-    parser.add_argument("--echo-input", action="store_true", help="repeat each text in the answer of /predict")
+    parser.add_argument("--echo-input", action="store_true", help="repeat each text in the response of /predict")
     access = parser.add_argument_group("access")
     access.add_argument(
         "--api-key-file", type=Path, metavar="FILE", help="accept requests with one of these keys only, one per line"
@@ -83,14 +83,14 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         type=float,
         default=1000 * DEFAULTS.max_wait_s,
         metavar="MS",
-        help=f"answer 429 to a request that would wait longer for others (default: {1000 * DEFAULTS.max_wait_s:g})",
+        help=f"reject a request with 429 if it would wait longer for others (default: {1000 * DEFAULTS.max_wait_s:g})",
     )
     limits.add_argument(
         "--timeout-ms",
         type=float,
         default=1000 * DEFAULTS.timeout_s,
         metavar="MS",
-        help=f"answer 504 after this time (default: {1000 * DEFAULTS.timeout_s:g})",
+        help=f"end a request with 504 after this time (default: {1000 * DEFAULTS.timeout_s:g})",
     )
     limits.add_argument(
         "--receive-seconds",

@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: a status, a kind and a message that contains no text."""
+"""Errors as HTTP responses: a status, a kind and a message that contains no text."""
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -7,11 +7,11 @@ from ..errors import DeadlineError, InferenceError, LitmusError, OverloadError, 
 
 
 class HttpError(Exception):
-    """An answer other than 200.
+    """A response other than 200.
 
     Attributes:
         status: HTTP status.
-        kind: `error_type` of the answer, one of those of Text Embeddings Inference.
+        kind: `error_type` of the response, one of those of Text Embeddings Inference.
         message: What is wrong and what to do.
         retry_after_s: Seconds after which to try again; None if trying again does not help.
         closes: Whether the connection has to be closed, because a part of the request was not read.
@@ -29,7 +29,7 @@ class HttpError(Exception):
 
 
 def http_error(error: Exception) -> HttpError:
-    """Returns the HTTP answer for an error."""
+    """Returns the HTTP response for an error."""
     if isinstance(error, HttpError):
         return error
     if isinstance(error, HTTPException):  # of Starlette's router: 404 and 405
@@ -49,7 +49,7 @@ def http_error(error: Exception) -> HttpError:
 
 
 def body_error(error: Exception, fields: tuple[str, ...]) -> HttpError:
-    """Returns the answer for a body that cannot be read.
+    """Returns the response for a body that cannot be read.
 
     Args:
         error: From msgspec, whose messages contain types and positions, or the name of an unknown field, but no values.

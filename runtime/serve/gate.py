@@ -39,7 +39,7 @@ class Gate:
         self.active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
+        """Handles a request."""
         if scope["type"] != "http":
             return
         exchange = Exchange(_request_id(scope))
@@ -68,15 +68,15 @@ class Gate:
             status = CLIENT_GONE
             raise
         except Exception as error:
-            answer = http_error(error)
-            if answer.status == 500:
+            response = http_error(error)
+            if response.status == 500:
                 reason = type(error).__name__
-            if status:  # the answer has begun
+            if status:  # the response has begun
                 raise
-            await send_error(send_headers, answer)
+            await send_error(send_headers, response)
         finally:
             self.active -= 1
-            # After the answer is written, which the event loop does once this task is done.
+            # After the response is written, which the event loop does once this task is done.
             asyncio.get_running_loop().call_soon(
                 self._note, scope, exchange, status, time.perf_counter() - exchange.started, reason
             )

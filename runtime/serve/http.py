@@ -1,4 +1,4 @@
-"""Reads requests and writes answers; the hot path, so plain ASGI."""
+"""Reads requests and writes responses; the hot path, so plain ASGI."""
 
 import re
 import time
@@ -36,7 +36,7 @@ class Exchange:
         predictions: What the model made of them; empty if the request failed.
         timing: Where the time went.
         started: Time of `time.perf_counter` at which the request began.
-        headers: Further headers of the answer.
+        headers: Further headers of the response.
     """
 
     request_id: str
@@ -107,14 +107,14 @@ class JsonDecoder(Generic[Body]):
 
 
 async def send_bytes(send: Send, status: int, content: bytes, media_type: bytes, headers: Headers = ()) -> None:
-    """Sends an answer."""
+    """Sends a response."""
     start = [(b"content-type", media_type), (b"content-length", b"%d" % len(content)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": content})
 
 
 async def send_json(send: Send, status: int, value: object, headers: Headers = ()) -> None:
-    """Sends an answer in JSON."""
+    """Sends a response in JSON."""
     await send_bytes(send, status, encode(value), JSON, headers)
 
 

@@ -36,7 +36,7 @@ class Metrics:
         self._truncated = counter("truncated_texts", "Texts that were longer than the model reads.")
         self._abstained = counter("abstained_texts", "Texts that got no label; single-label only.")
         self._labels = counter("labels", "Labels that were assigned.", ["label"])
-        self._rejected = counter("rejected", "Requests that were not answered, by reason.", ["reason"])
+        self._rejected = counter("rejected", "Requests that were rejected, by reason.", ["reason"])
         self._replaced = counter("model_replacements", "Replacements of the artifact.", ["result"])
         self._waiting = gauge("waiting_tokens", "Tokens that wait or run.", multiprocess_mode="livesum")
         self._oldest = gauge("oldest_request_seconds", "Age of the oldest request.", multiprocess_mode="livemax")
@@ -70,7 +70,7 @@ class Metrics:
             self._labels.labels(label).inc(times)
 
     def rejected(self, reason: str) -> None:
-        """Counts a request that was not answered."""
+        """Counts a request that was rejected."""
         self._rejected.labels(reason).inc()
 
     def replaced(self, result: str) -> None:

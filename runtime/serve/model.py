@@ -1,4 +1,4 @@
-"""The model that the service answers with, and its replacement by another one without a gap."""
+"""The model that the service runs, and its replacement by another one without a gap."""
 
 import asyncio
 import contextlib
@@ -25,10 +25,10 @@ class Model:
 
     Attributes:
         classifier: The classifier.
-        queue: Answers the requests.
-        sha256: Digest of the artifact, which names it in answers and logs.
+        queue: Runs the texts of the requests.
+        sha256: Digest of the artifact, which names it in responses and logs.
         short_names: Short name by label; the label itself if the artifact has none.
-        users: Number of requests that are being answered with it.
+        users: Number of requests that use it.
         is_retired: Whether another model has taken its place.
     """
 
@@ -100,7 +100,7 @@ class ModelSlot:
             return True
 
     async def close(self) -> None:
-        """Closes the current model after what it is answering."""
+        """Closes the current model after the requests that use it."""
         if self._model is not None:
             await _close(self._model)
 

@@ -11,14 +11,14 @@ from .settings import Limits
 class TimedProtocol(HttpToolsProtocol):
     """A connection.
 
-    uvicorn closes an idle connection only after it has answered a request. This class also closes one on which no
-    request begins, or on which a request does not arrive completely, and cancels the answer when the client has left.
+    uvicorn closes an idle connection only after it has sent a response. This class also closes one on which no
+    request begins, or on which a request does not arrive completely, and cancels the response when the client has left.
     `with_limits` makes the class that uvicorn creates an object of for each connection.
     """
 
     limits = Limits()
     _timer: asyncio.TimerHandle | None = None
-    _answers: asyncio.Task[None] | None = None
+    _request_task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts to wait for a request."""
@@ -36,17 +36,17 @@ class TimedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancels the answer if it is not complete."""
+        """Cancels the response if it is not complete."""
         self._wait(None)
         left = self.cycle is not None and not self.cycle.response_complete
         super().connection_lost(exc)
-        if left and self._answers is not None:
-            self._answers.cancel()
+        if left and self._request_task is not None:
+            self._request_task.cancel()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self._answers = self.loop.create_task(cycle.run_asgi(app))
-        self._answers.add_done_callback(self.tasks.discard)
-        self.tasks.add(self._answers)
+        self._request_task = self.loop.create_task(cycle.run_asgi(app))
+        self._request_task.add_done_callback(self.tasks.discard)
+        self.tasks.add(self._request_task)
 
     def _wait(self, seconds: float | None) -> None:
         """Closes the connection after so many seconds, unless called again before."""

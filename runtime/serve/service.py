@@ -18,7 +18,7 @@ MILLISECONDS = re.compile(rb"\d{1,9}")
 
 
 @dataclass(frozen=True)
-class Answered:
+class Classified:
     """The texts of a request, classified.
 
     Attributes:
@@ -39,8 +39,8 @@ class Service:
     Attributes:
         slot: The model.
         limits: What a request may ask for.
-        name: The model's name in answers.
-        echo_input: Whether answers may repeat the texts.
+        name: The model's name in responses.
+        echo_input: Whether responses may repeat the texts.
     """
 
     slot: ModelSlot
@@ -48,7 +48,7 @@ class Service:
     name: str
     echo_input: bool = False
 
-    async def classify(self, scope: Scope, texts: Sequence[str], **options: Unpack[CallOptions]) -> Answered:
+    async def classify(self, scope: Scope, texts: Sequence[str], **options: Unpack[CallOptions]) -> Classified:
         """Classifies the texts of a request.
 
         Raises:
@@ -63,14 +63,14 @@ class Service:
             raise HttpError(422, "Validation", f"expected at most {self.limits.max_texts} texts, found {len(texts)}")
         timeout_s = self._timeout(scope)
         with self.slot.use() as model:
-            answer = await model.queue.answer(texts, timeout_s=timeout_s, **options)
+            found = await model.queue.run(texts, timeout_s=timeout_s, **options)
         predictions = []
-        for result in answer.results:
+        for result in found.results:
             if isinstance(result, TextError):
                 raise result
             predictions.append(result)
-        exchange.predictions, exchange.timing = predictions, answer.timing
-        return Answered(predictions, answer.timing, model)
+        exchange.predictions, exchange.timing = predictions, found.timing
+        return Classified(predictions, found.timing, model)
 
     def _timeout(self, scope: Scope) -> float:
         value = header(scope, b"x-request-timeout-ms")

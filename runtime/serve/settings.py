@@ -12,7 +12,7 @@ class Limits:
         max_texts: Number of texts of one request.
         max_waiting_tokens: Number of tokens that wait.
         max_wait_s: Time that a request may be expected to wait for others, in seconds.
-        timeout_s: Time after which a request is answered with 504, in seconds; a request can ask for less.
+        timeout_s: Time after which a request ends with 504, in seconds; a request can ask for less.
         receive_s: Time in which a request has to arrive, in seconds.
         idle_s: Time after which a connection without a request is closed, in seconds.
         drain_s: Time in which requests are completed before the service exits, in seconds.

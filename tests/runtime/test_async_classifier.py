@@ -1,4 +1,4 @@
-"""`AsyncClassifier`: the answers of the classifier, in common batches, for the calls of an event loop."""
+"""`AsyncClassifier`: the responses of the classifier, in common batches, for the calls of an event loop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -86,7 +86,7 @@ def test_lone_short_text_runs_in_the_event_loop(classifier: Classifier, monkeypa
 
 
 def test_errors_of_texts(classifier: Classifier) -> None:
-    """A text that cannot be classified is an error of `predict`, and keeps its place in `answer`."""
+    """A text that cannot be classified is an error of `predict`, and keeps its place in `run`."""
 
     async def work(asynchronous: AsyncClassifier) -> list[object]:
         for text, kind in (("", TextError), (" " * 900, TextError), (None, TextTypeError)):
@@ -96,7 +96,7 @@ def test_errors_of_texts(classifier: Classifier) -> None:
             await asynchronous.predict_many(["late", ""])
         with pytest.raises(SettingError):
             await asynchronous.predict("late", top_k=0)
-        return (await asynchronous.answer(["late", "", "train"])).results
+        return (await asynchronous.run(["late", "", "train"])).results
 
     first, error, last = run(work, classifier)
     assert [first, last] == classifier.predict_many(["late", "train"])
@@ -105,7 +105,7 @@ def test_errors_of_texts(classifier: Classifier) -> None:
 
 
 def test_overload(classifier: Classifier) -> None:
-    """Calls beyond the limit are rejected at once; the others are answered."""
+    """Calls beyond the limit are rejected at once; the others are handled."""
 
     async def work(asynchronous: AsyncClassifier) -> list[object]:
         calls = [asynchronous.predict(LONG) for _ in range(50)]

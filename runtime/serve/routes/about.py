@@ -9,7 +9,7 @@ from ..service import Service
 
 
 class AboutRoutes:
-    """Answers the routes that need no text."""
+    """Handles the routes that need no text."""
 
     def __init__(self, service: Service, metrics: Metrics, is_ready: Callable[[], bool]) -> None:
         """Takes what the routes share, and whether the service takes requests."""
@@ -22,7 +22,7 @@ class AboutRoutes:
         scope["exchange"].route = "/"
         model = self._service.slot.model
         manifest = model.classifier.manifest
-        answer = {
+        response = {
             "name": "litmus",
             "version": __version__,
             "model": self._service.name,
@@ -34,10 +34,10 @@ class AboutRoutes:
             "abstain_below": manifest.abstain_below,
             "max_length": manifest.max_length,
         }
-        await send_json(send, 200, answer)
+        await send_json(send, 200, response)
 
     async def live(self, scope: Scope, send: Send) -> None:
-        """`GET /health/live`: 200 while the process answers."""
+        """`GET /health/live`: 200 while the process runs."""
         scope["exchange"].route = "/health/live"
         await send_json(send, 200, {"status": "ok"})
 
@@ -50,11 +50,11 @@ class AboutRoutes:
             await send_json(send, 503, {"status": "shutting down"})
 
     async def info(self, scope: Scope, send: Send) -> None:
-        """`GET /info`, as Text Embeddings Inference answers it."""
+        """`GET /info`, in the form of Text Embeddings Inference."""
         scope["exchange"].route = "/info"
         model, limits = self._service.slot.model, self._service.limits
         labels = model.classifier.labels
-        answer = {
+        response = {
             "model_id": self._service.name,
             "model_sha": model.sha256,
             "model_dtype": model.classifier.variant,
@@ -76,10 +76,10 @@ class AboutRoutes:
             "sha": None,
             "docker_label": None,
         }
-        await send_json(send, 200, answer)
+        await send_json(send, 200, response)
 
     async def models(self, scope: Scope, send: Send) -> None:
-        """`GET /v1/models`, as OpenAI-compatible servers answer it."""
+        """`GET /v1/models`, in the form of OpenAI-compatible servers."""
         scope["exchange"].route = "/v1/models"
         model = {"id": self._service.name, "object": "model", "created": 0, "owned_by": "litmus"}
         await send_json(send, 200, {"object": "list", "data": [model]})

@@ -18,7 +18,7 @@ class ClassifyBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ClassifyData(msgspec.Struct):
-    """The answer for one text; `label` is the one with the highest score."""
+    """The response for one text; `label` is the one with the highest score."""
 
     index: int
     label: str
@@ -35,8 +35,8 @@ class Usage(msgspec.Struct):
     prompt_tokens_details: None = None
 
 
-class ClassifyAnswer(msgspec.Struct):
-    """The answer of `POST /classify`."""
+class ClassifyResponse(msgspec.Struct):
+    """The response of `POST /classify`."""
 
     id: str
     object: str
@@ -50,29 +50,29 @@ decode = JsonDecoder(ClassifyBody)
 
 
 class ClassifyRoute:
-    """Answers `POST /classify`."""
+    """Handles `POST /classify`."""
 
     def __init__(self, service: Service) -> None:
         """Takes what the routes share."""
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
+        """Handles a request."""
         exchange = scope["exchange"]
         exchange.route = "/classify"
         body = decode(await read_body(scope, receive, self._service.limits.max_body_bytes))
         if body.model not in (None, self._service.name):
             raise HttpError(404, "Validation", f"there is no such model; this service has {self._service.name}")
         texts = [body.input] if isinstance(body.input, str) else body.input
-        answered = await self._service.classify(scope, texts)
-        labels = answered.model.classifier.labels
+        classified = await self._service.classify(scope, texts)
+        labels = classified.model.classifier.labels
         data = []
-        for index, prediction in enumerate(answered.predictions):
+        for index, prediction in enumerate(classified.predictions):
             probs = [prediction.scores[label] for label in labels]
             data.append(ClassifyData(index, labels[probs.index(max(probs))], probs, len(labels)))
-        tokens = answered.timing.tokens
+        tokens = classified.timing.tokens
         name = self._service.name
-        answer = ClassifyAnswer(
+        response = ClassifyResponse(
             f"classify-{exchange.request_id}", "list", int(time.time()), name, data, Usage(tokens, tokens)
         )
-        await send_json(send, 200, answer)
+        await send_json(send, 200, response)

@@ -22,8 +22,8 @@ class ExplainedWord(msgspec.Struct):
     contribution: float
 
 
-class ExplainAnswer(msgspec.Struct):
-    """The answer of `POST /explain`; it does not repeat the text."""
+class ExplainResponse(msgspec.Struct):
+    """The response of `POST /explain`; it does not repeat the text."""
 
     label: str
     score: float
@@ -35,14 +35,14 @@ decode = JsonDecoder(ExplainBody)
 
 
 class ExplainRoute:
-    """Answers `POST /explain`."""
+    """Handles `POST /explain`."""
 
     def __init__(self, service: Service) -> None:
         """Takes what the routes share."""
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
+        """Handles a request."""
         exchange = scope["exchange"]
         exchange.route, exchange.texts = "/explain", 1
         body = decode(await read_body(scope, receive, self._service.limits.max_body_bytes))
@@ -52,4 +52,4 @@ class ExplainRoute:
                 raise HttpError(422, "Validation", f"unknown label, expected one of {known:.400}")
             found = await model.queue.explain(body.text, body.label)
         words = [ExplainedWord(word.start, word.end, word.contribution) for word in found.words]
-        await send_json(send, 200, ExplainAnswer(found.label, found.score, found.truncated, words))
+        await send_json(send, 200, ExplainResponse(found.label, found.score, found.truncated, words))

@@ -16,7 +16,7 @@ from ...version import __version__
 from ..errors import HttpError
 from ..gate import Gate
 from ..http import JSON, JsonDecoder, Receive, Scope, Send, encode, header, read_body, send_bytes, send_json
-from ..service import Answered, Service
+from ..service import Classified, Service
 
 INPUT = "text"
 BINARY = b"application/octet-stream"
@@ -52,7 +52,7 @@ class InferBody(msgspec.Struct):
 
 
 class OutputTensor(msgspec.Struct, omit_defaults=True):
-    """A tensor of the answer."""
+    """A tensor of the response."""
 
     name: str
     datatype: str
@@ -61,8 +61,8 @@ class OutputTensor(msgspec.Struct, omit_defaults=True):
     parameters: dict[str, int] | None = None
 
 
-class InferAnswer(msgspec.Struct, omit_defaults=True):
-    """The JSON part of the answer."""
+class InferResponse(msgspec.Struct, omit_defaults=True):
+    """The JSON part of the response."""
 
     model_name: str
     model_version: str
@@ -74,7 +74,7 @@ decode = JsonDecoder(InferBody)
 
 
 class OipRoutes:
-    """Answers the routes under `/v2`."""
+    """Handles the routes under `/v2`."""
 
     def __init__(self, service: Service, gate: Gate) -> None:
         """Takes what the routes share."""
@@ -107,7 +107,7 @@ class OipRoutes:
         scope["exchange"].route = "/v2/models/NAME"
         self._check_name(scope)
         count = len(self._service.slot.model.classifier.labels)
-        answer = {
+        response = {
             "name": self._service.name,
             "versions": [VERSION],
             "platform": "onnxruntime_onnx",
@@ -119,7 +119,7 @@ class OipRoutes:
                 {"name": "truncated", "datatype": "BOOL", "shape": [-1]},
             ],
         }
-        await send_json(send, 200, answer)
+        await send_json(send, 200, response)
 
     async def model_ready(self, scope: Scope, send: Send) -> None:
         """`GET /v2/models/NAME/ready`."""
@@ -142,17 +142,17 @@ class OipRoutes:
         for name in names:
             if name not in _tensors_of:
                 raise HttpError(422, "Validation", f"unknown output, expected some of {', '.join(_tensors_of)}")
-        answered = await self._service.classify(scope, texts)
+        classified = await self._service.classify(scope, texts)
         everything = bool(body.parameters.get("binary_data_output", False))
         wanted = {output.name: output.parameters for output in body.outputs or []}
         tensors, parts = [], []
         for name in dict.fromkeys(names):
-            tensor, part = _tensors_of[name](name, answered)
+            tensor, part = _tensors_of[name](name, classified)
             if wanted.get(name, {}).get("binary_data", everything):
                 tensor.data, tensor.parameters = None, {"binary_data_size": len(part)}
                 parts.append(part)
             tensors.append(tensor)
-        start = encode(InferAnswer(self._service.name, VERSION, tensors, body.id))
+        start = encode(InferResponse(self._service.name, VERSION, tensors, body.id))
         if not parts:
             await send_bytes(send, 200, start, JSON)
         else:
@@ -208,28 +208,28 @@ def _decoded(binary: bytes) -> list[str]:
     return texts
 
 
-def _scores(name: str, answered: Answered) -> tuple[OutputTensor, bytes]:
-    labels = answered.model.classifier.labels
-    rows = np.array([[item.scores[label] for label in labels] for item in answered.predictions], np.float32)
+def _scores(name: str, classified: Classified) -> tuple[OutputTensor, bytes]:
+    labels = classified.model.classifier.labels
+    rows = np.array([[item.scores[label] for label in labels] for item in classified.predictions], np.float32)
     return OutputTensor(name, "FP32", list(rows.shape), rows.ravel().tolist()), rows.astype("<f4").tobytes()
 
 
-def _assigned(name: str, answered: Answered) -> tuple[OutputTensor, bytes]:
-    labels = answered.model.classifier.labels
-    rows = np.array([[label in item.labels for label in labels] for item in answered.predictions])
+def _assigned(name: str, classified: Classified) -> tuple[OutputTensor, bytes]:
+    labels = classified.model.classifier.labels
+    rows = np.array([[label in item.labels for label in labels] for item in classified.predictions])
     return OutputTensor(name, "BOOL", list(rows.shape), rows.ravel().tolist()), rows.tobytes()
 
 
-def _label(name: str, answered: Answered) -> tuple[OutputTensor, bytes]:
+def _label(name: str, classified: Classified) -> tuple[OutputTensor, bytes]:
     """Returns the best assigned label of each text; an empty string if there is none."""
-    values = [item.label or "" for item in answered.predictions]
+    values = [item.label or "" for item in classified.predictions]
     encoded = [value.encode() for value in values]
     binary = b"".join(struct.pack("<I", len(value)) + value for value in encoded)
     return OutputTensor(name, "BYTES", [len(values)], list(values)), binary
 
 
-def _truncated(name: str, answered: Answered) -> tuple[OutputTensor, bytes]:
-    values: Sequence[bool] = [item.truncated for item in answered.predictions]
+def _truncated(name: str, classified: Classified) -> tuple[OutputTensor, bytes]:
+    values: Sequence[bool] = [item.truncated for item in classified.predictions]
     return OutputTensor(name, "BOOL", [len(values)], list(values)), bytes(values)
 
 

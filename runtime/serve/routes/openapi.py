@@ -10,14 +10,14 @@ import msgspec
 from ...version import __version__
 from ..http import JSON, Scope, Send, send_bytes
 from ..pages import HTML, csp
-from .classify import ClassifyAnswer, ClassifyBody
-from .explain import ExplainAnswer, ExplainBody
-from .oip import InferAnswer, InferBody
-from .predict import OwnAnswer, PredictBody, TeiScore
+from .classify import ClassifyBody, ClassifyResponse
+from .explain import ExplainBody, ExplainResponse
+from .oip import InferBody, InferResponse
+from .predict import OwnResponse, PredictBody, TeiScore
 
 
 class Failure(msgspec.Struct):
-    """Every answer other than 200."""
+    """Every response other than 200."""
 
     error: str
     error_type: str
@@ -31,27 +31,27 @@ class Operation(NamedTuple):
         path: Path; with parameters in braces.
         summary: What it does.
         body: Type of the body; None for no body.
-        answer: Type of the answer; None for a plain JSON object, "text" for text.
+        response: Type of the response; None for a plain JSON object, "text" for text.
     """
 
     method: str
     path: str
     summary: str
     body: Any = None
-    answer: Any = None
+    response: Any = None
 
 
-PREDICT = list[OwnAnswer] | list[TeiScore]
+PREDICT = list[OwnResponse] | list[TeiScore]
 OPERATIONS = (
     Operation("post", "/predict", "Classify texts; with `inputs` in the form of TEI.", PredictBody, "predict"),
-    Operation("post", "/classify", "Classify texts in the form of vLLM.", ClassifyBody, ClassifyAnswer),
-    Operation("post", "/v1/classify", "Classify texts in the form of SGLang.", ClassifyBody, ClassifyAnswer),
-    Operation("post", "/explain", "What each word contributes to a label's score.", ExplainBody, ExplainAnswer),
+    Operation("post", "/classify", "Classify texts in the form of vLLM.", ClassifyBody, ClassifyResponse),
+    Operation("post", "/v1/classify", "Classify texts in the form of SGLang.", ClassifyBody, ClassifyResponse),
+    Operation("post", "/explain", "What each word contributes to a label's score.", ExplainBody, ExplainResponse),
     Operation("get", "/", "Name, version, model and labels."),
     Operation("get", "/info", "The model and its limits in the form of TEI."),
     Operation("get", "/health", "200 while requests are taken; also `/health/ready` and `/ping`."),
-    Operation("get", "/health/live", "200 while the process answers."),
-    Operation("get", "/metrics", "Metrics in the text format of Prometheus.", answer="text"),
+    Operation("get", "/health/live", "200 while the process runs."),
+    Operation("get", "/metrics", "Metrics in the text format of Prometheus.", response="text"),
     Operation("get", "/v1/models", "The model's name."),
     Operation("get", "/v2", "Open Inference Protocol: the server."),
     Operation("get", "/v2/health/live", "Open Inference Protocol: liveness."),
@@ -59,7 +59,7 @@ OPERATIONS = (
     Operation("get", "/v2/models", "Open Inference Protocol: the models."),
     Operation("get", "/v2/models/{name}", "Open Inference Protocol: the model's tensors."),
     Operation("get", "/v2/models/{name}/ready", "Open Inference Protocol: readiness of the model."),
-    Operation("post", "/v2/models/{name}/infer", "Open Inference Protocol: classify texts.", InferBody, InferAnswer),
+    Operation("post", "/v2/models/{name}/infer", "Open Inference Protocol: classify texts.", InferBody, InferResponse),
 )
 FAILURES = {
     "400": "The body is not JSON.",
@@ -78,8 +78,8 @@ FAILURES = {
 
 def openapi(model: str) -> dict[str, Any]:
     """Returns the OpenAPI document of a service for a model of this name."""
-    kinds: list[Any] = [Failure, OwnAnswer, TeiScore]
-    kinds += [kind for item in OPERATIONS for kind in (item.body, item.answer) if isinstance(kind, type)]
+    kinds: list[Any] = [Failure, OwnResponse, TeiScore]
+    kinds += [kind for item in OPERATIONS for kind in (item.body, item.response) if isinstance(kind, type)]
     _, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     paths: dict[str, Any] = {}
     for item in OPERATIONS:
@@ -117,7 +117,7 @@ def page(document: Mapping[str, Any]) -> str:
 
 
 class OpenApiRoutes:
-    """Answers `/openapi.json` and `/docs`."""
+    """Handles `/openapi.json` and `/docs`."""
 
     def __init__(self, model: str) -> None:
         """Writes both once, for a model of this name."""
@@ -138,14 +138,14 @@ class OpenApiRoutes:
 
 
 def _operation(item: Operation, model: str) -> dict[str, Any]:
-    if item.answer == "text":
+    if item.response == "text":
         content: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
     else:
-        content = {"application/json": {"schema": _answer_schema(item.answer)}}
+        content = {"application/json": {"schema": _response_schema(item.response)}}
     found: dict[str, Any] = {
         "summary": item.summary,
         "operationId": f"{item.method} {item.path}",
-        "responses": {"200": {"description": "The answer.", "content": content}},
+        "responses": {"200": {"description": "The response.", "content": content}},
     }
     failure = {"application/json": {"schema": {"$ref": "#/components/schemas/Failure"}}}
     statuses = FAILURES if item.body is not None else ("401", "403", "404", "503")
@@ -163,22 +163,22 @@ def _operation(item: Operation, model: str) -> dict[str, Any]:
     return found
 
 
-def _answer_schema(answer: Any) -> dict[str, Any]:
-    if answer is None:
+def _response_schema(response: Any) -> dict[str, Any]:
+    if response is None:
         return {"type": "object"}
-    if answer == "predict":
+    if response == "predict":
         scores = {"type": "array", "items": {"$ref": "#/components/schemas/TeiScore"}}
-        own = {"type": "array", "items": {"$ref": "#/components/schemas/OwnAnswer"}}
+        own = {"type": "array", "items": {"$ref": "#/components/schemas/OwnResponse"}}
         return {"anyOf": [own, scores, {"type": "array", "items": scores}]}
-    return {"$ref": f"#/components/schemas/{answer.__name__}"}
+    return {"$ref": f"#/components/schemas/{response.__name__}"}
 
 
 def _schemas(operation: Mapping[str, Any], components: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Returns the schemas of an operation's body and answer as text."""
+    """Returns the schemas of an operation's body and response as text."""
     found = []
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-    answer = operation["responses"]["200"]["content"].get("application/json", {}).get("schema", {})
-    for title, schema in ("Body", body), ("Answer", answer):
+    response = operation["responses"]["200"]["content"].get("application/json", {}).get("schema", {})
+    for title, schema in ("Body", body), ("Response", response):
         name = schema.get("$ref", "").rpartition("/")[2]
         if name:
             found.append((f"{title}: {name}", json.dumps(components[name], indent=2)))
@@ -208,7 +208,7 @@ td {{ padding: .1rem 1rem .1rem 0; }}
 <h1>Litmus API {version}</h1>
 <p>The same as <a href="openapi.json">openapi.json</a>. Try it on <a href="ui">the page of the service</a>.</p>
 {parts}
-<h2>Other answers</h2>
+<h2>Other responses</h2>
 <p>They are JSON with the fields <code>error</code> and <code>error_type</code>.</p>
 <table>{failures}</table>
 </main>

@@ -8,7 +8,7 @@ from ...decision.policy import CallOptions
 from ...decision.prediction import Prediction
 from ..errors import HttpError
 from ..http import JsonDecoder, Receive, Scope, Send, read_body, send_json
-from ..service import Answered, Service
+from ..service import Classified, Service
 
 
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -26,8 +26,8 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     parameters: dict[str, Any] | None = None
 
 
-class OwnAnswer(msgspec.Struct, omit_defaults=True):
-    """The answer for one text.
+class OwnResponse(msgspec.Struct, omit_defaults=True):
+    """The response for one text.
 
     Attributes:
         proba: Score by short label name.
@@ -47,7 +47,7 @@ class OwnAnswer(msgspec.Struct, omit_defaults=True):
 
 
 class TeiScore(msgspec.Struct):
-    """A score of TEI's answer."""
+    """A score of TEI's response."""
 
     score: float
     label: str
@@ -57,14 +57,14 @@ decode = JsonDecoder(PredictBody)
 
 
 class PredictRoute:
-    """Answers `POST /predict`."""
+    """Handles `POST /predict`."""
 
     def __init__(self, service: Service) -> None:
         """Takes what the routes share."""
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
+        """Handles a request."""
         scope["exchange"].route = "/predict"
         body = decode(await read_body(scope, receive, self._service.limits.max_body_bytes))
         given = [name for name in ("text", "texts", "inputs") if getattr(body, name) is not None]
@@ -79,10 +79,10 @@ class PredictRoute:
         options = CallOptions(top_k=body.top_k, thresholds=body.thresholds, windows=body.windows)
         if options == {"top_k": None, "thresholds": None, "windows": False}:
             options = CallOptions()
-        answered = await self._service.classify(scope, texts, **options)
-        short = answered.model.short_names
-        answers = [
-            OwnAnswer(
+        classified = await self._service.classify(scope, texts, **options)
+        short = classified.model.short_names
+        responses = [
+            OwnResponse(
                 {short[label]: score for label, score in prediction.scores.items()},
                 [short[label] for label in prediction.labels],
                 list(prediction.labels),
@@ -90,9 +90,9 @@ class PredictRoute:
                 prediction.truncated,
                 text if self._service.echo_input else None,
             )
-            for text, prediction in zip(texts, answered.predictions, strict=True)
+            for text, prediction in zip(texts, classified.predictions, strict=True)
         ]
-        await send_json(send, 200, answers)
+        await send_json(send, 200, responses)
 
     async def _tei(self, body: PredictBody, inputs: str | list[str | list[str]], scope: Scope, send: Send) -> None:
         if body.truncation_direction.lower() == "left":
@@ -102,12 +102,12 @@ class PredictRoute:
         if body.parameters:
             raise HttpError(422, "Validation", "`parameters` are not supported; use raw_scores and truncate")
         texts, is_batch = tei_texts(inputs)
-        answered = await self._service.classify(scope, texts, with_logits=body.raw_scores)
-        if body.truncate is False and any(prediction.truncated for prediction in answered.predictions):
-            most = answered.model.classifier.manifest.max_length
+        classified = await self._service.classify(scope, texts, with_logits=body.raw_scores)
+        if body.truncate is False and any(prediction.truncated for prediction in classified.predictions):
+            most = classified.model.classifier.manifest.max_length
             raise HttpError(422, "Validation", f"`inputs` must have at most {most} tokens, or `truncate` must be true")
-        rows = [tei_scores(prediction, answered, raw=body.raw_scores) for prediction in answered.predictions]
-        scope["exchange"].headers += tei_headers(answered, texts)
+        rows = [tei_scores(prediction, classified, raw=body.raw_scores) for prediction in classified.predictions]
+        scope["exchange"].headers += tei_headers(classified, texts)
         await send_json(send, 200, rows if is_batch else rows[0])
 
 
@@ -132,20 +132,20 @@ def tei_texts(inputs: str | list[str | list[str]]) -> tuple[list[str], bool]:
     return texts, True
 
 
-def tei_scores(prediction: Prediction, answered: Answered, *, raw: bool) -> list[TeiScore]:
+def tei_scores(prediction: Prediction, classified: Classified, *, raw: bool) -> list[TeiScore]:
     """Returns every label's score, or its logit, best first."""
     values = dict(prediction.scores)
     if raw and prediction.logits is not None:
-        values = dict(zip(answered.model.classifier.labels, prediction.logits, strict=True))
+        values = dict(zip(classified.model.classifier.labels, prediction.logits, strict=True))
     return [TeiScore(score, label) for label, score in sorted(values.items(), key=lambda item: -item[1])]
 
 
-def tei_headers(answered: Answered, texts: list[str]) -> list[tuple[bytes, bytes]]:
+def tei_headers(classified: Classified, texts: list[str]) -> list[tuple[bytes, bytes]]:
     """Returns TEI's headers; times are in milliseconds."""
-    timing = answered.timing
+    timing = classified.timing
     inference, tokenization, queue = timing.inference_s, timing.tokenize_s, timing.queue_s
     figures = {
-        "x-compute-type": answered.model.classifier.provider,
+        "x-compute-type": classified.model.classifier.provider,
         "x-compute-characters": sum(map(len, texts)),
         "x-compute-tokens": timing.tokens,
         "x-compute-time": round(1000 * (inference + tokenization)),

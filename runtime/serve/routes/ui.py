@@ -5,7 +5,7 @@ from ..pages import HTML, UI, csp
 
 
 class UiRoute:
-    """Answers `GET /ui`."""
+    """Handles `GET /ui`."""
 
     def __init__(self) -> None:
         """Reads the page once."""
@@ -13,6 +13,6 @@ class UiRoute:
         self._page, self._csp = text.encode(), csp(text)
 
     async def page(self, scope: Scope, send: Send) -> None:
-        """Answers a request."""
+        """Handles a request."""
         scope["exchange"].route = "/ui"
         await send_bytes(send, 200, self._page, HTML, [(b"content-security-policy", self._csp)])

@@ -25,9 +25,9 @@ def ask_triton(url: str, model: str, texts: list[str]) -> list[dict[str, Any]]:
         tensor = triton.InferInput("text", shape, "BYTES")
         tensor.set_data_from_numpy(np.array(texts, object).reshape(shape), binary_data=number % 4 < 2)
         outputs = [triton.InferRequestedOutput(name, binary_data=number < 4) for name in names]
-        answer = client.infer(model, [tensor], outputs=outputs, request_id="42")
-        assert answer.get_response()["id"] == "42"
-        arrays = {name: answer.as_numpy(name) for name in names}
+        response = client.infer(model, [tensor], outputs=outputs, request_id="42")
+        assert response.get_response()["id"] == "42"
+        arrays = {name: response.as_numpy(name) for name in names}
         found.append(
             {
                 name: array.astype(str if array.dtype == object else array.dtype).tolist()
@@ -52,8 +52,8 @@ async def ask_kserve(url: str, model: str, texts: list[str]) -> list[dict[str, A
         tensor = kserve.InferInput("text", [len(texts)], "BYTES")
         tensor.set_data_from_numpy(np.array(texts, object), binary_data=binary)
         request = kserve.InferRequest(model_name=model, infer_inputs=[tensor])
-        answer = await client.infer(url, request, model_name=model)
-        found.append({output.name: output.data for output in answer.outputs})
+        response = await client.infer(url, request, model_name=model)
+        found.append({output.name: output.data for output in response.outputs})
     return found
 
 

@@ -1,4 +1,4 @@
-"""A server process, and a client that shows every byte of an answer."""
+"""A server process, and a client that shows every byte of a response."""
 
 import http.client
 import json
@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[3]
 JSON = {"Content-Type": "application/json"}
 
 
-class Answer(NamedTuple):
-    """An HTTP answer."""
+class Response(NamedTuple):
+    """An HTTP response."""
 
     status: int
     headers: dict[str, str]
@@ -64,22 +64,22 @@ class Server:
             time.sleep(0.01)
         raise AssertionError(f"no {name!r} in {self.text}")
 
-    def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Response:
         """Sends a GET request."""
         return self.send("GET", path, None, headers or {})
 
-    def post(self, path: str, body: object, headers: dict[str, str] | None = None) -> Answer:
+    def post(self, path: str, body: object, headers: dict[str, str] | None = None) -> Response:
         """Sends a POST request; a body that is not bytes is encoded as JSON."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.send("POST", path, content, JSON | (headers or {}))
 
-    def send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
+    def send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Response:
         """Sends a request on a connection of its own."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
-            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+            return Response(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
         finally:
             connection.close()
 

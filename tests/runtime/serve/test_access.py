@@ -45,9 +45,9 @@ def test_keys(locked: Server) -> None:
         assert locked.post("/predict", {"text": "late"}, headers).status == 200
         assert locked.get("/metrics", headers).status == 200
     for headers in ({}, bearer(WRONG), bearer(""), {"X-API-Key": ""}, {"Authorization": OLD}, bearer(f"{OLD} {NEW}")):
-        for answer in (locked.post("/predict", {"text": "late"}, headers), locked.get("/", headers)):
-            assert answer.status == 401
-            assert answer.headers["www-authenticate"] == "Bearer"
+        for response in (locked.post("/predict", {"text": "late"}, headers), locked.get("/", headers)):
+            assert response.status == 401
+            assert response.headers["www-authenticate"] == "Bearer"
     assert locked.metric('litmus_rejected_total{reason="key"}', bearer(OLD)) >= 12
 
 
@@ -121,15 +121,15 @@ def test_host_header(server: Server, locked: Server) -> None:
 
 def test_security_headers(server: Server) -> None:
     """Answers may not be sniffed, stored or read by other sites; there is no CORS."""
-    for answer in (server.get("/"), server.post("/predict", {"text": ""}), server.get("/none")):
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["cache-control"] == "no-store"
-        assert answer.headers["referrer-policy"] == "no-referrer"
-        assert "server" not in answer.headers
+    for response in (server.get("/"), server.post("/predict", {"text": ""}), server.get("/none")):
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["cache-control"] == "no-store"
+        assert response.headers["referrer-policy"] == "no-referrer"
+        assert "server" not in response.headers
     preflight = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    answer = server.send("OPTIONS", "/predict", None, preflight)
-    assert answer.status == 405
-    assert not [name for name in answer.headers if name.startswith("access-control")]
+    response = server.send("OPTIONS", "/predict", None, preflight)
+    assert response.status == 405
+    assert not [name for name in response.headers if name.startswith("access-control")]
 
 
 def test_tls(int8_artifact: Path, tmp_path: Path) -> None:
@@ -140,8 +140,8 @@ def test_tls(int8_artifact: Path, tmp_path: Path) -> None:
     subprocess.run(["openssl", *request.split(), *files], check=True, capture_output=True)
     with Server(int8_artifact, "--tls-cert", str(cert), "--tls-key", str(key)) as server:
         context = ssl.create_default_context(cafile=str(cert))
-        with urllib.request.urlopen(f"https://localhost:{server.port}/health", context=context) as answer:
-            assert answer.status == 200
+        with urllib.request.urlopen(f"https://localhost:{server.port}/health", context=context) as response:
+            assert response.status == 200
 
 
 @pytest.mark.parametrize(

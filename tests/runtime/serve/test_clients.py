@@ -41,25 +41,25 @@ def test_triton_and_kserve(python: Path, server: Server, int8_artifact: Path) ->
     with load(int8_artifact, provider="cpu", variant="int8", threads=1) as classifier:
         expected = classifier.predict_many(TEXTS)
         labels = classifier.labels
-    *answers, refused = found["triton"]
-    assert len(answers) == 8
-    for answer in answers:
-        for row, prediction in zip(answer["scores"], expected, strict=True):
+    *responses, refused = found["triton"]
+    assert len(responses) == 8
+    for response in responses:
+        for row, prediction in zip(response["scores"], expected, strict=True):
             assert row == pytest.approx(list(prediction.scores.values()), abs=1e-6)
-        assert [label.removeprefix("b'").removesuffix("'") for label in answer["label"]] == [
+        assert [label.removeprefix("b'").removesuffix("'") for label in response["label"]] == [
             prediction.label for prediction in expected
         ]
-        assert answer["assigned"] == [[label in prediction.labels for label in labels] for prediction in expected]
-        assert answer["truncated"] == [False, False]
+        assert response["assigned"] == [[label in prediction.labels for label in labels] for prediction in expected]
+        assert response["truncated"] == [False, False]
     assert refused == {"error": "there is no such model; this service has notes"}
-    for answer in found["kserve"]:
-        assert answer["label"] == [prediction.label for prediction in expected]
+    for response in found["kserve"]:
+        assert response["label"] == [prediction.label for prediction in expected]
         flat = [score for prediction in expected for score in prediction.scores.values()]
-        assert answer["scores"] == pytest.approx(flat, abs=1e-6)
+        assert response["scores"] == pytest.approx(flat, abs=1e-6)
 
 
 def test_schemathesis(python: Path, int8_artifact: Path, tmp_path: Path) -> None:
-    """Requests made from the OpenAPI document, valid and not, get documented answers and no server error."""
+    """Requests made from the OpenAPI document, valid and not, get documented responses and no server error."""
     with Server(int8_artifact, "--max-wait-ms", "30000") as server:
         checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
         line = [str(python.parent / "schemathesis"), "run", f"http://localhost:{server.port}/openapi.json"]
@@ -76,12 +76,12 @@ def test_page_in_a_browser(python: Path, multi_label_artifact: Path, tmp_path: P
         url, text = f"http://localhost:{server.port}", "late 🙂 train <b>rude</b> late"
         job = {"url": url, "text": text, "chromium": CHROMIUM, "folder": str(tmp_path)}
         found = run(python, "run_browser.py", job)
-        (answer,) = server.post("/predict", {"text": text}).json
+        (response,) = server.post("/predict", {"text": text}).json
         explained = server.post("/explain", {"text": text}).json
-    ranked = sorted(answer["proba"].items(), key=lambda item: -item[1])
+    ranked = sorted(response["proba"].items(), key=lambda item: -item[1])
     words = [(abs(word["contribution"]), text[word["start"] : word["end"]]) for word in explained["words"]]
     for page in found["pages"]:
-        assert page["labels"] == (", ".join(answer["labels"]) or "No label reaches its threshold.")
+        assert page["labels"] == (", ".join(response["labels"]) or "No label reaches its threshold.")
         assert [(row[0], row[-1]) for row in page["rows"]] == [(label, f"{score:.3f}") for label, score in ranked]
         assert page["words"] == text
         assert max(words)[1] in page["strongest"]

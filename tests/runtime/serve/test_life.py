@@ -25,7 +25,7 @@ class Load:
         self._server = server
         self._body = json.dumps(body).encode()
         self._stop = threading.Event()
-        self.answers: list[tuple[int, bytes]] = []
+        self.responses: list[tuple[int, bytes]] = []
         self.lost: list[str] = []
         self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
         for thread in self._threads:
@@ -47,11 +47,11 @@ class Load:
             try:
                 while not self._stop.is_set():
                     connection.request("POST", "/predict", self._body, JSON)
-                    answer = connection.getresponse()
-                    self.answers.append((answer.status, answer.read()))
-                    if answer.status == 503:
+                    response = connection.getresponse()
+                    self.responses.append((response.status, response.read()))
+                    if response.status == 503:
                         return
-                    if answer.will_close:
+                    if response.will_close:
                         break
             except (ConnectionError, http.client.HTTPException) as error:
                 self.lost.append(repr(error))
@@ -69,8 +69,8 @@ def test_sigterm_under_load(int8_artifact: Path, number: int) -> None:
         assert server.stop() == 0
         load.end()
         assert load.lost == []
-        assert {status for status, _ in load.answers} <= {200, 503}
-        assert [status for status, _ in load.answers].count(200) > 5
+        assert {status for status, _ in load.responses} <= {200, 503}
+        assert [status for status, _ in load.responses].count(200) > 5
         assert server.event("stopped")
 
 
@@ -93,12 +93,12 @@ def test_health_while_draining(int8_artifact: Path) -> None:
             strict=True,
         ):
             connection.request(method, path, b"{}" if method == "POST" else None, JSON)
-            answer = connection.getresponse()
-            found.append((answer.status, answer.getheader("connection")))
+            response = connection.getresponse()
+            found.append((response.status, response.getheader("connection")))
         assert found == [(200, "close"), (503, "close"), (503, "close"), (503, "close")]
-        answer = running.getresponse()
-        assert answer.status == 200
-        assert len(json.loads(answer.read())) == 200
+        response = running.getresponse()
+        assert response.status == 200
+        assert len(json.loads(response.read())) == 200
         assert server.stop() == 0
 
 
@@ -132,11 +132,11 @@ def replaceable(int8_artifact: Path, artifact: Path, tmp_path: Path) -> Callable
 def test_replacement_under_load(
     replaceable: Callable[[Path], None], int8_artifact: Path, artifact: Path, tmp_path: Path
 ) -> None:
-    """While the artifact is replaced again and again every request is answered, by one whole artifact."""
+    """While the artifact is replaced again and again every request is handled, by one whole artifact."""
     with Server(tmp_path / "current", "--name", "notes") as server:
         body = {"texts": ["late " * 20, "train"]}
         load = Load(server, 3, body)
-        answers = set()
+        responses = set()
         for number in range(10):
             replaceable((artifact, int8_artifact)[number % 2])
             os.kill(server.process.pid, signal.SIGHUP)
@@ -148,12 +148,12 @@ def test_replacement_under_load(
                 time.sleep(0.02)
             else:
                 pytest.fail(server.text[-2000:])
-            answers.add(server.post("/predict", body).body)
+            responses.add(server.post("/predict", body).body)
         load.end()
         assert load.lost == []
-        assert {status for status, _ in load.answers} == {200}
-        assert len(answers) == 2  # fp32 and int8 differ in the last digits
-        assert {content for _, content in load.answers} <= answers
+        assert {status for status, _ in load.responses} == {200}
+        assert len(responses) == 2  # fp32 and int8 differ in the last digits
+        assert {content for _, content in load.responses} <= responses
         assert server.metric('litmus_model_replacements_total{result="replaced"}') == 10
 
 
@@ -186,7 +186,7 @@ def test_watch(replaceable: Callable[[Path], None], artifact: Path, tmp_path: Pa
 
 
 def test_workers(int8_artifact: Path) -> None:
-    """Several processes answer behind one port and share the metrics; one that dies is replaced."""
+    """Several processes response behind one port and share the metrics; one that dies is replaced."""
     with Server(int8_artifact, "--workers", "2", "--name", "notes") as server:
         while server.text.count('"event":"started"') < 2:
             time.sleep(0.05)

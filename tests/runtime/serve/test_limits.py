@@ -22,7 +22,7 @@ def post(body: bytes, *headers: bytes) -> bytes:
 
 @pytest.fixture(autouse=True)
 def _works_afterwards(server: Server) -> object:
-    """After each test a good request is answered."""
+    """After each test a good request is handled."""
     yield
     assert server.post("/predict", {"text": "late"}).status == 200
 
@@ -77,11 +77,11 @@ def _works_afterwards(server: Server) -> object:
 )
 def test_bodies(server: Server, body: object, status: int) -> None:
     """Each body has its status and an error in JSON that repeats nothing of it."""
-    answer = server.post("/predict", body)
-    assert answer.status == status, answer
+    response = server.post("/predict", body)
+    assert response.status == status, response
     if status != 200:
-        assert {*answer.json} == {"error", "error_type"}
-        assert CANARY not in answer.body.decode()
+        assert {*response.json} == {"error", "error_type"}
+        assert CANARY not in response.body.decode()
 
 
 def test_deep_json(int8_artifact: Path) -> None:
@@ -143,7 +143,7 @@ def test_wrong_content_length(server: Server, length: bytes) -> None:
 
 
 def test_pipelined_requests(server: Server) -> None:
-    """Requests that are sent without waiting are answered in order."""
+    """Requests that are sent without waiting are handled in order."""
     body = b'{"text": "late"}'
     one = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n" % len(body)
     found = server.raw(one + b"\r\n" + body, one + b"\r\n" + body, one + b"Connection: close\r\n\r\n" + body)
@@ -184,15 +184,15 @@ def test_slow_request_and_idle_connection(int8_artifact: Path) -> None:
 
 
 def test_overload(int8_artifact: Path) -> None:
-    """Beyond the limits on what waits the answer is 429 at once, with Retry-After; the others are answered."""
+    """Beyond the limits on what waits the response is 429 at once, with Retry-After; the others are handled."""
     with Server(int8_artifact, "--max-waiting-tokens", "200", "--max-wait-ms", "30000") as server:
         body = {"texts": ["late " * 90] * 40}
         found = []
 
         def ask() -> None:
             start = time.monotonic()
-            answer = server.post("/predict", body)
-            found.append((answer.status, answer.headers.get("retry-after"), time.monotonic() - start))
+            response = server.post("/predict", body)
+            found.append((response.status, response.headers.get("retry-after"), time.monotonic() - start))
 
         threads = [threading.Thread(target=ask) for _ in range(30)]
         for thread in threads:
@@ -229,7 +229,7 @@ def test_client_that_leaves(server: Server) -> None:
 
 
 def test_500_at_once(server: Server) -> None:
-    """500 requests at once are all answered, each with its own text's label."""
+    """500 requests at once are all handled, each with its own text's label."""
     texts = ["late", "train late", "late train late train"]
     expected = [server.post("/predict", {"text": text}).json for text in texts]
     found: list[object] = [None] * 500
@@ -248,7 +248,7 @@ def test_500_at_once(server: Server) -> None:
 def test_texts_appear_nowhere(int8_artifact: Path) -> None:
     """A text occurs in no log, metric, error or header, whether its request was good or bad."""
     with Server(int8_artifact, "--max-texts", "3") as server:
-        answers = []
+        responses = []
         for number in range(40):
             text = f"{CANARY} {number}"
             bodies: list[object] = [
@@ -262,8 +262,8 @@ def test_texts_appear_nowhere(int8_artifact: Path) -> None:
                 json.dumps({"text": text}).encode()[:-1],
                 b'{"text": "' + text.encode() + b'\xff"}',
             ]
-            answers += [server.post("/predict", body) for body in bodies]
-            answers += (
+            responses += [server.post("/predict", body) for body in bodies]
+            responses += (
                 server.post("/explain", {"text": text}),
                 server.post("/explain", {"text": "late", "label": text}),
                 server.post("/classify", {"input": text, "model": text}),
@@ -271,8 +271,8 @@ def test_texts_appear_nowhere(int8_artifact: Path) -> None:
                 server.send("GET", "/", None, {"X-Request-Id": text, "Host": CANARY, "X-API-Key": CANARY}),
                 server.send(CANARY, "/", None, {}),
             )
-        answers.append(server.get("/metrics"))
+        responses.append(server.get("/metrics"))
         assert server.stop() == 0
         assert CANARY not in server.text
-        for answer in answers:
-            assert CANARY not in answer.body.decode() + str(answer.headers)
+        for response in responses:
+            assert CANARY not in response.body.decode() + str(response.headers)

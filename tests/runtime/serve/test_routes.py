@@ -21,12 +21,12 @@ def classifier(int8_artifact: Path) -> Any:
 
 
 def test_own_form(server: Server, classifier: Classifier) -> None:
-    """An answer per text, in order, bit-equal to the classifier's: scores, labels, and whether it was truncated."""
+    """A response per text, in order, bit-equal to the classifier's: scores, labels, and whether it was truncated."""
     texts = ["late", "train was late", LONG]
-    answer = server.post("/predict", {"texts": texts})
+    response = server.post("/predict", {"texts": texts})
     expected = classifier.predict_many(texts)
-    assert answer.status == 200
-    assert answer.json == [
+    assert response.status == 200
+    assert response.json == [
         {
             "proba": dict(prediction.scores),
             "labels_short": list(prediction.labels),
@@ -39,35 +39,35 @@ def test_own_form(server: Server, classifier: Classifier) -> None:
 
 
 def test_one_text_is_an_array_too(server: Server) -> None:
-    """`text` is answered like `texts` with one text."""
+    """`text` is handled like `texts` with one text."""
     assert server.post("/predict", {"text": "late"}).json == server.post("/predict", {"texts": ["late"]}).json
 
 
 def test_options(server: Server, classifier: Classifier) -> None:
     """`top_k`, `thresholds` and `windows` have their meaning in `predict`."""
-    (answer,) = server.post("/predict", {"text": LONG, "top_k": 2, "windows": "max"}).json
+    (response,) = server.post("/predict", {"text": LONG, "top_k": 2, "windows": "max"}).json
     expected = classifier.predict(LONG, top_k=2, windows="max")
-    assert answer["proba"] == dict(expected.scores)
-    assert not answer["truncated"]
-    (answer,) = server.post("/predict", {"text": "late", "thresholds": 1.0}).json
-    assert (answer["labels"], answer["abstained"]) == ([], True)
+    assert response["proba"] == dict(expected.scores)
+    assert not response["truncated"]
+    (response,) = server.post("/predict", {"text": "late", "thresholds": 1.0}).json
+    assert (response["labels"], response["abstained"]) == ([], True)
 
 
 def test_multi_label_and_echo(multi_label_server: Server) -> None:
     """Thresholds by label; the text comes back only because of `--echo-input`."""
     labels = multi_label_server.get("/").json["labels"]
     body = {"text": "late", "thresholds": dict.fromkeys(labels, 0.0)}
-    (answer,) = multi_label_server.post("/predict", body).json
-    assert {*answer["labels"]} == {*labels}
-    assert answer["input"] == "late"
+    (response,) = multi_label_server.post("/predict", body).json
+    assert {*response["labels"]} == {*labels}
+    assert response["input"] == "late"
 
 
 def test_tei(server: Server, classifier: Classifier) -> None:
     """TEI's form gives all scores, best first: a list for one text, a list of lists for a batch."""
     expected = sorted(classifier.predict("late").scores.items(), key=lambda item: -item[1])
     one = [{"score": score, "label": label} for label, score in expected]
-    for inputs, answer in ("late", one), (["late"], one), ([["late"], ["late"]], [one, one]):
-        assert server.post("/predict", {"inputs": inputs}).json == answer
+    for inputs, response in ("late", one), (["late"], one), ([["late"], ["late"]], [one, one]):
+        assert server.post("/predict", {"inputs": inputs}).json == response
     raw = server.post("/predict", {"inputs": "late", "raw_scores": True}).json
     logits = dict(zip(classifier.labels, classifier.predict("late", with_logits=True).logits, strict=True))
     assert [(item["label"], item["score"]) for item in raw] == sorted(logits.items(), key=lambda item: -item[1])
@@ -86,29 +86,29 @@ def test_tei_truncation(server: Server) -> None:
     """With `truncate: false` a text that is too long is an error; otherwise it is truncated."""
     assert server.post("/predict", {"inputs": LONG}).status == 200
     assert server.post("/predict", {"inputs": LONG, "truncate": True}).status == 200
-    answer = server.post("/predict", {"inputs": LONG, "truncate": False})
-    assert answer.status == 422
-    assert answer.json["error_type"] == "Validation"
+    response = server.post("/predict", {"inputs": LONG, "truncate": False})
+    assert response.status == 422
+    assert response.json["error_type"] == "Validation"
 
 
 def test_tei_pairs(server: Server) -> None:
     """In TEI's form a list of two strings is a pair, which is refused with the form of a batch."""
     for inputs in (["a", "b"], [["a", "b"]]):
-        answer = server.post("/predict", {"inputs": inputs})
-        assert answer.status == 422
-        assert '[["a"], ["b"]]' in answer.json["error"]
+        response = server.post("/predict", {"inputs": inputs})
+        assert response.status == 422
+        assert '[["a"], ["b"]]' in response.json["error"]
 
 
 @pytest.mark.parametrize("path", ["/classify", "/v1/classify"])
 def test_classify(server: Server, classifier: Classifier, path: str) -> None:
     """The form of vLLM gives the label and the scores in label order, and counts the tokens."""
-    answer = server.post(path, {"model": "notes", "input": ["late", "train late"]}).json
-    for item, prediction in zip(answer["data"], classifier.predict_many(["late", "train late"]), strict=True):
+    response = server.post(path, {"model": "notes", "input": ["late", "train late"]}).json
+    for item, prediction in zip(response["data"], classifier.predict_many(["late", "train late"]), strict=True):
         assert item["label"] == prediction.label
         assert item["probs"] == list(prediction.scores.values())
         assert item["num_classes"] == 3
-    assert (answer["object"], answer["model"]) == ("list", "notes")
-    assert answer["usage"]["prompt_tokens"] == answer["usage"]["total_tokens"] == 7
+    assert (response["object"], response["model"]) == ("list", "notes")
+    assert response["usage"]["prompt_tokens"] == response["usage"]["total_tokens"] == 7
     assert server.post(path, {"input": "late"}).json["data"][0]["index"] == 0
     assert server.post(path, {"model": "gpt", "input": "late"}).status == 404
 
@@ -117,9 +117,9 @@ def test_explain(server: Server, classifier: Classifier) -> None:
     """`/explain` gives what `explain` gives; int8 makes it bit-equal."""
     text = "late train was late"
     expected = classifier.explain(text)
-    answer = server.post("/explain", {"text": text}).json
-    assert (answer["label"], answer["score"]) == (expected.label, expected.score)
-    assert [(word["start"], word["end"], word["contribution"]) for word in answer["words"]] == [
+    response = server.post("/explain", {"text": text}).json
+    assert (response["label"], response["score"]) == (expected.label, expected.score)
+    assert [(word["start"], word["end"], word["contribution"]) for word in response["words"]] == [
         (word.start, word.end, word.contribution) for word in expected.words
     ]
     other = classifier.labels[-1]
@@ -148,10 +148,10 @@ def test_health(server: Server, path: str) -> None:
 
 def test_unknown_path_and_method(server: Server) -> None:
     """They are errors in JSON like the others; the path is not repeated."""
-    answer = server.get("/predictions-about-Smith")
-    assert (answer.status, answer.json) == (404, {"error": "not found", "error_type": "Validation"})
-    answer = server.get("/predict")
-    assert (answer.status, answer.json["error"]) == (405, "method not allowed; use POST")
+    response = server.get("/predictions-about-Smith")
+    assert (response.status, response.json) == (404, {"error": "not found", "error_type": "Validation"})
+    response = server.get("/predict")
+    assert (response.status, response.json["error"]) == (405, "method not allowed; use POST")
 
 
 def test_metrics(server: Server) -> None:
