@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := build/demo
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: setup demo test test-fast bench lint wheel clean
+.PHONY: setup demo serve test test-fast bench lint wheel clean
 
 setup: $(VENV)/installed
 
@@ -17,6 +17,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: setup
 	@rm -rf $(DEMO)
 	@$(BIN)/python -m benchmarks.demo $(DEMO)
+
+serve: setup
+	@test -e $(DEMO)/artifact/litmus.json || $(MAKE) demo
+	$(BIN)/python -m runtime.serve --model $(DEMO)/artifact --name demo
 
 test: setup
 	$(BIN)/python -m pytest $(PARALLEL)

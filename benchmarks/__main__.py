@@ -7,6 +7,7 @@
 - `quality`: metrics of the artifact and of its checkpoint in PyTorch.
 - `training`: speed of training, compared with padding every text to the same length.
 - `cuda`: every check of a GPU in one command.
+- `service`: what `python -m runtime.serve` costs, and what it does under load, compared with other services.
 - `tune`: the settings of `load` that are fastest for given texts on this machine.
 
 Each prints a Markdown table, and writes all figures to `--output FILE.json`. `plot` draws a latency report. `demo`
@@ -29,7 +30,7 @@ from .arguments import parse_args
 from .data.texts_file import TextsFile
 from .demo.summary import summary
 from .errors import BenchmarkError
-from .measurements import cuda, footprint, latency, latency_plot, quality, throughput, training, tuning
+from .measurements import cuda, footprint, latency, latency_plot, quality, service, throughput, training, tuning
 
 MARKDOWN = {
     "latency": latency.markdown,
@@ -39,6 +40,7 @@ MARKDOWN = {
     "training": training.markdown,
     "tune": tuning.markdown,
     "cuda": cuda.markdown,
+    "service": service.markdown,
 }
 
 
@@ -77,6 +79,8 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
             return latency.measure(args.model, args.checkpoint, args.contenders, texts_file=file, **numbers)
         case "cuda":
             return cuda.measure(args.model, args.checkpoint, rounds=args.rounds)
+        case "service":
+            return service.measure(args.model, args.checkpoint, args.services, rounds=args.rounds, seconds=args.seconds)
         case "tune":
             return tuning.measure(args.model, _texts_file(args), texts=args.texts)
         case "throughput":

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from .harness.catalog import CONTENDERS
+from .harness.catalog import CONTENDERS, SERVICES
 
 HELP = {
     "latency": "time from text to scores, compared with PyTorch, Optimum and OpenVINO",
@@ -12,6 +12,7 @@ HELP = {
     "footprint": "start-up time, memory and idle CPU time of the runtime; Linux only",
     "quality": "quality of an artifact, compared with its checkpoint in PyTorch",
     "tune": "the settings of `load` that are fastest for your texts on this machine, in about two minutes",
+    "service": "what the HTTP service costs and does under load, compared with other services; Linux only",
     "cuda": "every check of a GPU: verification, latency against PyTorch, IO binding, batch sizes",
     "training": "speed of training, compared with padding every text to the same length",
 }
@@ -49,6 +50,16 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     )
     _add_number(parsers["footprint"], "--repeats", 9, "fresh processes per measured time")
     _add_number(parsers["training"], "--rows", 128, "rows of the training split to train on")
+    parsers["service"].add_argument(
+        "--services",
+        nargs="+",
+        default=list(SERVICES),
+        choices=SERVICES,
+        metavar="NAME",
+        help=f"services whose cost is measured (default: all): {', '.join(SERVICES)}",
+    )
+    _add_number(parsers["service"], "--rounds", 7, "interleaved rounds of the cost")
+    _add_number(parsers["service"], "--seconds", 60, "seconds of overload")
     _add_number(parsers["cuda"], "--rounds", 5, "interleaved rounds")
     _add_number(parsers["training"], "--rounds", 3, "interleaved rounds")
     _add_report_commands(commands)

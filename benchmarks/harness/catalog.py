@@ -24,6 +24,8 @@ BASELINE = "pytorch-fp32"
 PIPELINE = "pipeline"
 OPTIMUM_PIPELINE = "optimum-int8-pipeline"
 
+SERVICES = ("litmus", "echo", "fastapi-pipeline", "litserve")  # for `python -m benchmarks service`
+
 CONTENDERS = {
     LITMUS: ContenderSpec("benchmarks.contenders.litmus"),
     LITMUS_FP32: ContenderSpec("benchmarks.contenders.litmus", "fp32"),

@@ -40,15 +40,19 @@ class Metrics:
         self._replaced = counter("model_replacements", "Replacements of the artifact.", ["result"])
         self._waiting = gauge("waiting_tokens", "Tokens that wait or run.", multiprocess_mode="livesum")
         self._oldest = gauge("oldest_request_seconds", "Age of the oldest request.", multiprocess_mode="livemax")
+        self._batches: collections.deque[tuple[int, int]] = collections.deque()
         self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     def batch(self, rows: int, tokens: int, _: float) -> None:
-        """Counts a batch; called in the queue's thread."""
-        self._batch.observe(rows)
-        self._batch_tokens.inc(tokens)
+        """Notes a batch, in the thread that ran it; it is counted with the next request, after the response."""
+        self._batches.append((rows, tokens))
 
     def request(self, exchange: Exchange, status: int, seconds: float) -> None:
-        """Counts a request, its time, and the labels of its texts."""
+        """Counts a request, its time, the labels of its texts, and the batches that ran."""
+        while self._batches:
+            rows, tokens = self._batches.popleft()
+            self._batch.observe(rows)
+            self._batch_tokens.inc(tokens)
         key = exchange.route, status
         if key not in self._children:
             count = self._requests.labels(exchange.route, str(status))

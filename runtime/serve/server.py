@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import signal
 import socket
@@ -96,6 +97,8 @@ class Process:
         access = Access(_keys(args), hosts(args))
         self._slot = ModelSlot(args.model, functools.partial(_load, args), self._limits, on_batch=self._metrics.batch)
         await self._slot.start()
+        gc.collect()
+        gc.freeze()  # what is loaded stays, so later collections need not look at it
         name = args.name or args.model.resolve().name
         service = Service(self._slot, self._limits, name, echo_input=args.echo_input)
         self._gate = build_app(service, access, self._metrics, self._log)
