@@ -54,12 +54,12 @@ class Server:
         """Its log."""
         return [json.loads(line) for line in self.text.splitlines()]
 
-    def event(self, name: str, timeout_s: float = 10) -> dict[str, Any]:
-        """Waits for an event in the log and returns the last of that name."""
+    def event(self, name: str, request_id: str | None = None, timeout_s: float = 10) -> dict[str, Any]:
+        """Waits for an event in the log and returns the last of that name, or that of a request."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             for line in reversed(self.log):
-                if line["event"] == name:
+                if line["event"] == name and request_id in (None, line.get("id")):
                     return line
             time.sleep(0.01)
         raise AssertionError(f"no {name!r} in {self.text}")

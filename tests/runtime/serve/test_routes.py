@@ -182,7 +182,7 @@ def test_metrics(server: Server) -> None:
 def test_log(server: Server) -> None:
     """A line per request has its id, route, status, size and time."""
     server.post("/predict", {"texts": ["late", "late train"]}, {"X-Request-Id": "abc-1"})
-    line = next(line for line in reversed(server.log) if line.get("id") == "abc-1")
+    line = server.event("request", "abc-1")
     assert {name: line[name] for name in ("event", "method", "route", "status", "texts", "tokens", "truncated")} == {
         "event": "request",
         "method": "POST",
