@@ -11,6 +11,7 @@ import asyncio
 import collections
 import json
 import sys
+import time
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -84,6 +85,11 @@ class Connection(asyncio.Protocol):
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(ConnectionError())
 
+    def close(self) -> None:
+        """Closes the connection."""
+        assert self._transport is not None
+        self._transport.close()
+
     async def ask(self, request: bytes) -> int:
         """Sends a request and returns the status of its response."""
         assert self._transport is not None
@@ -92,45 +98,72 @@ class Connection(asyncio.Protocol):
         return await self._waiting
 
 
+class Load:
+    """Sends the requests of a job and notes the responses."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._requests = [_request(job.path, body.encode()) for body in job.bodies]
+        self._opened: list[Connection] = []
+        self._idle: list[Connection] = []
+        self._latencies_ms: dict[int, list[float]] = collections.defaultdict(list)
+        self._failures = 0
+
+    async def run(self) -> Responses:
+        """Sends them all and closes the connections."""
+        for _ in range(self._job.connections):
+            await self._open()
+        start = time.perf_counter()
+        await (self._closed() if self._job.mode == "closed" else self._constant_rate(start))
+        seconds = time.perf_counter() - start
+        for connection in self._opened:
+            connection.close()
+        latencies_ms = {str(status): rows for status, rows in self._latencies_ms.items()}
+        return Responses(latencies_ms, seconds, self._failures)
+
+    async def _closed(self) -> None:
+        async def keep_asking(connection: Connection) -> None:
+            for number in range(self._job.requests // self._job.connections):
+                if not await self._ask(connection, number, time.perf_counter()):
+                    return
+
+        await asyncio.gather(*[keep_asking(connection) for connection in self._opened])
+
+    async def _constant_rate(self, start: float) -> None:
+        async def ask(connection: Connection, number: int, due: float) -> None:
+            if await self._ask(connection, number, due):
+                self._idle.append(connection)
+
+        tasks = []
+        for number in range(self._job.requests):
+            due = start + number / self._job.rate
+            if (wait := due - time.perf_counter()) > 0:
+                await asyncio.sleep(wait)
+            if not self._idle:
+                await self._open()
+            tasks.append(asyncio.create_task(ask(self._idle.pop(), number, due)))
+        await asyncio.gather(*tasks)
+
+    async def _ask(self, connection: Connection, number: int, due: float) -> bool:
+        """Sends a request; returns whether the connection can be used again."""
+        try:
+            status = await connection.ask(self._requests[number % len(self._requests)])
+        except ConnectionError:
+            self._failures += 1
+            return False
+        self._latencies_ms[status].append(1000 * (time.perf_counter() - due))
+        return True
+
+    async def _open(self) -> None:
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(Connection, "127.0.0.1", self._job.port)
+        self._opened.append(connection)
+        self._idle.append(connection)
+
+
 async def run(job: Job) -> Responses:
     """Sends the requests of a job."""
-    loop = asyncio.get_running_loop()
-    requests = [_request(job.path, body.encode()) for body in job.bodies]
-    found: dict[int, list[float]] = collections.defaultdict(list)
-    responses = Responses()
-    idle = [await _connect(job.port) for _ in range(job.connections)]
-    start = loop.time()
-
-    async def ask(connection: Connection, number: int, due: float) -> None:
-        try:
-            status = await connection.ask(requests[number % len(requests)])
-            found[status].append(1000 * (loop.time() - due))
-            idle.append(connection)
-        except ConnectionError:
-            responses.failures += 1
-
-    async def closed(connection: Connection, count: int) -> None:
-        idle.remove(connection)
-        for number in range(count):
-            await ask(connection, number, loop.time())
-            if connection in idle:
-                idle.remove(connection)
-
-    if job.mode == "closed":
-        share = job.requests // job.connections
-        await asyncio.gather(*[closed(connection, share) for connection in list(idle)])
-    else:
-        tasks = []
-        for number in range(job.requests):
-            due = start + number / job.rate
-            if (wait := due - loop.time()) > 0:
-                await asyncio.sleep(wait)
-            connection = idle.pop() if idle else await _connect(job.port)
-            tasks.append(loop.create_task(ask(connection, number, due)))
-        await asyncio.gather(*tasks)
-    responses.seconds = loop.time() - start
-    responses.latencies_ms = {str(status): latencies for status, latencies in found.items()}
-    return responses
+    return await Load(job).run()
 
 
 def main() -> None:
@@ -139,15 +172,6 @@ def main() -> None:
     if job.mode == "closed":
         asyncio.run(run(Job(job.port, job.path, job.bodies, "closed", WARM_UP * job.connections, job.connections)))
     print(json.dumps(asdict(asyncio.run(run(job)))))
-
-
-async def _connect(port: int) -> Connection:
-    for _ in range(100):
-        try:
-            return (await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port))[1]
-        except ConnectionError:
-            await asyncio.sleep(0.01)
-    raise ConnectionError(f"nothing listens on port {port}")
 
 
 def _request(path: str, body: bytes) -> bytes:
