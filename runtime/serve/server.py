@@ -6,6 +6,7 @@ import contextlib
 import functools
 import gc
 import logging
+import multiprocessing
 import signal
 import socket
 import time
@@ -90,6 +91,8 @@ class Process:
         Raises:
             LitmusError: The artifact or the keys cannot be read.
         """
+        _forbid_core_dumps()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is handled; it would end the process
         uvloop_or_asyncio().run(self._serve(listener))
 
     async def _serve(self, listener: socket.socket) -> None:
@@ -131,6 +134,14 @@ class Process:
         for number in signal.SIGINT, signal.SIGTERM:
             loop.add_signal_handler(number, self._server.stop)
         loop.add_signal_handler(signal.SIGHUP, self._spawn_reload)
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+
+            def follow() -> None:
+                loop.remove_reader(parent.sentinel)
+                self._server.stop()
+
+            loop.add_reader(parent.sentinel, follow)  # readable once the process that started this one has died
         if args.watch:
             self._spawn(self._watch())
         try:
@@ -203,6 +214,15 @@ def bind(host: str, port: int, *, shared: bool) -> socket.socket:
     except OSError as error:
         raise SettingError(f"cannot listen on {host} port {port}: {error.strerror}") from error
     return listener
+
+
+def _forbid_core_dumps() -> None:
+    """Makes a crash leave no image of the memory behind, which has texts in it."""
+    try:
+        import resource  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _keys(args: argparse.Namespace) -> tuple[bytes, ...]:

@@ -61,7 +61,7 @@ class Service:
             raise HttpError(422, "Empty", "expected one text or more")
         if len(texts) > self.limits.max_texts:
             raise HttpError(422, "Validation", f"expected at most {self.limits.max_texts} texts, found {len(texts)}")
-        timeout_s = self._timeout(scope)
+        timeout_s = self.timeout_s(scope)
         with self.slot.use() as model:
             found = await model.queue.run(texts, timeout_s=timeout_s, **options)
         predictions = []
@@ -72,7 +72,12 @@ class Service:
         exchange.predictions, exchange.timing = predictions, found.timing
         return Classified(predictions, found.timing, model)
 
-    def _timeout(self, scope: Scope) -> float:
+    def timeout_s(self, scope: Scope) -> float:
+        """Returns the time that a request has, in seconds: the service's limit, or less if its header asks for less.
+
+        Raises:
+            HttpError: The header is not a number.
+        """
         value = header(scope, b"x-request-timeout-ms")
         if not value:
             return self.limits.timeout_s

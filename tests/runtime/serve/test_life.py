@@ -185,6 +185,21 @@ def test_watch(replaceable: Callable[[Path], None], artifact: Path, tmp_path: Pa
         assert server.get("/").json["model_sha256"] != before
 
 
+def test_workers_end_with_their_parent(int8_artifact: Path) -> None:
+    """If the process that started the workers is killed, they end as well and free the port."""
+    with Server(int8_artifact, "--workers", "2") as server:
+        while server.text.count('"event":"started"') < 2:
+            time.sleep(0.05)
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        server.process.kill()
+        server.process.wait()
+        for _ in range(200):
+            if not any(Path(f"/proc/{pid}").exists() for pid in children):
+                break
+            time.sleep(0.05)
+        assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
 def test_workers(int8_artifact: Path) -> None:
     """Several processes response behind one port and share the metrics; one that dies is replaced."""
     with Server(int8_artifact, "--workers", "2", "--name", "notes") as server:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import socket
 import threading
 import time
@@ -215,6 +216,26 @@ def test_deadline(server: Server) -> None:
         assert server.post("/predict", body, {"X-Request-Timeout-Ms": value}).status == 422
 
 
+def test_explanations_are_limited(server: Server) -> None:
+    """A few explanations run at once; further ones get 429, a late one 504, and the service goes on."""
+    text = "late train was rude " * 10
+    found = []
+
+    def ask() -> None:
+        found.append(server.post("/explain", {"text": text}).status)
+
+    threads = [threading.Thread(target=ask) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    assert server.post("/predict", {"text": "late"}).status == 200
+    for thread in threads:
+        thread.join()
+    assert {*found} == {200, 429}
+    assert found.count(200) >= 4
+    assert server.post("/explain", {"text": text}, {"X-Request-Timeout-Ms": "1"}).status == 504
+    assert server.post("/explain", {"text": text}).status == 200
+
+
 def test_client_that_leaves(server: Server) -> None:
     """Nothing is computed for a client that has left."""
     before = server.metric("litmus_texts_total")
@@ -272,6 +293,8 @@ def test_texts_appear_nowhere(int8_artifact: Path) -> None:
                 server.send(CANARY, "/", None, {}),
             )
         responses.append(server.get("/metrics"))
+        limits = Path(f"/proc/{server.process.pid}/limits").read_text()
+        assert re.search(r"Max core file size +0 +0 ", limits)  # a core dump would contain the texts
         assert server.stop() == 0
         assert CANARY not in server.text
         for response in responses:
