@@ -1,6 +1,7 @@
 """A classifier for `asyncio`: calls that wait at the same time run as common batches, in a thread of their own."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -13,9 +14,9 @@ from .classifier import Classifier, Result
 from .decision.explanation import Explanation
 from .decision.policy import CallOptions, Policy, prediction
 from .decision.prediction import Prediction
-from .errors import InferenceError, TextError
+from .errors import DeadlineError, InferenceError, TextError
 from .scheduling.call import Call, Output, Timing
-from .scheduling.queue import OnBatch
+from .scheduling.queue import LATE, OnBatch
 from .text.tokenizer import Encoded, require_many
 
 SHORT_TOKENS = 128  # a call of at most so many tokens may run in the event loop, which it blocks for some milliseconds
@@ -113,6 +114,8 @@ class AsyncClassifier:
             The results, in the order of the texts, and where the time went.
         """
         policy = self.classifier.call_policy(options)
+        if timeout_s is not None and timeout_s <= 0:
+            raise DeadlineError(LATE)
         if not texts:
             return CallResult([], Timing(0, 0, 0, 0))
         self._calls += 1
@@ -177,7 +180,8 @@ class AsyncClassifier:
         ended = loop.create_future()
 
         def end(_: Call) -> None:
-            loop.call_soon_threadsafe(_resolve, ended)
+            with contextlib.suppress(RuntimeError):  # the loop was closed, so nobody waits any more
+                loop.call_soon_threadsafe(_resolve, ended)
 
         call = Call(
             texts,
@@ -187,7 +191,11 @@ class AsyncClassifier:
         )
         self._queue.submit(call)
         try:
-            await ended
+            async with asyncio.timeout(timeout_s):
+                await ended
+        except TimeoutError:
+            call.cancel()
+            raise DeadlineError(LATE) from None
         except asyncio.CancelledError:
             call.cancel()
             raise

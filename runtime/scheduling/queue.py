@@ -20,6 +20,7 @@ from ..text.tokenizer import Encoded, LongText, Tokenizer
 from .call import Call, Output, Timing
 
 CHARACTERS_PER_TOKEN = 3  # English has about 4.5; the estimate is corrected once a text is tokenized
+LATE = "the texts were not classified in time; allow more time, or send fewer"
 LOOKAHEAD = 16
 SMOOTHING = 0.2  # weight of the latest batch in the average time of a token
 
@@ -69,8 +70,7 @@ class BatchQueue:
             tokenizer: Its tokenizer.
             max_length: Maximum number of tokens of a text.
             batch_tokens: Maximum number of tokens of a batch, padding included. A single text may exceed it.
-            max_waiting_tokens: Maximum number of tokens that wait; None for no limit. A call that finds the queue idle
-                may exceed it.
+            max_waiting_tokens: Maximum number of tokens that wait, apart from the largest call; None for no limit.
             max_wait_s: Maximum time that a call is expected to wait for others, in seconds; None for no limit.
             on_batch: Called in the thread after each batch with its number of rows, its number of tokens, padding
                 included, and the seconds that it took.
@@ -122,6 +122,8 @@ class BatchQueue:
             turn = self._turn
             for position, (text, size) in enumerate(zip(call.texts, sizes, strict=True)):
                 encoded = text if isinstance(text, Encoded) else None
+                if encoded is not None:
+                    call.tokenized(position, [encoded])
                 heapq.heappush(self._waiting, Piece(turn, self._number, 0, size, call, position, encoded))
                 self._number += 1
                 turn += size
@@ -185,7 +187,8 @@ class BatchQueue:
         if not waiting:
             return
         wait_s = self._token_s * sum([min(other, tokens) for other in waiting])  # more of a call do not go before it
-        if (self._max_waiting_tokens is not None and sum(waiting) + tokens > self._max_waiting_tokens) or (
+        others = sum(waiting) - max(waiting)  # one large call does not shut out the small ones
+        if (self._max_waiting_tokens is not None and others + tokens > self._max_waiting_tokens) or (
             self._max_wait_s is not None and wait_s > self._max_wait_s
         ):
             raise OverloadError(self._token_s * sum(waiting))
@@ -196,7 +199,8 @@ class BatchQueue:
             taken = self._take(ready)
             if not taken and not ready:
                 return
-            ready = sorted(self._open(ready) + self._tokenize(self._open(taken)))
+            with self._failures_end_calls([*ready, *taken]):
+                ready = self._limited(sorted(self._open(ready) + self._tokenize(self._open(taken))))
             if ready:
                 batch = batch_of_first([piece.tokens for piece in ready], self._batch_tokens)
                 self._run([ready[index] for index in batch])
@@ -214,20 +218,29 @@ class BatchQueue:
                 room -= taken[-1].tokens
         return taken
 
+    def _limited(self, ready: list[Piece]) -> list[Piece]:
+        """Puts back what exceeds the look-ahead, such as the windows of a long text, so that others get their turn."""
+        room = LOOKAHEAD * self._batch_tokens
+        for index, piece in enumerate(ready):
+            room -= piece.tokens
+            if room < 0 and index:
+                with self._changed:
+                    for waiting in ready[index:]:
+                        heapq.heappush(self._waiting, waiting)
+                return ready[:index]
+        return ready
+
     def _open(self, pieces: Sequence[Piece]) -> list[Piece]:
         """Returns the pieces of calls that still need them, and ends the calls whose deadline has passed."""
         for call in {piece.call for piece in pieces}:
             if call.is_late:
-                call.fail(DeadlineError("the texts were not classified in time; allow more time, or send fewer"))
+                call.fail(DeadlineError(LATE))
             self._leave_if_ended(call)
         return [piece for piece in pieces if piece.call.is_open]
 
     def _tokenize(self, pieces: Sequence[Piece]) -> list[Piece]:
         """Tokenizes pieces. A text that is read to its end may become several, one per window."""
-        tokenized = []
-        for piece in pieces:
-            if piece.encoded is not None:
-                tokenized += self._tokenized(piece, [piece.encoded])
+        tokenized = [piece for piece in pieces if piece.encoded is not None]
         for windows in False, True:
             group = [piece for piece in pieces if piece.encoded is None and piece.call.windows == windows]
             if not group:

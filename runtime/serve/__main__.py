@@ -1,5 +1,6 @@
 """`python -m runtime.serve`: serve a classifier over HTTP."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -11,6 +12,8 @@ from .arguments import parse_args
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status: 0 after a signal, 1 if it cannot start, 2 for a wrong call."""
     args = parse_args(sys.argv[1:] if argv is None else argv)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is handled; it would end the process
     try:
         from .logs import logger  # noqa: PLC0415 - with a clear error if the extra is missing
         from .server import Process, bind  # noqa: PLC0415

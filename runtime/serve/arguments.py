@@ -5,6 +5,7 @@ import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..artifact.labels import is_label_name
 from ..cli.arguments import Parser, add_engine, check_engine
 from .settings import Limits
 
@@ -144,7 +145,7 @@ def hosts(args: argparse.Namespace) -> frozenset[str] | None:
     """
     if args.allow_host is not None:
         return frozenset(name.lower() for name in args.allow_host)
-    return frozenset(LOOPBACK) if is_loopback(args.host) and args.api_key_file is None else None
+    return frozenset((*LOOPBACK, args.host)) if is_loopback(args.host) and args.api_key_file is None else None
 
 
 def is_loopback(host: str) -> bool:
@@ -159,6 +160,8 @@ def is_loopback(host: str) -> bool:
 
 def _check(parser: Parser, args: argparse.Namespace) -> None:
     """Rejects values that are out of range, and an open door."""
+    if args.name is not None and not is_label_name(args.name):
+        parser.wrong("--name: expected printable characters")
     if not 0 <= args.port <= 65535:
         parser.wrong("--port: expected a number from 0 to 65535")
     if not 1 <= args.workers <= MAX_WORKERS:

@@ -52,12 +52,15 @@ def body_error(error: Exception, fields: tuple[str, ...]) -> HttpError:
     """Returns the response for a body that cannot be read.
 
     Args:
-        error: From msgspec, whose messages contain types and positions, or the name of an unknown field, but no values.
+        error: From msgspec. Most of its messages contain types and positions, but some repeat a value or a field.
         fields: The fields that the body may have.
     """
     if isinstance(error, msgspec.ValidationError):
         message = str(error)
         if "unknown field" in message:  # the field's name may be a text
             message = f"unknown field; expected some of {', '.join(fields)}"
+        elif not message.startswith(("Expected `", "Object missing required field")):  # it may repeat the value
+            _, separator, path = message.rpartition(" - at `")
+            message = f"a value is not one of those allowed{separator}{path if separator else ''}"
         return HttpError(422, "Validation", message)
     return HttpError(400, "Validation", "the body is not valid JSON in UTF-8")

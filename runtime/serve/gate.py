@@ -24,6 +24,8 @@ SECURITY = [
 ]
 REASONS = {401: "key", 403: "host", 413: "size", 415: "type", 429: "overload", 503: "drain", 504: "timeout"}
 CLIENT_GONE = 499
+SHUTTING_DOWN = "the service is shutting down; try another one"
+MOST_HEADERS = 128
 
 
 class Gate:
@@ -65,8 +67,13 @@ class Gate:
             self._check(scope)
             await self._app(scope, receive, send_headers)
         except asyncio.CancelledError:
-            status = CLIENT_GONE
-            raise
+            if status:
+                raise
+            if self.draining:  # if the client has left, nothing is sent
+                await send_error(send_headers, HttpError(503, "Unhealthy", SHUTTING_DOWN, retry_after_s=1))
+            else:
+                status = CLIENT_GONE
+                raise
         except Exception as error:
             response = http_error(error)
             if response.status == 500:
@@ -84,13 +91,15 @@ class Gate:
     def _check(self, scope: Scope) -> None:
         """Rejects a request that may not pass."""
         path = scope["path"]
+        if len(scope["headers"]) > MOST_HEADERS:
+            raise HttpError(431, "Validation", f"expected at most {MOST_HEADERS} headers", closes=True)
         hosts = self.access.hosts
         if hosts is not None and _host(header(scope, b"host")) not in hosts:
             raise HttpError(403, "Validation", "the Host header is not one of this service; see --allow-host")
         if path.startswith(OPEN):
             return
         if self.draining:
-            raise HttpError(503, "Unhealthy", "the service is shutting down; try another one", retry_after_s=1)
+            raise HttpError(503, "Unhealthy", SHUTTING_DOWN, retry_after_s=1)
         if self.access.key_hashes and not self._is_key(_key(scope)):
             scope["exchange"].headers.append((b"www-authenticate", b"Bearer"))
             raise HttpError(401, "Validation", "expected a valid key in the header Authorization: Bearer or X-API-Key")

@@ -1,12 +1,13 @@
 """The log: one JSON object per line on standard error, with sizes, durations and statuses, never a text or a key."""
 
+import json
 import sys
 from typing import Any
 
 import msgspec
 import structlog
 
-encode = msgspec.json.Encoder(enc_hook=str).encode
+encode = msgspec.json.Encoder().encode
 
 
 def logger() -> Any:
@@ -16,8 +17,15 @@ def logger() -> Any:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(serializer=lambda value, **_: encode(value)),
+            structlog.processors.JSONRenderer(serializer=_encoded),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(20),
         cache_logger_on_first_use=True,
     )
+
+
+def _encoded(value: dict[str, Any], **_: Any) -> bytes:
+    try:
+        return encode(value)
+    except UnicodeEncodeError:  # a path that is not UTF-8
+        return json.dumps(value).encode()

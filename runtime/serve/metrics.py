@@ -81,10 +81,14 @@ class Metrics:
         """Counts a replacement of the artifact, or an attempt."""
         self._replaced.labels(result).inc()
 
-    def page(self, slot: ModelSlot) -> bytes:
-        """Returns the metrics of all workers in the text format of Prometheus."""
+    def look_at(self, slot: ModelSlot) -> None:
+        """Sets the gauges of this process."""
         self._waiting.set(slot.model.queue.waiting_tokens)
         self._oldest.set(slot.model.queue.oldest_s)
+
+    def page(self, slot: ModelSlot) -> bytes:
+        """Returns the metrics of all workers in the text format of Prometheus."""
+        self.look_at(slot)
         registry = self.registry
         if MULTIPROCESS in os.environ:
             registry = CollectorRegistry()

@@ -30,6 +30,7 @@ from .settings import Access
 
 POLL_S = 0.02
 WATCH_S = 2.0
+GAUGES_S = 1.0
 GRACE_S = 0.3  # in which clients on open connections learn that the service shuts down
 
 
@@ -92,7 +93,6 @@ class Process:
             LitmusError: The artifact or the keys cannot be read.
         """
         _forbid_core_dumps()
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is handled; it would end the process
         uvloop_or_asyncio().run(self._serve(listener))
 
     async def _serve(self, listener: socket.socket) -> None:
@@ -102,7 +102,7 @@ class Process:
         await self._slot.start()
         gc.collect()
         gc.freeze()  # what is loaded stays, so later collections need not look at it
-        name = args.name or args.model.resolve().name
+        name = args.name or args.model.resolve().name.encode(errors="replace").decode()
         service = Service(self._slot, self._limits, name, echo_input=args.echo_input)
         self._gate = build_app(service, access, self._metrics, self._log)
         quiet = logging.getLogger("uvicorn.error")  # it would print the errors of broken requests
@@ -119,7 +119,7 @@ class Process:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=int(self._limits.idle_s) or 1,
-            timeout_graceful_shutdown=max(1, int(self._limits.drain_s)),
+            timeout_graceful_shutdown=1,  # after the drain
             ssl_certfile=args.tls_cert,
             ssl_keyfile=args.tls_key,
         )
@@ -136,6 +136,7 @@ class Process:
         loop.add_signal_handler(signal.SIGHUP, self._spawn_reload)
         parent = multiprocessing.parent_process()
         if parent is not None:
+            self._spawn(self._keep_gauges())
 
             def follow() -> None:
                 loop.remove_reader(parent.sentinel)
@@ -147,8 +148,9 @@ class Process:
         try:
             await self._server.serve([listener])
         finally:
-            for task in self._tasks:
+            for task in (*self._tasks, *self._server.server_state.tasks):
                 task.cancel()
+            await asyncio.sleep(0)  # in which requests that are cut off leave the queue
             await self._slot.close()
         self._log.info("stopped")
 
@@ -176,6 +178,12 @@ class Process:
         except LitmusError as error:
             self._metrics.replaced("failed")
             self._log.error("model kept", error=str(error))
+
+    async def _keep_gauges(self) -> None:
+        """Keeps the gauges current for another worker, which reads them from a file."""
+        while True:
+            await asyncio.sleep(GAUGES_S)
+            self._metrics.look_at(self._slot)
 
     async def _watch(self) -> None:
         while True:
@@ -211,8 +219,9 @@ def bind(host: str, port: int, *, shared: bool) -> socket.socket:
         if shared:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
-    except OSError as error:
-        raise SettingError(f"cannot listen on {host} port {port}: {error.strerror}") from error
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not an address"
+        raise SettingError(f"cannot listen on {host!a:.80} port {port}: {reason}") from error
     return listener
 
 

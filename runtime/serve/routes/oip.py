@@ -15,7 +15,7 @@ import numpy as np
 from ...version import __version__
 from ..errors import HttpError
 from ..gate import Gate
-from ..http import JSON, JsonDecoder, Receive, Scope, Send, encode, header, read_body, send_bytes, send_json
+from ..http import JSON, NUMBER, JsonDecoder, Receive, Scope, Send, encode, header, read_body, send_bytes, send_json
 from ..service import Classified, Service
 
 INPUT = "text"
@@ -169,7 +169,7 @@ def _split(content: bytes, header_length: bytes) -> tuple[bytes, bytes]:
     """Splits a body into its JSON and the bytes after it."""
     if not header_length:
         return content, b""
-    if not header_length.isdigit() or int(header_length[:15]) > len(content):
+    if not NUMBER.fullmatch(header_length) or int(header_length) > len(content):
         raise HttpError(400, "Validation", "Inference-Header-Content-Length: expected the length of the JSON part")
     return content[: int(header_length)], content[int(header_length) :]
 

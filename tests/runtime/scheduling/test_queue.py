@@ -134,6 +134,35 @@ def test_one_text_does_not_wait_for_all_of_many(start: Callable[..., Setup]) -> 
     assert set(done[2:]) == {many, other_many}
 
 
+def test_windows_of_a_long_text_do_not_hold_up_others(start: Callable[..., Setup]) -> None:
+    """A text in many windows takes turns with a short text that came later."""
+    setup = start(batch_tokens=64)
+    busy(setup)
+    long = setup.call("late " * 4000, windows=True)
+    setup.held.go.set()
+    while len(setup.held.batches) < 4:
+        time.sleep(0.001)
+    short = setup.call(SHORT)
+    done = setup.finish()
+    assert done[1:] == [short, long]
+    assert len(long.outputs[0].windows) > 100
+
+
+def test_failing_callback_does_not_stop_the_queue(start: Callable[..., Setup]) -> None:
+    """An error of `done`, as when an event loop was closed meanwhile, leaves the queue running."""
+    setup = start()
+    busy(setup)
+
+    def fail(_: Call) -> None:
+        raise RuntimeError
+
+    setup.queue.submit(Call([SHORT], fail, deadline=time.monotonic()))
+    setup.held.go.set()
+    time.sleep(0.05)
+    call = setup.call(SHORT)
+    assert call in setup.finish()
+
+
 def test_large_calls_share_the_session(start: Callable[..., Setup]) -> None:
     """Two large calls progress together, so that the smaller one is done first although it came later."""
     setup = start(batch_tokens=64)
@@ -167,10 +196,19 @@ def test_late_call_is_not_run(start: Callable[..., Setup]) -> None:
 def test_limit_on_waiting_tokens(start: Callable[..., Setup]) -> None:
     """A call that would make too many tokens wait is rejected, and those that wait go on."""
     setup = start(max_waiting_tokens=60)
-    calls = [busy(setup), setup.call(LONG)]
+    calls = [busy(setup), setup.call(LONG), setup.call(LONG)]
     with pytest.raises(OverloadError, match=r"too many texts are waiting; try again in \d+\.\d\d s"):
         setup.call(LONG)
-    assert setup.finish() == calls
+    assert set(setup.finish()) == set(calls)
+
+
+def test_large_call_does_not_shut_out_small_ones(start: Callable[..., Setup]) -> None:
+    """While one call that exceeds the limit runs, small calls are still accepted."""
+    setup = start(max_waiting_tokens=60)
+    large = setup.call(*[LONG] * 40)
+    assert setup.held.entered.wait(20)
+    small = setup.call(SHORT)
+    assert {*setup.finish()} == {large, small}
 
 
 def test_idle_queue_takes_any_call(start: Callable[..., Setup]) -> None:

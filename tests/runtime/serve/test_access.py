@@ -154,6 +154,7 @@ def test_tls(int8_artifact: Path, tmp_path: Path) -> None:
         ["--timeout-ms", "-1"],
         ["--drain-seconds", "-1"],
         ["--tls-cert", "x"],
+        ["--name", "a\nb"],
         ["--provider", "none"],
         ["--threads", "0"],
         ["--unknown"],
@@ -179,6 +180,7 @@ def test_failing_start(int8_artifact: Path, tmp_path: Path, server: Server) -> N
         [*good, "--tls-cert", missing, "--tls-key", missing],
         ["--model", str(int8_artifact), "--port", str(server.port)],
         ["--model", str(int8_artifact), "--port", "0", "--host", "host.invalid", "--insecure"],
+        ["--model", str(int8_artifact), "--port", "0", "--host", "x..y", "--insecure"],
         ["--model", missing, "--port", "0", "--workers", "2"],
     ):
         line = [sys.executable, "-m", "runtime.serve", *options]

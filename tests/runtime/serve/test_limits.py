@@ -54,6 +54,9 @@ def _works_afterwards(server: Server) -> object:
         ({"text": "late", "thresholds": {"none such": 0.5}}, 422),
         ({"text": "late", "windows": "sum"}, 422),
         ({"text": "late", CANARY: 1}, 422),
+        ({"text": "late", "windows": CANARY}, 422),
+        ({"inputs": "late", "truncation_direction": CANARY}, 422),
+        ({"text": "late", "top_k": CANARY}, 422),
         ({"inputs": []}, 422),
         ({"inputs": [[]]}, 422),
         ({"inputs": [3]}, 422),
@@ -151,6 +154,33 @@ def test_pipelined_requests(server: Server) -> None:
     assert found.count(b"HTTP/1.1 200 ") == 3
 
 
+def test_bad_bytes_after_a_good_request(server: Server) -> None:
+    """The good request gets its response, and the connection is closed; bad bytes alone get 400 in JSON."""
+    body = b'{"text": "late"}'
+    good = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    assert server.raw(good + b"GARBAGE\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    alone = server.raw(b"GARBAGE\r\n\r\n")
+    assert alone.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(alone.rpartition(b"\r\n\r\n")[2])["error"] == "the request is not valid HTTP"
+
+
+def test_too_many_headers(server: Server) -> None:
+    """Headers without end, one endless header and many headers are refused long before they fill the memory."""
+    start = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+    assert b"HTTP/1.1 431 " in server.raw(start, b"a: b\r\n" * 100_000, b"c: d\r\n" * 100_000)
+    assert b"HTTP/1.1 431 " in server.raw(start + b"a: ", b"x" * 300_000, b"x" * 300_000)
+    assert b"HTTP/1.1 431 " in server.raw(start + b"a: b\r\n" * 200 + b"Connection: close\r\n\r\n")
+    assert server.raw(start + b"a: b\r\n" * 100 + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+def test_offer_of_http2(server: Server) -> None:
+    """A client that offers HTTP/2, as curl and Java do, gets its response in HTTP/1.1."""
+    body = b'{"text": "late"}'
+    offer = (b"Connection: Upgrade, HTTP2-Settings, close", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQ")
+    head = b"\r\n".join([b"POST /predict HTTP/1.1", b"Host: localhost", b"Content-Length: %d" % len(body), *offer])
+    assert server.raw(head + b"\r\n\r\n" + body).startswith(b"HTTP/1.1 200 ")
+
+
 def test_half_closed_socket(server: Server) -> None:
     """A client that closes its sending side still gets nothing wrong, and the service lives on."""
     with socket.create_connection((server.host, server.port), timeout=10) as connection:
@@ -180,7 +210,25 @@ def test_slow_request_and_idle_connection(int8_artifact: Path) -> None:
         assert b"200" not in server.raw(head, b"{", b" ", b" ", pause_s=0.3)
         assert server.raw(b"POST /pre") == b""
         assert server.raw() == b""
-        assert time.monotonic() - start < 5
+        get = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        assert server.raw(get, b"\r\n", pause_s=0.2).count(b"HTTP/1.1") == 1  # then it closes
+        missing = b"POST /none HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n"
+        assert b" 404 " in server.raw(missing, b"{}", pause_s=0.2)
+        assert time.monotonic() - start < 12
+        assert server.post("/predict", {"text": "late"}).status == 200
+
+
+def test_client_that_does_not_read(int8_artifact: Path) -> None:
+    """A connection whose client sends requests and reads no responses is closed, and its memory is bounded."""
+    with Server(int8_artifact, "--receive-seconds", "0.5", "--idle-seconds", "1") as server:
+        with socket.create_connection((server.host, server.port), timeout=5) as connection:
+            request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            with pytest.raises(ConnectionError):
+                for _ in range(1000):
+                    connection.sendall(request * 20)
+                    time.sleep(0.01)
+        peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{server.process.pid}/status").read_text())
+        assert int(peak[1]) < 300_000
         assert server.post("/predict", {"text": "late"}).status == 200
 
 
@@ -211,9 +259,42 @@ def test_deadline(server: Server) -> None:
     """A request that is not answered within its `X-Request-Timeout-Ms` gets 504; the header has to be a number."""
     body = {"texts": ["late " * 90] * 40}
     assert server.post("/predict", body, {"X-Request-Timeout-Ms": "0"}).status == 504
+    assert server.post("/predict", {"text": "late"}, {"X-Request-Timeout-Ms": "0"}).status == 504
     assert server.post("/predict", body, {"X-Request-Timeout-Ms": "20000"}).status == 200
     for value in ("-1", "soon", "1" * 20):
         assert server.post("/predict", body, {"X-Request-Timeout-Ms": value}).status == 422
+
+
+def test_wrong_open_inference_requests(server: Server) -> None:
+    """Wrong tensors, lengths and names are refused without an error of the server."""
+    path, text = "/v2/models/notes/infer", {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["late"]}
+    assert server.post(path, {"inputs": [text]}).status == 200
+    for change in (
+        {"name": "other"},
+        {"datatype": "FP32"},
+        {"shape": [2]},
+        {"shape": [-1]},
+        {"shape": []},
+        {"shape": [1, 2]},
+        {"data": None},
+        {"data": [3]},
+        {"data": [[]]},
+        {"data": None, "parameters": {"binary_data_size": "4"}},
+        {"data": None, "parameters": {"binary_data_size": -1}},
+    ):
+        assert server.post(path, {"inputs": [text | change]}).status == 422, change
+    for change in (
+        {"inputs": []},
+        {"inputs": [text, text]},
+        {"outputs": [{"name": "none"}]},
+        {"id": "a\nb"},
+        {"id": "x" * 129},
+    ):
+        assert server.post(path, {"inputs": [text]} | change).status == 422, change
+    for length in ("0" * 5000, "-1", "x", "99999"):
+        assert server.post(path, {"inputs": [text]}, {"Inference-Header-Content-Length": length}).status == 400
+    assert server.post("/v2/models/other/infer", {"inputs": [text]}).status == 404
+    assert server.post("/v2/models/notes/versions/7/infer", {"inputs": [text]}).status == 404
 
 
 def test_explanations_are_limited(server: Server) -> None:
