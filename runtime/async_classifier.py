@@ -1,7 +1,6 @@
 """A classifier for `asyncio`: calls that wait at the same time run as common batches, in a thread of their own."""
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -180,8 +179,7 @@ class AsyncClassifier:
         ended = loop.create_future()
 
         def end(_: Call) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop was closed, so nobody waits any more
-                loop.call_soon_threadsafe(_resolve, ended)
+            loop.call_soon_threadsafe(_resolve, ended)
 
         call = Call(
             texts,

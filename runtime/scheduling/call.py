@@ -1,5 +1,6 @@
 """One call on its way through the queue: its texts, what the model made of them, and where the time went."""
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -103,7 +104,7 @@ class Call:
         """Ends the call with an error, unless it has ended."""
         if self.is_open:
             self.error = error
-            self._done(self)
+            self._end()
 
     def tokenized(self, position: int, result: Sequence[Encoded] | TextError) -> None:
         """Notes the windows of a text, which are to run, or why there are none."""
@@ -130,4 +131,8 @@ class Call:
     def _row_is_done(self) -> None:
         self._rows_left -= 1
         if self._rows_left == 0 and self.error is None and not self._cancelled:
+            self._end()
+
+    def _end(self) -> None:
+        with contextlib.suppress(Exception):  # an error of the caller's function must not end the queue's thread
             self._done(self)

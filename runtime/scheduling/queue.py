@@ -113,6 +113,7 @@ class BatchQueue:
             OverloadError: Too many tokens are waiting.
             InferenceError: The queue is closed, or another process created it.
         """
+        self._check_open()  # before the lock, which another thread may have held when this process was forked
         sizes = [self._size(text, windows=call.windows) for text in call.texts]
         with self._changed:
             self._check_open()

@@ -11,6 +11,7 @@ from .settings import Limits
 
 MOST_HEAD_BYTES = 1 << 16
 MOST_PIPELINED = 32
+LINGER_S = 0.5  # before a refused connection is closed; closing it at once could destroy the response
 # A client that offers HTTP/2 (h2c) accepts HTTP/1.1. The parser would take its body for data of the other protocol.
 UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
 
@@ -28,6 +29,7 @@ class TimedProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _response_task: asyncio.Task[None] | None = None
+    _refused = False
     _in_head = False
     _in_message = False
     _head_bytes = 0
@@ -39,11 +41,13 @@ class TimedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parses data, and closes the connection if a request has too many headers."""
+        if self._refused:
+            return
         if not self._in_message and b"pgrade:" in data:
             head, separator, rest = data.partition(b"\r\n\r\n")
             data = UPGRADE.sub(b"", head) + separator + rest
         super().data_received(data)
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
         self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
         if self._head_bytes > MOST_HEAD_BYTES:
@@ -102,7 +106,8 @@ class TimedProtocol(HttpToolsProtocol):
         content = encode({"error": message, "error_type": "Validation"})
         head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(content)
         self.transport.write(STATUS_LINE[status] + head + content)
-        self.transport.close()
+        self._refused = True
+        self._wait(LINGER_S)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._response_task = self.loop.create_task(cycle.run_asgi(app))

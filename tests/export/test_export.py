@@ -145,8 +145,8 @@ def test_golden_scores_must_be_reproduced(
     original = command.write_artifact
     shift = np.array([[0, 0, 1]], np.float32)
 
-    def write(folder: Path, source: Any, variants: Any, reference: Any, sessions: Any) -> Manifest:
-        return original(folder, source, variants, lambda inputs: reference(inputs) + shift, sessions)
+    def write(folder: Path, source: Any, variants: Any, reference: Any, sessions: Any, **names: Any) -> Manifest:
+        return original(folder, source, variants, lambda inputs: reference(inputs) + shift, sessions, **names)
 
     monkeypatch.setattr(command, "write_artifact", write)
     assert main([str(checkpoint), str(tmp_path / "artifact"), *FP32]) == 1

@@ -170,6 +170,17 @@ def test_wrong_command_lines(options: list[str], capsys: pytest.CaptureFixture[s
     assert "error: " in capsys.readouterr().err
 
 
+def test_missing_extra(int8_artifact: Path) -> None:
+    """Without the packages of the extra `serve`, the error says what to install."""
+    code = "import sys; sys.modules['uvicorn'] = None; from runtime.serve.__main__ import main; sys.exit(main())"
+    line = [sys.executable, "-c", code, "--model", str(int8_artifact)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: uvicorn is not installed: pip install 'litmus-onnx[cpu,serve]'\n",
+    )
+
+
 def test_failing_start(int8_artifact: Path, tmp_path: Path, server: Server) -> None:
     """A missing artifact, key file or certificate, and a port in use, end with status 1 and one line."""
     good = ["--model", str(int8_artifact), "--port", "0"]

@@ -100,6 +100,8 @@ def test_health_while_draining(int8_artifact: Path) -> None:
         assert response.status == 200
         assert len(json.loads(response.read())) == 200
         assert server.stop() == 0
+        for connection in (*kept, running):
+            connection.close()
 
 
 def test_drain_is_bounded(int8_artifact: Path) -> None:
