@@ -351,7 +351,7 @@ def test_texts_appear_nowhere(int8_artifact: Path) -> None:
     """A text occurs in no log, metric, error or header, whether its request was good or bad."""
     with Server(int8_artifact, "--max-texts", "3") as server:
         responses = []
-        for number in range(40):
+        for number in range(70):  # 1,050 requests
             text = f"{CANARY} {number}"
             bodies: list[object] = [
                 {"text": text},
