@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -70,6 +71,7 @@ FAILURES = {
     "415": "The body has another type than JSON.",
     "422": "A field, a text or an option is wrong.",
     "429": "Too many requests wait; see Retry-After.",
+    "431": "There are too many headers.",
     "500": "The model failed.",
     "503": "The service is shutting down.",
     "504": "The time is over.",
@@ -110,7 +112,7 @@ def page(document: Mapping[str, Any]) -> str:
             )
             parts.append(
                 f"<section><h2><code>{method.upper()} {html.escape(path)}</code></h2>"
-                f"<p>{html.escape(operation['summary'])}</p>{shown}</section>"
+                f"<p>{_with_code(operation['summary'])}</p>{shown}</section>"
             )
     failures = "".join(f"<tr><td>{status}</td><td>{html.escape(text)}</td></tr>" for status, text in FAILURES.items())
     return PAGE.format(parts="".join(parts), failures=failures, version=__version__)
@@ -135,6 +137,11 @@ class OpenApiRoutes:
         """`GET /docs`."""
         scope["exchange"].route = "/docs"
         await send_bytes(send, 200, self._page, HTML, [(b"content-security-policy", self._csp)])
+
+
+def _with_code(text: str) -> str:
+    """Returns a text as HTML, with code between backticks."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
 
 
 def _operation(item: Operation, model: str) -> dict[str, Any]:
