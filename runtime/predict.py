@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
-from .classifier import Classifier, load
-from .cli.arguments import parse_args
+from .classifier import Classifier
+from .cli.arguments import load_classifier, parse_args
 from .cli.command import exit_with, run_command
 from .cli.progress import Progress
 from .decision.policy import CallOptions
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, stream: io.BufferedReader, output: TextIO) -> 
         if args.output is None:
             in_use["standard output"] = output
         _check_streams(in_use)
-        classifier = stack.enter_context(_load(args))
+        classifier = stack.enter_context(load_classifier(args))
         if args.info:
             print(json.dumps(classifier.info(), indent=2), file=output)
             return 0
@@ -71,17 +71,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     empty = cast(io.RawIOBase, io.BytesIO())
     stream = cast(io.BufferedReader, io.BufferedReader(empty) if sys.stdin is None else sys.stdin.buffer)
     return run_command(lambda output: run(args, stream, output), prints=args.info or args.output is None)
-
-
-def _load(args: argparse.Namespace) -> Classifier:
-    return load(
-        args.model,
-        provider=args.provider,
-        variant=args.variant,
-        threads=args.threads,
-        profile=args.profile,
-        batch_tokens=args.batch_tokens,
-    )
 
 
 def _check_streams(in_use: Mapping[str, IO[Any]]) -> None:

@@ -9,6 +9,7 @@ from typing import NoReturn, get_args
 
 from ..artifact.manifest import Precision
 from ..checks import require_whole_number
+from ..classifier import Classifier, load
 from ..engine.providers import PROVIDERS
 from ..engine.settings import MAX_BATCH_TOKENS, MAX_THREADS, Profile
 from ..errors import SettingError
@@ -134,6 +135,19 @@ def add_engine(parser: argparse._ActionsContainer) -> None:
         type=int,
         metavar="N",
         help="maximum number of tokens of a batch (default: 512, on CUDA 16384)",
+    )
+
+
+def load_classifier(args: argparse.Namespace, *, warm_up: bool = False) -> Classifier:
+    """Loads `--model` with the options of `add_engine`; errors are those of `load`."""
+    return load(
+        args.model,
+        provider=args.provider,
+        variant=args.variant,
+        threads=args.threads,
+        profile=args.profile,
+        batch_tokens=args.batch_tokens,
+        warm_up=warm_up,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 
-from ..classifier import Classifier, load
+from ..cli.arguments import load_classifier
 from ..errors import LitmusError, SettingError
 from .app import build_app
 from .arguments import hosts, limits
@@ -98,7 +98,12 @@ class Process:
     async def _serve(self, listener: socket.socket) -> None:
         args = self._args
         access = Access(_keys(args), hosts(args))
-        self._slot = ModelSlot(args.model, functools.partial(_load, args), self._limits, on_batch=self._metrics.batch)
+        self._slot = ModelSlot(
+            args.model,
+            functools.partial(load_classifier, args, warm_up=True),
+            self._limits,
+            on_batch=self._metrics.batch,
+        )
         await self._slot.start()
         gc.collect()
         gc.freeze()  # what is loaded stays, so later collections need not look at it
@@ -236,18 +241,6 @@ def _forbid_core_dumps() -> None:
 
 def _keys(args: argparse.Namespace) -> tuple[bytes, ...]:
     return () if args.api_key_file is None else read_keys(args.api_key_file)
-
-
-def _load(args: argparse.Namespace) -> Classifier:
-    return load(
-        args.model,
-        provider=args.provider,
-        variant=args.variant,
-        threads=args.threads,
-        profile=args.profile,
-        batch_tokens=args.batch_tokens,
-        warm_up=True,
-    )
 
 
 def _described(slot: ModelSlot) -> dict[str, Any]:

@@ -42,7 +42,6 @@ class Operation(NamedTuple):
     response: Any = None
 
 
-PREDICT = list[OwnResponse] | list[TeiScore]
 OPERATIONS = (
     Operation("post", "/predict", "Classify texts; with `inputs` in the form of TEI.", PredictBody, "predict"),
     Operation("post", "/classify", "Classify texts in the form of vLLM.", ClassifyBody, ClassifyResponse),
