@@ -11,6 +11,16 @@ from .settings import Limits
 
 DEFAULTS = Limits()
 MAX_WORKERS = 256
+LIMITS: tuple[tuple[str, int | float, str, str], ...] = (
+    ("--max-body-bytes", DEFAULTS.max_body_bytes, "N", "size of the largest body"),
+    ("--max-texts", DEFAULTS.max_texts, "N", "texts of one request"),
+    ("--max-waiting-tokens", DEFAULTS.max_waiting_tokens, "N", "tokens that wait"),
+    ("--max-wait-ms", 1000 * DEFAULTS.max_wait_s, "MS", "reject a request with 429 if it would wait longer for others"),
+    ("--timeout-ms", 1000 * DEFAULTS.timeout_s, "MS", "end a request with 504 after this time"),
+    ("--receive-seconds", DEFAULTS.receive_s, "S", "time in which a request has to arrive"),
+    ("--idle-seconds", DEFAULTS.idle_s, "S", "close a connection without a request after this time"),
+    ("--drain-seconds", DEFAULTS.drain_s, "S", "time to complete requests after SIGTERM"),
+)
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -57,63 +67,10 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     )
     access.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate chain in PEM; needs --tls-key")
     access.add_argument("--tls-key", type=Path, metavar="FILE", help="private key in PEM")
-    limits = parser.add_argument_group("limits")
-    limits.add_argument(
-        "--max-body-bytes",
-        type=int,
-        default=DEFAULTS.max_body_bytes,
-        metavar="N",
-        help=f"size of the largest body (default: {DEFAULTS.max_body_bytes})",
-    )
-    limits.add_argument(
-        "--max-texts",
-        type=int,
-        default=DEFAULTS.max_texts,
-        metavar="N",
-        help=f"texts of one request (default: {DEFAULTS.max_texts})",
-    )
-    limits.add_argument(
-        "--max-waiting-tokens",
-        type=int,
-        default=DEFAULTS.max_waiting_tokens,
-        metavar="N",
-        help=f"tokens that wait (default: {DEFAULTS.max_waiting_tokens})",
-    )
-    limits.add_argument(
-        "--max-wait-ms",
-        type=float,
-        default=1000 * DEFAULTS.max_wait_s,
-        metavar="MS",
-        help=f"reject a request with 429 if it would wait longer for others (default: {1000 * DEFAULTS.max_wait_s:g})",
-    )
-    limits.add_argument(
-        "--timeout-ms",
-        type=float,
-        default=1000 * DEFAULTS.timeout_s,
-        metavar="MS",
-        help=f"end a request with 504 after this time (default: {1000 * DEFAULTS.timeout_s:g})",
-    )
-    limits.add_argument(
-        "--receive-seconds",
-        type=float,
-        default=DEFAULTS.receive_s,
-        metavar="S",
-        help=f"time in which a request has to arrive (default: {DEFAULTS.receive_s:g})",
-    )
-    limits.add_argument(
-        "--idle-seconds",
-        type=float,
-        default=DEFAULTS.idle_s,
-        metavar="S",
-        help=f"close a connection without a request after this time (default: {DEFAULTS.idle_s:g})",
-    )
-    limits.add_argument(
-        "--drain-seconds",
-        type=float,
-        default=DEFAULTS.drain_s,
-        metavar="S",
-        help=f"time to complete requests after SIGTERM (default: {DEFAULTS.drain_s:g})",
-    )
+    group = parser.add_argument_group("limits")
+    for name, default, metavar, help_text in LIMITS:
+        shown = f"{help_text} (default: {default:{'d' if isinstance(default, int) else 'g'}})"
+        group.add_argument(name, type=type(default), default=default, metavar=metavar, help=shown)
     add_engine(parser.add_argument_group("engine"))
     args, unknown = parser.parse_known_args(argv)
     if unknown:
@@ -166,19 +123,10 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
         parser.wrong("--port: expected a number from 0 to 65535")
     if not 1 <= args.workers <= MAX_WORKERS:
         parser.wrong(f"--workers: expected a number from 1 to {MAX_WORKERS}")
-    for name in (
-        "max_body_bytes",
-        "max_texts",
-        "max_waiting_tokens",
-        "max_wait_ms",
-        "timeout_ms",
-        "receive_seconds",
-        "idle_seconds",
-    ):
-        if not 0 < getattr(args, name) < 1e12:
-            parser.wrong(f"--{name.replace('_', '-')}: expected a positive number")
-    if not 0 <= args.drain_seconds < 1e9:
-        parser.wrong("--drain-seconds: expected a number of 0 or more")
+    for option, *_ in LIMITS:
+        value = getattr(args, option.removeprefix("--").replace("-", "_"))
+        if not (0 < value < 1e12 or (value == 0 and option == "--drain-seconds")):
+            parser.wrong(f"{option}: expected a positive number")
     if (args.tls_cert is None) != (args.tls_key is None):
         parser.wrong("--tls-cert and --tls-key need each other")
     if not is_loopback(args.host) and args.api_key_file is None and not args.insecure:

@@ -22,7 +22,16 @@ SECURITY = [
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
 ]
-REASONS = {401: "key", 403: "host", 413: "size", 415: "type", 429: "overload", 503: "drain", 504: "timeout"}
+REASONS = {
+    401: "key",
+    403: "host",
+    413: "size",
+    415: "type",
+    429: "overload",
+    431: "size",
+    503: "drain",
+    504: "timeout",
+}
 CLIENT_GONE = 499
 SHUTTING_DOWN = "the service is shutting down; try another one"
 MOST_HEADERS = 128
@@ -98,6 +107,10 @@ class Gate:
             raise HttpError(403, "Validation", "the Host header is not one of this service; see --allow-host")
         if path.startswith(OPEN):
             return
+        origin = header(scope, b"origin")  # browsers send it with every POST
+        is_foreign = bool(origin) and origin.partition(b"://")[2] != header(scope, b"host")
+        if hosts is not None and is_foreign and scope["method"] == "POST":
+            raise HttpError(403, "Validation", "a page of another site sent the request; only the service's own may")
         if self.draining:
             raise HttpError(503, "Unhealthy", SHUTTING_DOWN, retry_after_s=1)
         if self.access.key_hashes and not self._is_key(_key(scope)):

@@ -1,5 +1,6 @@
 """Reads requests and writes responses; the hot path, so plain ASGI."""
 
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
@@ -122,7 +123,7 @@ async def send_error(send: Send, error: HttpError, headers: Headers = ()) -> Non
     """Sends an error as JSON."""
     extra: list[tuple[bytes, bytes]] = []
     if error.retry_after_s is not None:
-        extra.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s + 0.5))))
+        extra.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
     if error.closes:
         extra.append((b"connection", b"close"))
     await send_json(send, error.status, {"error": error.message, "error_type": error.kind}, [*headers, *extra])

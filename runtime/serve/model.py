@@ -51,6 +51,7 @@ class ModelSlot:
         self._limits = limits
         self._on_batch = on_batch
         self._model: Model | None = None
+        self._failed: str | None = None  # digest of the artifact that could not be used last
         self._replacing = asyncio.Lock()
 
     @property
@@ -79,8 +80,11 @@ class ModelSlot:
         """
         self._model = await asyncio.to_thread(self._open)
 
-    async def replace(self) -> bool:
+    async def replace(self, *, retry: bool = True) -> bool:
         """Loads the artifact again if it has changed, and lets new requests use it; the old one stays on an error.
+
+        Args:
+            retry: Whether to try an artifact that has failed before.
 
         Returns:
             Whether another artifact is in use now.
@@ -89,9 +93,12 @@ class ModelSlot:
             LitmusError: The new artifact cannot be loaded, or does not reproduce its golden scores.
         """
         async with self._replacing:
-            if await asyncio.to_thread(self._is_current):
+            found = await asyncio.to_thread(lambda: read_artifact(self.folder).sha256)
+            if found == self.model.sha256 or (found == self._failed and not retry):
                 return False
+            self._failed = found
             new = await asyncio.to_thread(self._open_verified)
+            self._failed = None
             old, self._model = self.model, new
             old.is_retired = True
             if old.users:
@@ -103,9 +110,6 @@ class ModelSlot:
         """Closes the current model after the requests that use it."""
         if self._model is not None:
             await _close(self._model)
-
-    def _is_current(self) -> bool:
-        return read_artifact(self.folder).sha256 == self.model.sha256
 
     def _open_verified(self) -> Model:
         report = verify(self.folder, provider=cast(Provider, self.model.classifier.provider))

@@ -82,6 +82,7 @@ class Process:
         self._log = logger()
         self._metrics = Metrics()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._last_failure = ""
 
     def run(self, listener: socket.socket) -> None:
         """Serves until a signal ends it.
@@ -175,12 +176,17 @@ class Process:
             self._log.error("keys kept", error=str(error))
         await self._replace()
 
-    async def _replace(self) -> None:
+    async def _replace(self, *, watching: bool = False) -> None:
+        """Replaces the model; the same failure is noted once while watching."""
         try:
-            if await self._slot.replace():
+            if await self._slot.replace(retry=not watching):
+                self._last_failure = ""
                 self._metrics.replaced("replaced")
                 self._log.info("model replaced", **_described(self._slot))
-        except LitmusError as error:
+        except (LitmusError, OSError, MemoryError) as error:
+            if watching and str(error) == self._last_failure:
+                return
+            self._last_failure = str(error)
             self._metrics.replaced("failed")
             self._log.error("model kept", error=str(error))
 
@@ -193,8 +199,7 @@ class Process:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_S)
-            with contextlib.suppress(OSError):
-                await self._replace()
+            await self._replace(watching=True)
 
 
 def uvloop_or_asyncio() -> Any:

@@ -65,7 +65,7 @@ class AboutRoutes:
                     "label2id": {label: index for index, label in enumerate(labels)},
                 }
             },
-            "max_concurrent_requests": limits.max_waiting_tokens,
+            "max_concurrent_requests": limits.max_waiting_tokens,  # in tokens: requests themselves are not limited
             "max_input_length": model.classifier.manifest.max_length,
             "max_batch_tokens": model.classifier.info()["batch_tokens"],
             "max_batch_requests": None,

@@ -117,6 +117,17 @@ def test_host_header(server: Server, locked: Server) -> None:
     assert locked.get("/health", {"Host": "evil.example"}).status == 200
     args = parse_args(["--model", "x", "--allow-host", "notes.example"])
     assert hosts(args) == {"notes.example"}
+    assert "127.0.0.2" in (hosts(parse_args(["--model", "x", "--host", "127.0.0.2"])) or ())
+
+
+def test_pages_of_other_sites(server: Server, locked: Server) -> None:
+    """Without keys, a page of another site cannot even send a text; the service's own page can."""
+    own = f"http://localhost:{server.port}"
+    for origin, status in ((own, 200), ("https://evil.example", 403), ("null", 403), ("http://localhost:1", 403)):
+        headers = {"Origin": origin, "Host": f"localhost:{server.port}"}
+        assert server.send("POST", "/predict", b'{"text": "late"}', headers).status == status
+    headers = {"Origin": "https://notes.example"} | bearer(OLD)
+    assert locked.post("/predict", {"text": "late"}, headers).status == 200
 
 
 def test_security_headers(server: Server) -> None:

@@ -233,6 +233,21 @@ def test_workers_end_with_their_parent(int8_artifact: Path) -> None:
         assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
 
+def test_watch_tries_a_damaged_artifact_once(
+    replaceable: Callable[[Path], None], int8_artifact: Path, artifact: Path, tmp_path: Path
+) -> None:
+    """With `--watch` a damaged artifact is noted once, not every two seconds, and a good one after it is used."""
+    damaged = Path(shutil.copytree(artifact, tmp_path / "damaged"))
+    (damaged / "tokenizer.json").write_text("{}")
+    with Server(tmp_path / "current", "--watch") as server:
+        replaceable(damaged)
+        server.event("model kept")
+        time.sleep(4.5)
+        assert server.text.count('"model kept"') == 1
+        replaceable(artifact)
+        server.event("model replaced")
+
+
 def test_workers(int8_artifact: Path) -> None:
     """Several processes response behind one port and share the metrics; one that dies is replaced."""
     with Server(int8_artifact, "--workers", "2", "--name", "notes") as server:
