@@ -3,28 +3,29 @@
 import html
 from collections.abc import Iterator
 
+from .. import page
 from ..decision.explanation import Explanation
 from .writers import printable
 
 FOR, AGAINST = 42, 41  # green and red background of the terminal
 STRONG = 0.5  # relative to the largest contribution: above it bold, below a fifth of it not highlighted
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Litmus: contributions of words</title>
-<style>
-:root { color-scheme: light dark; }
-body { font: 16px/1.7 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-article { border-top: 1px solid #8884; padding: 1rem 0; }
-h2 { font-size: 1rem; margin: 0 0 .5rem; }
-article p { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
-mark { color: inherit; border-radius: .2em; padding: .1em 0; }
-small { opacity: .7; }
-</style></head><body>
-<h1>Contributions of words</h1>
-<p><small>Green words support the label, red words count against it. Point at a word to see its contribution: the log
-odds of the label that are lost without the word. Colours are relative to the strongest word of each text.</small></p>
+STYLE = """
+article { border-top: 1px solid var(--grid); padding: 1rem 0; }
+article h2 { font-size: 1rem; margin: 0 0 .5rem; }
+article p { line-height: 1.9; margin: 0; overflow-wrap: anywhere; white-space: pre-wrap; }
+mark { border-radius: 4px; color: inherit; padding: .1rem .15rem; }
+.against { text-decoration: underline dotted; text-underline-offset: .25em; }
 """
-END = "</body></html>\n"
+INTRODUCTION = """<h1>Contributions of words</h1>
+<p class="muted">The stronger the colour, the more a word contributes to the score of the label, relative to the
+strongest word of its text. Words with a dotted line count against the label. Point at a word to see its contribution:
+the log odds of the label that are lost without the word.</p>
+"""
+
+
+def page_start() -> str:
+    """Returns the page up to its first section."""
+    return page.page_start("Litmus: contributions of words", extra_style=STYLE) + INTRODUCTION
 
 
 def coloured(text: str, explanation: Explanation, *, colours: bool = True) -> str:
@@ -57,11 +58,13 @@ def article(name: str, text: str, explanation: Explanation) -> str:
         if contribution is None:
             parts.append(html.escape(piece))
             continue
-        colour = "0 160 80" if strength > 0 else "220 40 40"
-        style = f"background: rgb({colour} / {abs(strength) * 0.6:.2f})"
-        parts.append(f'<mark style="{style}" title="{contribution:+.3f}">{html.escape(piece)}</mark>')
-    note = " <small>The text was truncated; the rest was not read.</small>" if explanation.truncated else ""
-    title = f"<bdi>{html.escape(name)}</bdi>: {html.escape(explanation.label)} <small>{explanation.score:.4f}</small>"
+        side = "for" if strength > 0 else "against"
+        style = f"background: rgb(var(--{side}) / {abs(strength) * 0.45:.2f})"
+        underlined = ' class="against"' if strength < -STRONG / 5 else ""
+        parts.append(f'<mark{underlined} style="{style}" title="{contribution:+.3f}">{html.escape(piece)}</mark>')
+    note = ' <span class="muted">The text was truncated; the rest was not read.</span>' if explanation.truncated else ""
+    score = f'<span class="muted">{explanation.score:.4f}</span>'
+    title = f"<bdi>{html.escape(name)}</bdi>: {html.escape(explanation.label)} {score}"
     return f'<article><h2>{title}</h2><p dir="auto">{"".join(parts)}{note}</p></article>\n'
 
 

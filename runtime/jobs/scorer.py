@@ -14,6 +14,7 @@ from ..errors import TextError
 from ..files import highlight, writers
 from ..files.lines import NO_MEMORY
 from ..files.records import Record
+from ..page import page_end
 
 FLUSHED_ROWS = 256
 Share = float | None
@@ -82,7 +83,7 @@ class RowScorer:
             InferenceError: The model fails.
         """
         if self.page is not None:
-            self.page.file.write(highlight.PAGE)
+            self.page.file.write(highlight.page_start())
         for group in groups:
             for record, share, result in self._results(group):
                 self._write_row(record, result, progress)
@@ -91,7 +92,7 @@ class RowScorer:
                     output.flush()
             output.flush()
         if self.page is not None:
-            self.page.file.write(highlight.END)
+            self.page.file.write(page_end())
         return progress.failures
 
     def _results(self, items: Iterable[Item]) -> Iterator[tuple[Record, Share, Result]]:

@@ -5,8 +5,15 @@ import hashlib
 import re
 from pathlib import Path
 
+from ..page import PLACEHOLDER, style
+
 HTML = b"text/html; charset=utf-8"
 UI = Path(__file__).parent / "static" / "ui.html"
+
+
+def ui() -> str:
+    """Returns the page of `/ui`, with the stylesheet of all pages."""
+    return UI.read_text("utf-8").replace(PLACEHOLDER, style())
 
 
 def csp(page: str) -> bytes:

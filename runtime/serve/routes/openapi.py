@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ...page import page_end, page_start
 from ...version import __version__
 from ..http import JSON, Scope, Send, send_bytes
 from ..pages import HTML, csp
@@ -114,7 +115,8 @@ def page(document: Mapping[str, Any]) -> str:
                 f"<p>{_with_code(operation['summary'])}</p>{shown}</section>"
             )
     failures = "".join(f"<tr><td>{status}</td><td>{html.escape(text)}</td></tr>" for status, text in FAILURES.items())
-    return PAGE.format(parts="".join(parts), failures=failures, version=__version__)
+    body = BODY.format(parts="".join(parts), failures=failures, version=__version__)
+    return page_start("Litmus API", extra_style=STYLE) + body + page_end()
 
 
 class OpenApiRoutes:
@@ -193,31 +195,14 @@ def _schemas(operation: Mapping[str, Any], components: Mapping[str, Any]) -> lis
     return found
 
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Litmus API</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }}
-h2 {{ font-size: 1.1rem; margin: 1.5rem 0 0; }}
-p {{ margin: .25rem 0; }}
-a {{ color: inherit; }}
-pre {{ overflow-x: auto; font-size: .85rem; border: 1px solid #8888; border-radius: 6px; padding: .75rem; }}
-td {{ padding: .1rem 1rem .1rem 0; }}
-</style>
-</head>
-<body>
-<main>
-<h1>Litmus API {version}</h1>
+STYLE = """
+a { color: inherit; }
+pre { border: 1px solid var(--grid); border-radius: 6px; font-size: .85rem; overflow-x: auto; padding: .75rem; }
+"""
+BODY = """<h1>Litmus API {version}</h1>
 <p>The same as <a href="openapi.json">openapi.json</a>. Try it on <a href="ui">the page of the service</a>.</p>
 {parts}
 <h2>Other responses</h2>
 <p>They are JSON with the fields <code>error</code> and <code>error_type</code>.</p>
-<table>{failures}</table>
-</main>
-</body>
-</html>
+<table><thead><tr><th>status</th><th>meaning</th></tr></thead><tbody>{failures}</tbody></table>
 """

@@ -1,7 +1,7 @@
 """`GET /ui`: a page to try the service with. It is one static file."""
 
 from ..http import Scope, Send, send_bytes
-from ..pages import HTML, UI, csp
+from ..pages import HTML, csp, ui
 
 
 class UiRoute:
@@ -9,7 +9,7 @@ class UiRoute:
 
     def __init__(self) -> None:
         """Reads the page once."""
-        text = UI.read_text("utf-8")
+        text = ui()
         self._page, self._csp = text.encode(), csp(text)
 
     async def page(self, scope: Scope, send: Send) -> None:

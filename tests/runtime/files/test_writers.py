@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from runtime import Explanation, Prediction, TextError, Word
-from runtime.files.highlight import END, PAGE, article, coloured
+from runtime.files.highlight import article, coloured, page_start
 from runtime.files.records import Record
 from runtime.files.writers import Format, join_labels, output_row, row_writer
+from runtime.page import page_end
 
 LABELS = ("calm", "glad", "sad")
 GIVEN = Prediction(("glad", "sad"), {"calm": 0.1, "glad": 0.7, "sad": 0.2000001}, False, True, 12)
@@ -146,7 +147,7 @@ def test_article() -> None:
 
 def test_page() -> None:
     """The page loads nothing from elsewhere and has no script."""
-    page = PAGE + article("0", TEXT, EXPLAINED) + END
+    page = page_start() + article("0", TEXT, EXPLAINED) + page_end()
     assert "http" not in page
     assert "<script" not in page
     assert page.count("<article>") == page.count("</article>") == 1
