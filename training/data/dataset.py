@@ -7,7 +7,7 @@ with scikit-learn's `train_test_split`, stratified for single-label data.
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from . import wisconsin
 from .cleaning import cleaned
 from .labels import encode, known_labels, label_sets, named
 from .table import Table, read_table
+from .texts import joined_texts
 
 DATASETS = ("wisconsin",)
 
@@ -105,7 +106,7 @@ def load_data(arguments: DataArguments) -> LabelledData:
             raise DataError(
                 f"{table.name}: expected one label per row as in {tables['train'].name}, found lists of labels"
             )
-        texts = _texts(table, arguments.text_columns)
+        texts = joined_texts(table, arguments.text_columns)
         keys = tuple(cleaned(texts, arguments.cleaning, table.name))
         splits[name] = Split(texts, encode(sets, labels, task, table.name), np.arange(len(texts)), keys)
     files = tuple(table.sha256 for table in tables.values())
@@ -156,26 +157,6 @@ def _embedded(arguments: DataArguments) -> LabelledData:
     keys = tuple(cleaned(cases.reports, arguments.cleaning, arguments.dataset))
     whole = Split(cases.reports, cases.targets, np.arange(len(cases.reports)), keys)
     return _split({"train": whole}, "single_label", cases.labels, (sha256, (sha256,)), arguments)
-
-
-def _texts(table: Table, columns: Sequence[str]) -> tuple[str, ...]:
-    texts = []
-    for number, row in enumerate(table.fields(columns), start=1):
-        for column, value in zip(columns, row, strict=True):
-            if not isinstance(value, str):
-                raise DataError(
-                    f"{table.name}: row {number}, column {column!r}: expected text, found {type(value).__name__}"
-                )
-        text = " ".join(field for field in row if field)
-        # A JSON file can contain half of a surrogate pair, which tokenizers reject.
-        texts.append(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-    empty = [number for number, text in enumerate(texts, start=1) if not text.strip()]
-    if empty:
-        raise DataError(
-            f"{table.name}: {len(empty)} rows have an empty text in {', '.join(columns)}; the first is row {empty[0]}; "
-            "remove them"
-        )
-    return tuple(texts)
 
 
 def _split(

@@ -12,6 +12,23 @@ METRICS = {
     "single_label": ("macro_f1", "accuracy"),
     "multi_label": ("micro_f1", "macro_f1", "micro_precision", "micro_recall", "exact_match"),
 }
+TITLES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "weighted_f1": "weighted F1",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "micro_precision": "micro precision",
+    "micro_recall": "micro recall",
+    "exact_match": "exact match",
+    "roc_auc": "ROC-AUC",
+    "brier": "Brier score",
+    "ece": "calibration error (ECE)",
+    "ece_uncalibrated": "ECE before temperature scaling",
+    "ece_by_chance": "ECE of perfect scores",
+    "nll": "negative log-likelihood",
+}
 
 
 def quality(decided: Integers, targets: Targets, task: Task) -> dict[str, float]:

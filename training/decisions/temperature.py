@@ -12,6 +12,7 @@ from runtime.artifact.manifest import Task
 from ..arrays import Doubles, Floats, Targets
 
 BINS = 15
+MIN_BIN_ROWS = 30
 DRAWS = 100
 MAX_TEMPERATURE = 20.0
 SHARPENING = 0.25
@@ -87,6 +88,23 @@ def reliability(logits: Floats, targets: Targets, task: Task, temperature: float
     return _bins(found.ravel(), targets.ravel() > 0)
 
 
+def wide_bins(logits: Floats, targets: Targets, task: Task, temperature: float) -> list[Bin]:
+    """Returns the bins of `reliability`, neighbours joined until each has at least `MIN_BIN_ROWS` scores.
+
+    Bins with fewer would show chance in a diagram. From the highest confidence down; what is left at the end joins the
+    last bin.
+    """
+    joined: list[Bin] = []
+    for item in reversed(reliability(logits, targets, task, temperature)):
+        if joined and joined[-1].rows < MIN_BIN_ROWS:
+            joined[-1] = _join(joined[-1], item)
+        else:
+            joined.append(item)
+    if len(joined) > 1 and joined[-1].rows < MIN_BIN_ROWS:
+        joined[-2:] = [_join(*joined[-2:])]
+    return joined[::-1]
+
+
 def calibration_error_by_chance(logits: Floats, task: Task, temperature: float) -> float:
     """Returns the expected calibration error that perfectly calibrated scores would show on so few rows.
 
@@ -107,6 +125,15 @@ def _bins(confidence: Doubles, correct: npt.NDArray[np.bool_]) -> list[Bin]:
         for inside in (places == place for place in range(BINS))
         if inside.any()
     ]
+
+
+def _join(one: Bin, other: Bin) -> Bin:
+    rows = one.rows + other.rows
+    confidence, accuracy = (
+        (one.rows * first + other.rows * second) / rows
+        for first, second in ((one.confidence, other.confidence), (one.accuracy, other.accuracy))
+    )
+    return Bin(rows, confidence, accuracy)
 
 
 def expected_calibration_error(bins: list[Bin]) -> float:

@@ -1,43 +1,20 @@
-"""Bootstrap confidence intervals of the main metric, and of the difference to the best baseline.
-
-The test rows are resampled with replacement, and the metric is computed on each sample, for model and baseline on the
-same rows. The middle 95 % of the values are the interval (percentile bootstrap, Efron 1979). It covers the choice of
-test rows, not the random seed of the training.
-"""
+"""Compares a model with the best baseline and over several seeds, with confidence intervals."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
-from runtime.artifact.manifest import Task
-
-from ..arrays import Doubles, Integers, Targets
+from ..arrays import Integers
 from ..data.dataset import LabelledData
-from ..decisions.metrics import METRICS, label_flags, quality
+from ..decisions.metrics import METRICS, quality
 from .baselines import Baseline, best_baseline
+from .intervals import Interval, bootstrap, interval
 
-RESAMPLES = 2000
-PERCENTILES = (2.5, 97.5)
 MIN_ROWS = 20  # with fewer, resampling says too little
-BLOCK_CELLS = 5_000_000
 
 Metrics = Mapping[str, Mapping[str, float]]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A metric on the test split with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        """Formats value and interval for people."""
-        return f"{self.value:.4f} (95 % interval {self.low:.4f} to {self.high:.4f})"
 
 
 @dataclass(frozen=True)
@@ -117,10 +94,10 @@ def compare(
     values = {name: quality(items, targets, task)[metric] for name, items in predicted.items()}
     lead = None
     if best is not None:
-        difference = _interval(values["model"] - values[best], draws["model"] - draws[best])
-        figure = _interval(values[best], draws[best])
+        difference = interval(values["model"] - values[best], draws["model"] - draws[best])
+        figure = interval(values[best], draws[best])
         lead = Lead(best, baselines[best].setting, figure, difference, len(targets))
-    return Comparison(metric, _interval(values["model"], draws["model"]), baselines, lead, seeds)
+    return Comparison(metric, interval(values["model"], draws["model"]), baselines, lead, seeds)
 
 
 def spread(seeds: Mapping[int, Metrics]) -> dict[str, dict[str, dict[str, float]]]:
@@ -143,57 +120,3 @@ def spread(seeds: Mapping[int, Metrics]) -> dict[str, dict[str, dict[str, float]
             for name, items in values.items()
         }
     return found
-
-
-def bootstrap(predicted: Mapping[str, Integers], targets: Targets, task: Task, labels: int) -> dict[str, Doubles]:
-    """Computes the main metric on `RESAMPLES` samples of the rows: macro-F1, for multi-label micro-F1.
-
-    Rows with the same targets and predictions are interchangeable, so their counts are drawn from a multinomial
-    distribution. This is equivalent to drawing rows.
-
-    Args:
-        predicted: Predictions by classifier, as returned by `learning.decide`; all get the same samples.
-        targets: As returned by `labels.encode`.
-        task: `single_label` or `multi_label`.
-        labels: Number of labels.
-
-    Returns:
-        (RESAMPLES,) float64 by classifier, the same in every run.
-    """
-    columns = np.column_stack([np.asarray(targets, np.int64), *predicted.values()])
-    _, first, counts = np.unique(columns, axis=0, return_index=True, return_counts=True)
-    truth = _sparse(targets[first], task, labels)
-    flags = {who: _sparse(items[first], task, labels) for who, items in predicted.items()}
-    random, found = np.random.default_rng(0), {who: np.empty(RESAMPLES) for who in predicted}
-    step = max(1, BLOCK_CELLS // len(counts))
-    for start in range(0, RESAMPLES, step):
-        block = slice(start, min(start + step, RESAMPLES))
-        drawn = random.multinomial(len(targets), counts / len(targets), size=block.stop - start)
-        for who, given in flags.items():
-            right, total = drawn @ truth.multiply(given).tocsr(), drawn @ (truth + given)
-            found[who][block] = _macro_f1(right, total) if task == "single_label" else _micro_f1(right, total)
-    return found
-
-
-def _sparse(decided: Targets, task: Task, labels: int) -> csr_matrix:
-    return csr_matrix(label_flags(decided, task, labels).astype(np.int64))
-
-
-def _macro_f1(right: Integers, total: Integers) -> Doubles:
-    """Averages F1 over the labels that occur in a sample, as `metrics.quality` does.
-
-    Args:
-        right: (samples, labels) int64 counts of true positives.
-        total: (samples, labels) int64 counts of rows with the label plus rows predicted to have it.
-    """
-    f1 = 2 * right / np.maximum(total, 1)
-    return np.asarray(f1.sum(axis=1) / (total > 0).sum(axis=1))
-
-
-def _micro_f1(right: Integers, total: Integers) -> Doubles:
-    return np.asarray(2 * right.sum(axis=1) / np.maximum(total.sum(axis=1), 1))
-
-
-def _interval(value: float, draws: Doubles) -> Interval:
-    low, high = np.percentile(draws, PERCENTILES)
-    return Interval(value, float(low), float(high))

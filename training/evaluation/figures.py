@@ -1,17 +1,17 @@
 """Evaluates a fine-tuned classifier: all figures of the report, from logits, targets and decision parameters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, precision_recall_curve, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix
 
 from runtime.artifact.manifest import Task
 
 from ..arrays import Doubles, Floats, Integers, Targets
 from ..data.dataset import LabelledData, Split
 from ..decisions.learning import Decisions, decide, learn
-from ..decisions.metrics import label_flags, quality
+from ..decisions.metrics import METRICS, label_flags, quality
 from ..decisions.temperature import (
     Bin,
     calibration_error_by_chance,
@@ -19,15 +19,16 @@ from ..decisions.temperature import (
     negative_log_likelihood,
     reliability,
     scores,
+    wide_bins,
 )
 from ..model.fine_tuning import FineTuned
+from .classification import SelectivePrediction, coverage, label_quality, precision_recall
+from .intervals import Interval, bootstrap, interval
 
 MIN_ROWS = 20
 MIN_DECISIVE_ROWS = 50
 MAX_MISTAKES = 20
 MAX_TEXT = 500
-CURVE_POINTS = 200
-MAX_PAIRS = 20
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 
 
@@ -63,24 +64,6 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class SelectivePrediction:
-    """Abstaining on the test split: the fraction of rows that get a label, and the precision of those labels."""
-
-    coverage: float
-    precision: float
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Two labels that are confused on the test split: how many rows of the true label get the predicted one."""
-
-    true: str
-    predicted: str
-    rows: int
-    share: float
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """All figures of the report.
 
@@ -88,7 +71,7 @@ class Evaluation:
         metrics: Metrics by split; the training split is represented by a sample.
         labels: In the order of the targets.
         mistakes: Wrong predictions, the most confident first.
-        reliability: Bins on the test split, before and after temperature scaling.
+        reliability: Bins of at least `MIN_BIN_ROWS` rows of the test split, before and after temperature scaling.
         confusion: Single-label: (labels, labels) int64, one row per true label; None for multi-label.
         curves: Multi-label: (points, 2) recall and precision by label, for labels with positive rows; empty for
             single-label.
@@ -96,6 +79,7 @@ class Evaluation:
         selective: The effect of abstaining; None if the classifier never abstains.
         teacher: The teacher's metrics on the test split; None without a teacher.
         warnings: One sentence each.
+        gap: The main metric on the sample of the training split minus that on the test split; None if unknown.
     """
 
     metrics: Mapping[str, Mapping[str, float]]
@@ -108,27 +92,31 @@ class Evaluation:
     selective: SelectivePrediction | None
     teacher: Mapping[str, float] | None
     warnings: tuple[str, ...]
+    gap: Interval | None = None
 
 
 def evaluate(data: LabelledData, tuned: FineTuned, decisions: Decisions, *, show_text: bool) -> Evaluation:
     """Evaluates on the test split, and on the other splits for comparison."""
     task, test = data.task, tuned.logits["test"]
     decided = decide(test, task, decisions)
-    multi_label = task == "multi_label"
+    found, multi_label = scores(test, task, decisions.temperature), task == "multi_label"
     return Evaluation(
         split_metrics(data, tuned, decisions),
         _label_figures(data, decided, decisions),
         _mistakes(data, test, decisions, show_text=show_text),
         {
-            "uncalibrated": reliability(test, data.test.targets, task, 1.0),
-            "calibrated": reliability(test, data.test.targets, task, decisions.temperature),
+            "before temperature scaling": wide_bins(test, data.test.targets, task, 1.0),
+            "after temperature scaling": wide_bins(test, data.test.targets, task, decisions.temperature),
         },
         None if multi_label else confusion_matrix(data.test.targets, decided, labels=range(len(data.labels))),
-        _curves(data, scores(test, task, decisions.temperature)) if multi_label else {},
-        None if multi_label else _coverage(data, scores(test, task, decisions.temperature)),
+        precision_recall(scores(test, task, decisions.temperature), data.test.targets, data.labels)
+        if multi_label
+        else {},
+        None if multi_label else coverage(found, data.test.targets),
         _selective(data, test, decisions),
         _teacher(tuned, data),
         (*data_warnings(data), *truncation_warnings(data, tuned)),
+        _gap(data, tuned, decisions),
     )
 
 
@@ -150,10 +138,19 @@ def judge(logits: Floats, targets: Targets, task: Task, decisions: Decisions) ->
     return {**quality(decide(logits, task, decisions), targets, task), **ece, "nll": nll}
 
 
+def _gap(data: LabelledData, tuned: FineTuned, decisions: Decisions) -> Interval:
+    """Returns how much better the model is on rows that it was fitted on; the two splits are resampled on their own."""
+    metric, values, draws = METRICS[data.task][0], [], []
+    targets = {"train": data.train.targets[tuned.sample], "test": data.test.targets}
+    for seed, (name, true) in enumerate(targets.items()):
+        decided = decide(tuned.logits[name], data.task, decisions)
+        values.append(quality(decided, true, data.task)[metric])
+        draws.append(bootstrap({name: decided}, true, data.task, len(data.labels), seed)[name])
+    return interval(values[0] - values[1], draws[0] - draws[1])
+
+
 def _label_figures(data: LabelledData, decided: Integers, decisions: Decisions) -> tuple[LabelFigures, ...]:
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        data.test.targets, decided, labels=range(len(data.labels)), average=None, zero_division=0
-    )
+    found = label_quality(decided, data.test.targets, data.task, len(data.labels))
     counts = {
         name: label_flags(split.targets, data.task, len(data.labels)).sum(axis=0) for name, split in data.splits.items()
     }
@@ -161,9 +158,9 @@ def _label_figures(data: LabelledData, decided: Integers, decisions: Decisions) 
         LabelFigures(
             label,
             {name: int(count[index]) for name, count in counts.items()},
-            float(precision[index]),
-            float(recall[index]),
-            float(f1[index]),
+            found[index].precision,
+            found[index].recall,
+            found[index].f1,
             None if decisions.thresholds is None else decisions.thresholds[index],
         )
         for index, label in enumerate(data.labels)
@@ -197,46 +194,6 @@ def _mistakes(data: LabelledData, logits: Floats, decisions: Decisions, *, show_
 def _shortened(text: str) -> str:
     """Returns the start of a text; some texts have millions of characters."""
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
-
-
-def _curves(data: LabelledData, found: Doubles) -> dict[str, Doubles]:
-    curves = {}
-    for index, label in enumerate(data.labels):
-        if data.test.targets[:, index].any():
-            precision, recall, _ = precision_recall_curve(data.test.targets[:, index], found[:, index])
-            points = np.stack([recall, precision], axis=1)
-            curves[label] = points[:: max(1, len(points) // CURVE_POINTS)]
-    return curves
-
-
-def _coverage(data: LabelledData, found: Doubles) -> Doubles:
-    """Returns (points, 2) coverage and precision at the confidence of every row, the highest first."""
-    confidence = found.max(axis=1)
-    order = np.argsort(-confidence, kind="stable")
-    rows = np.arange(1, len(order) + 1)
-    precision = np.cumsum(found.argmax(axis=1)[order] == data.test.targets[order]) / rows
-    ends = np.append(
-        confidence[order][:-1] > confidence[order][1:], True
-    )  # rows with equal confidence are covered together
-    points = np.stack([rows / len(order), precision], axis=1)[ends]
-    kept = np.unique(np.linspace(0, len(points) - 1, CURVE_POINTS).round().astype(int))
-    return np.asarray(points[kept])
-
-
-def most_confused(counts: Integers, names: Sequence[str]) -> tuple[Confusion, ...]:
-    """Returns the most confused pairs of labels, at most `MAX_PAIRS`, by number of rows, then by share.
-
-    Args:
-        counts: (labels, labels) int64, one row per true label.
-        names: Names of the labels.
-    """
-    wrong = counts - np.diag(np.diag(counts))
-    shares = wrong / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    pairs = sorted(zip(*np.nonzero(wrong), strict=True), key=lambda pair: (-wrong[pair], -shares[pair], pair))
-    return tuple(
-        Confusion(names[true], names[predicted], int(wrong[true, predicted]), float(shares[true, predicted]))
-        for true, predicted in pairs[:MAX_PAIRS]
-    )
 
 
 def _selective(data: LabelledData, logits: Floats, decisions: Decisions) -> SelectivePrediction | None:

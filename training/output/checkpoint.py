@@ -112,6 +112,7 @@ def save_record(
         "decisions": asdict(decisions),
         "folded_temperature": temperature / decisions.temperature,
         "metrics": evaluation.metrics,
+        "gap": None if evaluation.gap is None else asdict(evaluation.gap),
         "teacher_metrics": evaluation.teacher,
         **comparison.to_record(),
         "train_seconds": round(tuned.train_seconds, 1),

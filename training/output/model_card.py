@@ -8,7 +8,7 @@ from ..arguments import Arguments
 from ..data.dataset import LabelledData
 from ..decisions.learning import Decisions
 from ..evaluation.figures import Evaluation
-from .markdown import plain
+from ..reporting.markdown import plain
 
 FOLDED = "A transformers pipeline computes the same\ncalibrated scores but uses neither thresholds nor abstaining, and"
 NOT_FOLDED = (

@@ -1,45 +1,26 @@
-"""Writes `report.md` and `report.html` from one template; the HTML page embeds its plots."""
+"""The training report: `report.html`, and `report.md` with its plots in a folder."""
 
-import base64
-import html
 import json
-import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-from markdown_it import MarkdownIt
+from matplotlib.figure import Figure
 
 from ..arguments import Arguments, DataArguments, FineTuningArguments
 from ..data.dataset import LabelledData
 from ..decisions.learning import Decisions
-from ..decisions.metrics import METRICS
+from ..decisions.metrics import METRICS, TITLES
+from ..evaluation.classification import most_confused
 from ..evaluation.comparison import MIN_ROWS, Comparison, Lead, spread
-from ..evaluation.figures import Evaluation, LabelFigures, most_confused
+from ..evaluation.figures import Evaluation, LabelFigures
+from ..evaluation.intervals import Interval
 from ..model.fine_tuning import FineTuned
-from .markdown import plain
-from .plots import MANY_LABELS, draw
+from ..reporting import plots
+from ..reporting.document import Block, Bullets, Card, Document, Plot, Section, Table, write
+from ..reporting.svg import to_svg
 
-PLOTS = "report"
-CAPTIONS = {
-    "learning_curves.png": "Learning curves",
-    "confusion_matrix.png": "Confusion matrix",
-    "coverage.png": "Precision by coverage",
-    "precision_recall.png": "Precision-recall curves",
-    "reliability.png": "Reliability diagram",
-}
-IMAGE = re.compile(rf'src="{PLOTS}/([a-z_]+\.png)"')
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
-th, td { border: 1px solid #8886; padding: .25rem .6rem; text-align: left; vertical-align: top; }
-td { font-variant-numeric: tabular-nums; overflow-wrap: break-word; }
-img { max-width: 100%; background: white; }
-"""
+LARGE_GAP = 0.1  # of the main metric
 
 
 def write_report(
@@ -64,64 +45,36 @@ def write_report(
         facts: The rows of the table on the training setup.
         arguments: The command line: for the name of the data, and whether texts may be shown.
     """
-    (folder / PLOTS).mkdir(exist_ok=True)
-    figures = draw(evaluation, tuned.history)
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph .* missing", UserWarning
-        )  # a script that the font lacks is drawn as boxes
-        for name, figure in figures.items():
-            figure.savefig(folder / PLOTS / name)
-    figure_names = [name for name in CAPTIONS if name in figures]
-    text = _render(data, tuned, decisions, evaluation, comparison, facts, figure_names, arguments)
-    (folder / "report.md").write_text(text, "utf-8")
-    (folder / "report.html").write_text(_page(text, _sources(arguments.data)[0], folder), "utf-8")
-
-
-def _render(
-    data: LabelledData,
-    tuned: FineTuned,
-    decisions: Decisions,
-    evaluation: Evaluation,
-    comparison: Comparison,
-    facts: Mapping[str, str],
-    figure_names: Sequence[str],
-    arguments: Arguments,
-) -> str:
-    """Fills the template in; arguments as for `write_report`."""
     source, test_source = _sources(arguments.data)
-    many, confusion = len(data.labels) > MANY_LABELS, evaluation.confusion
-    teacher = {"teacher, test": evaluation.teacher} if evaluation.teacher else {}
-    baselines = {f"{name}, test": found.test for name, found in comparison.baselines.items()}
-    template = _environment().from_string(_template())
-    return template.render(
+    document = Document(
+        title=f"Training report: {source}",
         verdict=verdict(evaluation, comparison, data),
-        source=source,
-        test_source=test_source,
+        cards=_cards(evaluation, comparison, data),
         summary=_summary(data, arguments),
-        sample=len(tuned.sample),
-        evaluation=evaluation,
-        labels=_worst_first(evaluation.labels) if many else evaluation.labels,
-        confused=most_confused(confusion, data.labels) if many and confusion is not None else (),
-        comparison=comparison,
-        spread=spread(comparison.seeds).get("test", {}),
-        many=many,
-        changed=_changed(arguments),
-        decisions=decisions,
-        rows={**evaluation.metrics, **teacher, **baselines},
-        metric_names=list(evaluation.metrics["test"]),
-        plots={name: CAPTIONS[name] for name in figure_names},
-        show_text=arguments.method.show_text,
-        facts=facts,
+        sections=[
+            Section("Warnings", [Bullets(evaluation.warnings)] if evaluation.warnings else []),
+            Section("Metrics", _metrics(evaluation, comparison, decisions, tuned)),
+            Section("Seeds", _seeds(comparison, evaluation)),
+            Section("Labels", _labels(evaluation, decisions)),
+            Section("Most confused labels", _confused(evaluation, data)),
+            Section("Plots", _plots(evaluation, tuned)),
+            Section(
+                "Most confident wrong predictions",
+                _mistakes(evaluation, test_source, show_text=arguments.method.show_text),
+            ),
+            Section("Training setup", [Table(("", ""), list(facts.items()))]),
+            Section("Arguments", _arguments(arguments)),
+        ],
     )
+    write(document, folder)
 
 
 def verdict(evaluation: Evaluation, comparison: Comparison, data: LabelledData) -> str:
     """Returns the first line of the report: the main metric, and the comparison with the best baseline."""
     metric, second = METRICS[data.task][:2]
-    own = f"{metric} {comparison.model}, {second} {evaluation.metrics['test'][second]:.4f}"
+    own = f"{TITLES[metric]} {comparison.model}, {TITLES[second]} {evaluation.metrics['test'][second]:.4f}"
     rows = f"{len(data.test.texts)} test rows"
-    return " ".join([_against(comparison.lead, own, rows, metric), *_over_seeds(comparison, metric)])
+    return " ".join([_against(comparison.lead, own, rows, TITLES[metric]), *_over_seeds(comparison, metric)])
 
 
 def _against(lead: Lead | None, own: str, rows: str, metric: str) -> str:
@@ -156,8 +109,177 @@ def _over_seeds(comparison: Comparison, metric: str) -> list[str]:
     figures = spread(comparison.seeds).get("test", {}).get(metric)
     if figures is None:
         return []
+    mean, deviation = figures["mean"], figures["standard_deviation"]
+    return [f"Over {len(comparison.seeds)} seeds: {TITLES[metric]} {mean:.4f} ± {deviation:.4f}."]
+
+
+def _cards(evaluation: Evaluation, comparison: Comparison, data: LabelledData) -> list[Card]:
+    """Returns the main metric, the second one, and the gap between training and test split."""
+    metric, second = METRICS[data.task][:2]
+    test, rows = evaluation.metrics["test"], f"{len(data.test.texts)} test rows"
+    cards = [
+        Card(f"{comparison.model.value:.4f}", TITLES[metric], f"95 % interval {comparison.model.range}, {rows}"),
+        Card(f"{test[second]:.4f}", TITLES[second], rows),
+    ]
+    if evaluation.gap is not None:
+        note = f"95 % interval {evaluation.gap.range}. {_on_gap(evaluation.gap)}"
+        cards.append(Card(f"{evaluation.gap.value:+.4f}", f"train-test gap in {TITLES[metric]}", note))
+    return cards
+
+
+def _on_gap(gap: Interval) -> str:
+    """Returns the verdict on the gap between training and test split."""
+    if gap.low <= 0:
+        return "No sign of overfitting."
+    if gap.low <= LARGE_GAP:
+        return "Better on rows it was fitted on, as most models are."
+    return "Overfitted: it knows much of the training rows by heart."
+
+
+def _metrics(evaluation: Evaluation, comparison: Comparison, decisions: Decisions, tuned: FineTuned) -> list[Block]:
+    names = list(evaluation.metrics["test"])
+    teacher = {"teacher, test": evaluation.teacher} if evaluation.teacher else {}
+    baselines = {f"{name}, test": found.test for name, found in comparison.baselines.items()}
+    rows = {**evaluation.metrics, **teacher, **baselines}
+    macro = "all labels" if evaluation.confusion is None else "the labels that occur"
+    blocks: list[Block] = [
+        Table(
+            ("split", *(TITLES[name] for name in names)),
+            [(row, *(f"{found[name]:.4f}" if name in found else "" for name in names)) for row, found in rows.items()],
+        ),
+        f"The training split is represented by {len(tuned.sample)} random rows. Nothing was selected on the test "
+        f"split. Macro F1 is the mean over {macro}. ECE is the expected calibration error in 15 bins; perfectly "
+        "calibrated scores would show the last ECE on this number of rows.",
+    ]
+    if comparison.lead:
+        metric = TITLES[comparison.metric]
+        blocks += [
+            f"The model is compared with {comparison.lead.baseline}, the best baseline on the validation split. "
+            "Intervals are paired percentile bootstraps over the test rows; they do not cover the random seed of the "
+            "training.",
+            Table(
+                ("baseline", "setting, selected on the validation split", f"{metric}, validation", f"{metric}, test"),
+                [
+                    (
+                        name,
+                        found.setting,
+                        f"{found.validation[comparison.metric]:.4f}",
+                        f"{found.test[comparison.metric]:.4f}",
+                    )
+                    for name, found in comparison.baselines.items()
+                ],
+            ),
+        ]
+    if evaluation.selective:
+        selective = evaluation.selective
+        blocks.append(
+            f"The classifier abstains below a score of {decisions.abstain_below:.3f}. On the test split this gives a "
+            f"coverage of {100 * selective.coverage:.1f} % and a precision of {100 * selective.precision:.1f} %."
+        )
+    return blocks
+
+
+def _seeds(comparison: Comparison, evaluation: Evaluation) -> list[Block]:
+    found = spread(comparison.seeds).get("test", {})
+    if not found:
+        return []
+    names = list(evaluation.metrics["test"])
+    rows = [(str(seed), *(f"{split['test'][name]:.4f}" for name in names)) for seed, split in comparison.seeds.items()]
+    mean = ("mean", *(f"{found[name]['mean']:.4f} ± {found[name]['standard_deviation']:.4f}" for name in names))
     return [
-        f"Over {len(comparison.seeds)} seeds: {metric} {figures['mean']:.4f} ± {figures['standard_deviation']:.4f}."
+        f"Metrics on the test split of the same training with {len(rows)} seeds. The model of the first seed is kept. "
+        "± is the standard deviation.",
+        Table(("seed", *(TITLES[name] for name in names)), [*rows, mean]),
+    ]
+
+
+def _labels(evaluation: Evaluation, decisions: Decisions) -> list[Block]:
+    many = len(evaluation.labels) > plots.MANY_LABELS
+    order = "; lowest F1 first" if many else ""
+    thresholds = ["threshold"] if decisions.thresholds else []
+    return [
+        Table(
+            ("label", "train", "validation", "test", "precision", "recall", "F1", *thresholds),
+            [
+                (
+                    label.name,
+                    *(str(label.rows[split]) for split in ("train", "validation", "test")),
+                    *(f"{figure:.3f}" for figure in (label.precision, label.recall, label.f1)),
+                    *([] if label.threshold is None else [f"{label.threshold:.3f}"]),
+                )
+                for label in (_worst_first(evaluation.labels) if many else evaluation.labels)
+            ],
+            f"Number of rows in each split; precision, recall and F1 on the test split{order}.",
+        )
+    ]
+
+
+def _confused(evaluation: Evaluation, data: LabelledData) -> list[Block]:
+    if evaluation.confusion is None or len(data.labels) <= plots.MANY_LABELS:
+        return []
+    return [
+        Table(
+            ("true label", "predicted label", "test rows", "share of the true label"),
+            [
+                (pair.true, pair.predicted, str(pair.rows), f"{100 * pair.share:.1f} %")
+                for pair in most_confused(evaluation.confusion, data.labels)
+            ],
+        )
+    ]
+
+
+def _plots(evaluation: Evaluation, tuned: FineTuned) -> list[Block]:
+    return [
+        Plot(name, to_svg(figure, caption), caption)
+        for name, (figure, caption) in draw(evaluation, tuned.history).items()
+    ]
+
+
+def draw(evaluation: Evaluation, history: Sequence[Mapping[str, object]]) -> dict[str, tuple[Figure, str]]:
+    """Returns the figures for this evaluation with their captions, by file name."""
+    names = [label.name for label in evaluation.labels]
+    found = {"learning_curves": (plots.learning_curves(history), "Loss and metrics by epoch")}
+    if evaluation.confusion is not None:
+        found["confusion_matrix"] = plots.confusion_matrix(evaluation.confusion, names), "Confusion matrix, test split"
+    if evaluation.coverage is not None:
+        found["coverage"] = (
+            plots.coverage(evaluation.coverage, evaluation.selective),
+            "Precision by coverage, test split",
+        )
+    if evaluation.curves:
+        f1 = {label.name: label.f1 for label in evaluation.labels}
+        curves = plots.precision_recall(evaluation.curves, f1)
+        found["precision_recall"] = curves, "Precision and recall of every label, test split"
+    caption = "Accuracy by confidence on the test split, with 95 % intervals and the number of rows"
+    found["reliability"] = plots.reliability(evaluation.reliability), caption
+    return found
+
+
+def _mistakes(evaluation: Evaluation, source: str, *, show_text: bool) -> list[Block]:
+    if not evaluation.mistakes:
+        return ["None."]
+    return [
+        f"Row numbers refer to {source}, from 1, without the header.",
+        Table(
+            ("row", "true label", "predicted label", "confidence", *(["text"] if show_text else [])),
+            [
+                (
+                    str(mistake.row),
+                    mistake.true,
+                    mistake.predicted,
+                    f"{mistake.confidence:.3f}",
+                    *([] if mistake.text is None else [mistake.text]),
+                )
+                for mistake in evaluation.mistakes
+            ],
+        ),
+    ]
+
+
+def _arguments(arguments: Arguments) -> list[Block]:
+    return [
+        "Arguments that differ from their defaults; python -m training --help lists all.",
+        Table(("argument", "value"), list(_changed(arguments).items())),
     ]
 
 
@@ -188,32 +310,6 @@ def _summary(data: LabelledData, arguments: Arguments) -> str:
     rows = ", ".join(f"{len(split.texts)} {name}" for name, split in data.splits.items())
     kind = "one label per text" if data.task == "single_label" else "any number of labels per text"
     return (
-        f"{len(data.labels)} labels, {kind}. Rows: {rows}. Data fingerprint `{data.sha256}`, split seed "
+        f"{len(data.labels)} labels, {kind}. Rows: {rows}. Data fingerprint {data.sha256}, split seed "
         f"{arguments.data.split_seed}."
-    )
-
-
-def _environment() -> Environment:
-    environment = Environment(  # noqa: S701 - Markdown is not HTML; `plain` escapes it
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters["plain"] = plain
-    return environment
-
-
-def _template() -> str:
-    return (files("training") / "templates" / "report.md.j2").read_text("utf-8")
-
-
-def _page(text: str, title: str, folder: Path) -> str:
-    """Renders the Markdown as an HTML page without references to other files."""
-
-    def embedded(match: re.Match[str]) -> str:
-        content = base64.b64encode((folder / PLOTS / match[1]).read_bytes()).decode("ascii")
-        return f'src="data:image/png;base64,{content}"'
-
-    body = IMAGE.sub(embedded, MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{STYLE}</style></head><body>\n{body}</body></html>\n"
     )

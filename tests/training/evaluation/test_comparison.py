@@ -7,7 +7,8 @@ from sklearn.metrics import f1_score
 from training.data.dataset import LabelledData, Split
 from training.decisions.metrics import METRICS, quality
 from training.evaluation.baselines import Baseline
-from training.evaluation.comparison import PERCENTILES, RESAMPLES, Interval, Lead, bootstrap, compare, spread
+from training.evaluation.comparison import Lead, compare, spread
+from training.evaluation.intervals import PERCENTILES, RESAMPLES, Interval, bootstrap
 
 LABELS = 5
 
@@ -60,7 +61,7 @@ def test_labels_that_a_draw_leaves_out() -> None:
 
 def test_large_blocks_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples of many rows are drawn in several blocks, and every sample has a value."""
-    monkeypatch.setattr("training.evaluation.comparison.BLOCK_CELLS", 1000)
+    monkeypatch.setattr("training.evaluation.intervals.BLOCK_CELLS", 1000)
     targets, good, _ = rows("multi_label")
     found = bootstrap({"good": good}, targets, "multi_label", LABELS)["good"]
     assert ((found > 0.3) & (found < 1)).all()

@@ -11,12 +11,15 @@ import pytest
 from huggingface_hub import ModelCard
 
 from training.data.dataset import LabelledData, Split
+from training.decisions.metrics import TITLES
 from training.decisions.temperature import Bin
-from training.evaluation.comparison import Comparison, Interval, Lead
-from training.evaluation.figures import Evaluation, LabelFigures, most_confused
-from training.output.markdown import plain
-from training.output.plots import confusion_matrix, draw, learning_curves, precision_recall, reliability
-from training.output.report import _worst_first, verdict
+from training.evaluation.classification import most_confused
+from training.evaluation.comparison import Comparison, Lead
+from training.evaluation.figures import Evaluation, LabelFigures
+from training.evaluation.intervals import Interval
+from training.output.report import _worst_first, draw, verdict
+from training.reporting.markdown import plain
+from training.reporting.plots import confusion_matrix, learning_curves, precision_recall, reliability
 
 from ..runs import WORDS, easy_rows, train, write_rows
 
@@ -31,11 +34,11 @@ def test_files(trained: Path) -> None:
     text, page = (trained / "report.md").read_text("utf-8"), (trained / "report.html").read_text("utf-8")
     images = re.findall(r"\]\((report/[^)]+)\)", text)
     names = ["learning_curves", "confusion_matrix", "coverage", "reliability"]
-    assert images == [f"report/{name}.png" for name in names]
-    assert all((trained / image).read_bytes().startswith(b"\x89PNG") for image in images)
-    assert page.count('src="data:image/png;base64,') == len(images)
-    assert 'src="report/' not in page
-    assert page.count("<table>") == text.count("\n|---")
+    assert images == [f"report/{name}.svg" for name in names]
+    assert all("<svg" in (trained / image).read_text("utf-8") for image in images)
+    assert page.count("<svg") == page.count("</svg>") == len(images)
+    assert not re.search(r"(src|href)=\"(?!data:,|#)", page)
+    assert page.count("<table>") + 1 == text.count("\n|---")  # the cards are a table in Markdown
 
 
 def test_figures_are_the_records(trained: Path) -> None:
@@ -43,7 +46,7 @@ def test_figures_are_the_records(trained: Path) -> None:
     record = json.loads((trained / "training.json").read_text())
     text = (trained / "report.md").read_text("utf-8")
     (header,) = re.findall(r"^\| split \| (.*) \|$", text, re.MULTILINE)
-    names = header.split(" | ")
+    names = [name for title in header.split(" | ") for name, shown in TITLES.items() if shown == title]
     rows = record["metrics"] | {f"{name}, test": found["test"] for name, found in record["baselines"].items()}
     assert len(rows) == 3 + 4
     for split, figures in rows.items():
@@ -136,11 +139,11 @@ def test_baseline_that_wins_is_the_first_line(encoder: Path, tmp_path: Path) -> 
     assert train(encoder, data, output, *arguments, "--baselines") == 0
     first = (output / "report.md").read_text("utf-8").splitlines()[0]
     assert first.startswith("A baseline is better: TF-IDF, ")
-    assert "has macro\\_f1 1.0000" in first
+    assert "has macro F1 1.0000" in first
 
 
 METRICS = {"test": {"accuracy": 0.9, "macro_f1": 0.8}}
-OWN = "macro_f1 0.8000 (95 % interval 0.7000 to 0.9000), accuracy 0.9000"
+OWN = "macro F1 0.8000 (95 % interval 0.7000 to 0.9000), accuracy 0.9000"
 
 
 def said(lead: Lead | None, seeds: dict[int, Any] | None = None) -> str:
@@ -165,7 +168,7 @@ def test_verdict_without_baselines() -> None:
 def test_verdict_on_a_winner() -> None:
     """The verdict on a better model has its lead over the best baseline, with the interval."""
     assert said(lead(0.05, 0.15)) == (
-        f"On 100 test rows: {OWN}. The best baseline on the validation split, x (words), has macro_f1 0.7000: "
+        f"On 100 test rows: {OWN}. The best baseline on the validation split, x (words), has macro F1 0.7000: "
         "a lead of 0.1000 (95 % interval 0.0500 to 0.1500)."
     )
 
@@ -175,24 +178,24 @@ def test_verdict_without_a_winner() -> None:
     first = said(lead(-0.01, 0.05))
     assert first.startswith(f"No clear winner on 100 test rows: this model has {OWN}; the best baseline on the ")
     assert first.endswith(
-        "has macro_f1 0.7800; the 95 % interval of the difference, -0.0100 to +0.0500, includes zero."
+        "has macro F1 0.7800; the 95 % interval of the difference, -0.0100 to +0.0500, includes zero."
     )
 
 
 def test_verdict_on_few_rows() -> None:
     """There is no clear winner on fewer than 20 rows."""
-    assert said(lead(0.2, 0.4, rows=19)).endswith("has macro_f1 0.5000; 19 rows are too few to tell.")
+    assert said(lead(0.2, 0.4, rows=19)).endswith("has macro F1 0.5000; 19 rows are too few to tell.")
 
 
 def test_verdict_on_a_baseline_that_wins() -> None:
     """A baseline that is better is named first."""
-    assert said(lead(-0.15, -0.05)).startswith("A baseline is better: x (words) has macro_f1 0.9000 (")
+    assert said(lead(-0.15, -0.05)).startswith("A baseline is better: x (words) has macro F1 0.9000 (")
 
 
 def test_verdict_on_several_seeds() -> None:
     """Mean and standard deviation over the seeds come last in the verdict."""
     seeds = {seed: {"validation": {"macro_f1": 0.0}, "test": {"macro_f1": 0.8 + seed / 10}} for seed in range(2)}
-    assert said(None, seeds) == f"On 100 test rows: {OWN}. Over 2 seeds: macro_f1 0.8500 ± 0.0707."
+    assert said(None, seeds) == f"On 100 test rows: {OWN}. Over 2 seeds: macro F1 0.8500 ± 0.0707."
 
 
 def test_plain_text_in_markdown() -> None:
@@ -238,9 +241,9 @@ def test_plots_of_a_multi_label_task() -> None:
     curves = {f"la$bel ${index}": np.array([[1.0, 0.5], [0.0, 1.0]]) for index in range(12)}
     history = [{"epoch": 1, "eval_loss": 0.3, "eval_micro_f1": 0.5}, {"epoch": 0.5, "loss": 1.0}]
     figures = draw(evaluation(curves=curves), history)
-    assert set(figures) == {"learning_curves.png", "reliability.png", "precision_recall.png"}
-    assert sum(len(axes.lines) for axes in figures["precision_recall.png"].axes) == 12
-    figures["precision_recall.png"].canvas.draw()
+    assert set(figures) == {"learning_curves", "reliability", "precision_recall"}
+    assert sum(len(axes.lines) for axes in figures["precision_recall"][0].axes) == 12
+    figures["precision_recall"][0].canvas.draw()
 
 
 def test_confusion_matrix_of_many_labels() -> None:
@@ -318,14 +321,14 @@ def test_named_after_the_training_file(encoder: Path, tmp_path: Path) -> None:
     assert train(encoder, data, tmp_path / "out", *arguments) == 0
     text, page = ((tmp_path / f"out/report.{suffix}").read_text("utf-8") for suffix in ("md", "html"))
     assert "# Training report: notes.csv" in text
-    assert "<title>notes.csv</title>" in page
+    assert "<title>Training report: notes.csv</title>" in page
     assert "refer to published.csv, from 1, without" in text
 
 
 def test_arguments_are_in_the_report(trained: Path) -> None:
     """The report has exactly the arguments that differ from their defaults."""
     section = (trained / "report.md").read_text("utf-8").partition("## Arguments")[2]
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.MULTILINE))
+    rows = dict(re.findall(r"^\| (\S+) \| (.*) \|$", section.replace("\\_", "_"), re.MULTILINE))
     assert rows["text_columns"] == '\\["text"\\]'
     assert rows["baselines"] == "true"
     assert rows["target_precision"] == "0.9"

@@ -1,0 +1,1 @@
+"""Reports as HTML pages and as Markdown, and their plots. Needs no PyTorch."""
