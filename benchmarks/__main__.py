@@ -5,6 +5,7 @@
 - `throughput`: texts per second, compared with padded batches in the order of the file.
 - `footprint`: start-up time, memory and idle CPU time of the runtime in fresh processes. Linux only.
 - `quality`: metrics of the artifact and of its checkpoint in PyTorch.
+- `evaluate`: quality of the artifact on any labelled file: groups, comparison, label errors, drift. Needs no PyTorch.
 - `training`: speed of training, compared with padding every text to the same length.
 - `cuda`: every check of a GPU in one command.
 - `service`: what `python -m runtime.serve` costs, and what it does under load, compared with other services.
@@ -15,10 +16,12 @@ joins a latency and a quality report in the table that `make demo` ends with.
 """
 
 import argparse
+import importlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from runtime import LitmusError
@@ -27,20 +30,18 @@ from runtime.interrupts import interrupts_everywhere
 from training.errors import DataError, TrainingError
 
 from .arguments import parse_args
-from .data.texts_file import TextsFile
-from .demo.summary import summary
 from .errors import BenchmarkError
-from .measurements import cuda, footprint, latency, latency_plot, quality, service, throughput, training, tuning
+from .evaluation.extras import needs_extra
 
-MARKDOWN = {
-    "latency": latency.markdown,
-    "throughput": throughput.markdown,
-    "footprint": footprint.markdown,
-    "quality": quality.markdown,
-    "training": training.markdown,
-    "tune": tuning.markdown,
-    "cuda": cuda.markdown,
-    "service": service.markdown,
+MEASUREMENTS = {
+    "latency": "latency",
+    "throughput": "throughput",
+    "footprint": "footprint",
+    "quality": "quality",
+    "training": "training",
+    "tune": "tuning",
+    "cuda": "cuda",
+    "service": "service",
 }
 
 
@@ -55,9 +56,18 @@ def run(args: argparse.Namespace) -> tuple[str, bool]:
         TrainingError: The checkpoint's data, the file of texts or a report cannot be read.
         BenchmarkError: Something cannot be measured on this machine.
     """
+    if args.command == "evaluate":
+        with needs_extra():
+            from .evaluation import command  # noqa: PLC0415 - runs where PyTorch is not installed
+
+        return command.run(args)
     if args.command == "demo":
+        from .demo.summary import summary  # noqa: PLC0415 - each command imports only what it needs
+
         return summary(_report(args.latency, "latency"), _report(args.quality, "quality")), True
     if args.command == "plot":
+        from .measurements import latency_plot  # noqa: PLC0415 - as above
+
         latency_plot.save(latency_plot.draw(_report(args.latency, "latency")), args.output)
         return "", True
     if args.output is None:
@@ -68,34 +78,40 @@ def run(args: argparse.Namespace) -> tuple[str, bool]:
         with atomic_write(args.output, overwrite=True, in_use=in_use) as file:  # fails before the measurement
             report = _measure(args)
             file.write(json.dumps(report, indent=2) + "\n")
-    return MARKDOWN[args.command](report), not report.get("failures")
+    return _module(args.command).markdown(report), not report.get("failures")
+
+
+def _module(command: str) -> ModuleType:
+    """Imports the module of a measurement."""
+    return importlib.import_module(f"{__package__}.measurements.{MEASUREMENTS[command]}")
 
 
 def _measure(args: argparse.Namespace) -> dict[str, Any]:
+    measure: Callable[..., dict[str, Any]] = _module(args.command).measure
     match args.command:
         case "latency":
             file = None if args.texts_file is None else _texts_file(args)
             numbers = {"rounds": args.rounds, "texts": args.texts, "threads": args.threads}
-            return latency.measure(args.model, args.checkpoint, args.contenders, texts_file=file, **numbers)
+            return measure(args.model, args.checkpoint, args.contenders, texts_file=file, **numbers)
         case "cuda":
-            return cuda.measure(args.model, args.checkpoint, rounds=args.rounds)
+            return measure(args.model, args.checkpoint, rounds=args.rounds)
         case "service":
-            return service.measure(args.model, args.checkpoint, args.services, rounds=args.rounds, seconds=args.seconds)
+            return measure(args.model, args.checkpoint, args.services, rounds=args.rounds, seconds=args.seconds)
         case "tune":
-            return tuning.measure(args.model, _texts_file(args), texts=args.texts)
+            return measure(args.model, _texts_file(args), texts=args.texts)
         case "throughput":
-            return throughput.measure(
-                args.model, args.checkpoint, rounds=args.rounds, texts=args.texts, threads=args.threads
-            )
+            return measure(args.model, args.checkpoint, rounds=args.rounds, texts=args.texts, threads=args.threads)
         case "training":
-            return training.measure(args.checkpoint, rows=args.rows, rounds=args.rounds)
+            return measure(args.checkpoint, rows=args.rows, rounds=args.rounds)
         case "footprint":
-            return footprint.measure(args.model, calls=args.calls, repeats=args.repeats)
+            return measure(args.model, calls=args.calls, repeats=args.repeats)
         case _:
-            return quality.measure(args.model, args.checkpoint)
+            return measure(args.model, args.checkpoint)
 
 
-def _texts_file(args: argparse.Namespace) -> TextsFile:
+def _texts_file(args: argparse.Namespace) -> Any:
+    from .data.texts_file import TextsFile  # noqa: PLC0415 - as above
+
     return TextsFile(args.texts_file, args.text_column, args.delimiter, args.encoding)
 
 

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from .evaluation.arguments import add_options as add_evaluate
 from .harness.catalog import CONTENDERS, SERVICES
 
 HELP = {
@@ -11,6 +12,7 @@ HELP = {
     "throughput": "texts per second, compared with padded batches in the order of the file",
     "footprint": "start-up time, memory and idle CPU time of the runtime; Linux only",
     "quality": "quality of an artifact, compared with its checkpoint in PyTorch",
+    "evaluate": "quality of an artifact on any labelled file: groups, comparison, label errors, drift",
     "tune": "the settings of `load` that are fastest for your texts on this machine, in about two minutes",
     "service": "what the HTTP service costs and does under load, compared with other services; Linux only",
     "cuda": "every check of a GPU: verification, latency against PyTorch, IO binding, batch sizes",
@@ -33,9 +35,12 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
             command.add_argument(
                 "--model", required=True, metavar="ARTIFACT", help="folder that `python -m export` wrote"
             )
-        if name not in ("footprint", "tune"):
+        if name not in ("footprint", "tune", "evaluate"):
             help_checkpoint = "folder that `python -m training` wrote"
             command.add_argument("--checkpoint", required=True, metavar="FOLDER", help=help_checkpoint)
+        if name == "evaluate":
+            add_evaluate(command)
+            continue
         command.add_argument(
             "--output", type=Path, metavar="FILE.json", help="also write the report as JSON, in place of an older one"
         )

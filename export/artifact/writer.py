@@ -27,6 +27,8 @@ MIN_ONNXRUNTIME = "1.26.0"
 Logits = Callable[[Inputs], Floats]
 TOOLS = ("litmus-onnx", "numpy", "onnx", "onnxruntime", "onnxscript", "optimum", "tokenizers", "torch", "transformers")
 
+RECORDED = ("sha256", "rows", "split_seed", "label_rows", "length_rows")  # of the training data
+
 
 def write_artifact(
     folder: Path,
@@ -88,7 +90,7 @@ def _manifest(source: Source, variants: tuple[Variant, ...], short_names: tuple[
         variants=variants,
         files={},
         base_model=source.recorded("base_model"),
-        training_data={name: data[name] for name in ("sha256", "rows", "split_seed") if name in data},
+        training_data={name: data[name] for name in RECORDED if name in data},
         metrics=metrics.get("test") or {},
         versions={"python": platform.python_version()} | {tool: metadata.version(tool) for tool in TOOLS},
         min_onnxruntime=MIN_ONNXRUNTIME,

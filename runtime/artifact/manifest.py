@@ -98,7 +98,8 @@ class Manifest:
         variants: The ONNX files.
         files: Every file of the artifact except the manifest: path -> hash and size.
         base_model: Name and revision of the encoder that was fine-tuned.
-        training_data: Fingerprint of the data: sha256, rows, split seed.
+        training_data: Fingerprint of the data: sha256, rows, split seed; rows of the training split by label and by
+            length in tokens.
         metrics: Metrics of the checkpoint on the test split.
         versions: Versions of the tools that made the artifact.
         min_onnxruntime: Oldest release of onnxruntime that is known to run it.

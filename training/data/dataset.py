@@ -9,7 +9,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -21,7 +20,7 @@ from ..arrays import Integers, Targets
 from ..errors import DataError
 from . import wisconsin
 from .cleaning import cleaned
-from .labels import encode, known_labels, label_sets, named
+from .labels import encode, known_labels, label_sets, named, read_label_names
 from .table import Table, read_table
 from .texts import joined_texts
 
@@ -96,7 +95,7 @@ def load_data(arguments: DataArguments) -> LabelledData:
     for name, path in (("validation", arguments.validation_file), ("test", arguments.test_file)):
         if path is not None:
             tables[name] = _read(path, arguments)
-    names, names_sha256 = _label_names(arguments.label_names_file)
+    names, names_sha256 = read_label_names(arguments.label_names_file)
     task, sets = _label_sets(tables["train"], arguments, names)
     labels = known_labels(sets, arguments.label_columns, names, tables["train"].name)
     splits = {}
@@ -119,22 +118,6 @@ def load_data(arguments: DataArguments) -> LabelledData:
 def _label_sets(table: Table, arguments: DataArguments, names: tuple[str, ...]) -> tuple[Task, list[tuple[str, ...]]]:
     task, sets = label_sets(table, arguments.label_columns, arguments.label_separator)
     return task, named(sets, names, table.name) if names else sets
-
-
-def _label_names(path: str | None) -> tuple[tuple[str, ...], list[str]]:
-    """Reads the names of numbered labels; returns them and the file's hash in a list, both empty without a file."""
-    if path is None:
-        return (), []
-    try:
-        content = Path(path).read_bytes()
-        names = tuple(line.strip() for line in content.decode("utf-8-sig").rstrip().split("\n"))
-    except OSError as error:
-        raise DataError(f"cannot read --label_names_file {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"--label_names_file {path} is not UTF-8; save it as UTF-8, one name per line") from error
-    if not all(names) or len(set(names)) < len(names):
-        raise DataError(f"--label_names_file {path}: expected one name per line, none empty and none twice")
-    return names, [hashlib.sha256(content).hexdigest()]
 
 
 def _read(path: str, arguments: DataArguments) -> Table:

@@ -5,8 +5,10 @@ separators, or with JSON lists (multi-label); several columns of 0/1 or TRUE/FAL
 (multi-label).
 """
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,6 +61,26 @@ def label_sets(table: Table, columns: Sequence[str], separator: str | None) -> t
             f"{table.name}: row {names.index('') + 1} has no label in {columns[0]!r}; label it or remove it"
         )
     return "single_label", [(name,) for name in names]
+
+
+def read_label_names(path: str | None) -> tuple[tuple[str, ...], list[str]]:
+    """Reads the names of numbered labels; returns them and the file's hash in a list, both empty without a file.
+
+    Raises:
+        DataError: The file cannot be read, or a name is empty or occurs twice.
+    """
+    if path is None:
+        return (), []
+    try:
+        content = Path(path).read_bytes()
+        names = tuple(line.strip() for line in content.decode("utf-8-sig").rstrip().split("\n"))
+    except OSError as error:
+        raise DataError(f"cannot read --label_names_file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"--label_names_file {path} is not UTF-8; save it as UTF-8, one name per line") from error
+    if not all(names) or len(set(names)) < len(names):
+        raise DataError(f"--label_names_file {path}: expected one name per line, none empty and none twice")
+    return names, [hashlib.sha256(content).hexdigest()]
 
 
 def known_labels(

@@ -15,7 +15,7 @@ from scipy.stats import norm
 from runtime.artifact.manifest import Task
 
 from ..arrays import Doubles, Integers, Targets
-from ..decisions.metrics import label_flags
+from ..decisions.metrics import METRICS, label_flags
 
 RESAMPLES = 2000
 PERCENTILES = (2.5, 97.5)
@@ -61,9 +61,14 @@ def wilson(successes: int, rows: int) -> Interval:
 
 
 def bootstrap(
-    predicted: Mapping[str, Integers], targets: Targets, task: Task, labels: int, seed: int = 0
+    predicted: Mapping[str, Integers],
+    targets: Targets,
+    task: Task,
+    labels: int,
+    seed: int = 0,
+    metric: str | None = None,
 ) -> dict[str, Doubles]:
-    """Computes the main metric on `RESAMPLES` samples of the rows: macro-F1, for multi-label micro-F1.
+    """Computes a metric on `RESAMPLES` samples of the rows.
 
     Rows with the same targets and predictions are interchangeable, so their counts are drawn from a multinomial
     distribution. This is equivalent to drawing rows.
@@ -74,6 +79,7 @@ def bootstrap(
         task: `single_label` or `multi_label`.
         labels: Number of labels.
         seed: Seed of the draws.
+        metric: `macro_f1`, `micro_f1` or `weighted_f1`; by default the main metric of the task.
 
     Returns:
         (RESAMPLES,) float64 by classifier, the same in every run.
@@ -89,7 +95,7 @@ def bootstrap(
         drawn = random.multinomial(len(targets), counts / len(targets), size=block.stop - start)
         for who, given in flags.items():
             right, total = drawn @ truth.multiply(given).tocsr(), drawn @ (truth + given)
-            found[who][block] = _macro_f1(right, total) if task == "single_label" else _micro_f1(right, total)
+            found[who][block] = _f1(metric or METRICS[task][0], task, right, total, drawn @ truth)
     return found
 
 
@@ -97,16 +103,20 @@ def _sparse(decided: Targets, task: Task, labels: int) -> csr_matrix:
     return csr_matrix(label_flags(decided, task, labels).astype(np.int64))
 
 
-def _macro_f1(right: Integers, total: Integers) -> Doubles:
-    """Averages F1 over the labels that occur in a sample, as `metrics.quality` does.
+def _f1(metric: str, task: Task, right: Integers, total: Integers, true: Integers) -> Doubles:
+    """Averages F1 as `metrics.quality` does.
 
     Args:
+        metric: As for `bootstrap`.
+        task: `single_label` or `multi_label`.
         right: (samples, labels) int64 counts of true positives.
         total: (samples, labels) int64 counts of rows with the label plus rows predicted to have it.
+        true: (samples, labels) int64 counts of rows with the label.
     """
+    if metric == "micro_f1":
+        return np.asarray(2 * right.sum(axis=1) / np.maximum(total.sum(axis=1), 1))
     f1 = 2 * right / np.maximum(total, 1)
-    return np.asarray(f1.sum(axis=1) / (total > 0).sum(axis=1))
-
-
-def _micro_f1(right: Integers, total: Integers) -> Doubles:
-    return np.asarray(2 * right.sum(axis=1) / np.maximum(total.sum(axis=1), 1))
+    if metric == "weighted_f1":
+        return np.asarray((f1 * true).sum(axis=1) / np.maximum(true.sum(axis=1), 1))
+    occurring = (total > 0).sum(axis=1) if task == "single_label" else f1.shape[1]
+    return np.asarray(f1.sum(axis=1) / occurring)

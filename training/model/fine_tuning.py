@@ -55,6 +55,7 @@ class FineTuned:
         teacher_logits: The teacher's logits on validation and test split; empty without a teacher.
         sample: Row numbers within the training split, at most `TRAIN_SAMPLE`, drawn at random.
         truncated: How many texts of each split are longer than `max_length`.
+        lengths: (rows,) int64 tokens of every text of the training split, after truncation.
         history: What the Trainer logged.
         epochs: How many were trained; fewer than planned after early stopping.
         train_seconds: Time of the training with its evaluations; after a resume, the time since then.
@@ -66,6 +67,7 @@ class FineTuned:
     teacher_logits: dict[str, Floats]
     sample: Integers
     truncated: dict[str, int]
+    lengths: Integers
     history: list[dict[str, Any]]
     epochs: float
     train_seconds: float
@@ -152,6 +154,7 @@ def fine_tune(data: LabelledData, arguments: Arguments) -> FineTuned | None:
         teacher_logits,
         sample,
         truncated,
+        np.array([len(ids) for ids in datasets["train"]["input_ids"]], np.int64),
         trainer.state.log_history,
         float(trainer.state.epoch or 0),
         train_seconds,

@@ -8,14 +8,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from transformers import TrainingArguments
 
 from runtime.files.atomic_file import atomic_write
 
 from ..arguments import Arguments, DataArguments, FineTuningArguments
+from ..arrays import Integers
 from ..data.dataset import LabelledData, Split
 from ..data.record import PATHS, RECORD, SCHEMA_MAJOR, without_paths
 from ..decisions.learning import Decisions
+from ..decisions.metrics import label_flags
 from ..errors import TrainingError
 from ..evaluation.comparison import Comparison
 from ..evaluation.figures import Evaluation
@@ -26,6 +29,7 @@ from ..output_dir import RUN
 from ..seeds import SEEDS
 
 TOOLS = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn", "numpy")
+GROUPS = 10  # of texts by length, which an evaluation compares with its own
 CHECKED = 16  # texts on which the folded temperature is checked
 # Arguments that do not affect the model, so a resumed training may have other values.
 INCIDENTAL = {
@@ -107,6 +111,8 @@ def save_record(
             "split_seed": arguments.data.split_seed,
             "parts": {name: len(split.texts) for name, split in data.splits.items()},
             "removed": data.removed,
+            "label_rows": _label_rows(data),
+            "length_rows": length_rows(tuned.lengths, arguments.encoder.max_length),
             "cut": tuned.truncated,
         },
         "decisions": asdict(decisions),
@@ -124,6 +130,28 @@ def save_record(
     }
     with atomic_write(folder / RECORD, overwrite=True) as file:
         file.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def length_rows(lengths: Integers, max_length: int) -> dict[int, int]:
+    """Counts texts in about ten groups of similar size, by their length in tokens.
+
+    Args:
+        lengths: (rows,) int64.
+        max_length: Upper bound of the last group.
+
+    Returns:
+        Texts by the upper bound of their group, in ascending order.
+    """
+    inner = np.unique(np.quantile(lengths, np.arange(1, GROUPS) / GROUPS, method="inverted_cdf").astype(np.int64))
+    bounds = [*(int(bound) for bound in inner if bound < max_length), max_length]
+    counts = np.bincount(np.searchsorted(bounds[:-1], lengths), minlength=len(bounds))
+    return {bound: int(count) for bound, count in zip(bounds, counts, strict=True)}
+
+
+def _label_rows(data: LabelledData) -> dict[str, int]:
+    """Returns how many rows of the training split have each label."""
+    counts = label_flags(data.train.targets, data.task, len(data.labels)).sum(axis=0)
+    return {label: int(count) for label, count in zip(data.labels, counts, strict=True)}
 
 
 def remove_trainer_checkpoints(folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""Evaluates an artifact on any labelled file. Needs the runtime and scikit-learn, not PyTorch."""
