@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from training.arguments import DataArguments, parse_args
+from runtime.text.truncation import can_backtrack, prefix_rule
+from training.arguments import DataArguments, EncoderArguments, parse_args
 from training.data.backtracking import FINE
-from training.data.cleaning import cleaned, dedup_key
+from training.data.cleaning import add_cleaning, cleaned, dedup_key
 from training.data.dataset import load_data
 from training.errors import DataError
+from training.model.encoder import load_tokenizer
 
 ROOT = Path(__file__).parents[3]
+RECIPES = ROOT / "training" / "recipes"
 SHARED = ROOT.parent / "shared" / "data"
 
 
@@ -189,6 +192,31 @@ def test_cleaning_that_does_not_suit_some_text(
         f"cleaning step {step!r} {expected}"
     )
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Doctor: Hi.\nGuest_family_2: Yes.", "hi. yes."),
+        ("Doctor_2: Hi.\nGuest_family2: Yes.\nGuest_clinician: No.", "hi. yes. no."),
+        ("I see that Doctor- \nPatient: Yes.", "i see that yes."),
+        ("a doctor-patient talk, patient-reported", "a doctor-patient talk, patient-reported"),
+        ("outpatient: the doctor and patients: 2", "outpatient: the doctor and patients: 2"),
+    ],
+)
+def test_speakers_of_clinical_dialogues(tmp_path: Path, text: str, expected: str) -> None:
+    """The clinical recipe drops the names of all speakers, and keeps words with a hyphen."""
+    recipe = parse_args([str(RECIPES / "clinical_dialogue.json"), "--output_dir", str(tmp_path / "out")])
+    assert cleaned([text], recipe.data.cleaning, "t.csv") == [expected]
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.json")), ids=lambda path: path.stem)
+def test_cleaning_of_recipes_is_fast_in_the_runtime(recipe: Path, tmp_path: Path) -> None:
+    """The runtime tokenizes only the start of a long text, and no step can backtrack too far."""
+    tokenizer = load_tokenizer(EncoderArguments()).backend_tokenizer
+    add_cleaning(tokenizer, parse_args([str(recipe), "--output_dir", str(tmp_path / "out")]).data.cleaning)
+    assert prefix_rule(tokenizer) is not None
+    assert not can_backtrack(tokenizer)
 
 
 def test_stderr_while_texts_are_cleaned(
