@@ -38,6 +38,13 @@ class DataArguments:
     label_names_file: str | None = field(
         default=None, metadata={"help": "File with the names of labels that are numbered from 0, one per line."}
     )
+    label_order: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "All labels, in the order of the checkpoint. If not given, as in --label_names_file or "
+            "--label_columns, else alphabetical."
+        },
+    )
     delimiter: str | None = field(
         default=None, metadata={"help": "Character between the fields. If not given, chosen by the file's suffix."}
     )

@@ -86,7 +86,7 @@ def check_start(option: str, checkpoint: str, data: LabelledData, arguments: Dat
 def _reading(arguments: DataArguments) -> dict[str, Any]:
     """Returns the arguments that affect rows and splits; the size of a split with its own file does not."""
     test, validation = arguments.test_file is not None, arguments.validation_file is not None
-    unused = {"test_size": test, "validation_size": validation, "split_seed": test and validation}
+    unused = {"test_size": test, "validation_size": validation, "split_seed": test and validation, "label_order": True}
     return {name: value for name, value in without_paths(asdict(arguments)).items() if not unused.get(name)}
 
 
