@@ -1,8 +1,10 @@
 """Metrics of a classifier: pure functions of decisions and targets."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support, precision_score, recall_score
 
 from runtime.artifact.manifest import Task
 
@@ -40,6 +42,24 @@ def quality(decided: Integers, targets: Targets, task: Task) -> dict[str, float]
             "exact_match": accuracy_score(targets, decided),
         }
     return {name: float(value) for name, value in figures.items()}
+
+
+def label_quality(decided: Integers, targets: Targets, labels: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Computes `precision`, `recall` and `f1` of each label; 0 where a fraction has no rows.
+
+    Args:
+        decided: As returned by `learning.decide`.
+        targets: As returned by `labels.encode`.
+        labels: Names in the order of the targets.
+    """
+    figures = precision_recall_fscore_support(
+        targets, decided, labels=range(len(labels)), average=None, zero_division=0
+    )[:3]
+    names = ("precision", "recall", "f1")
+    return {
+        label: dict(zip(names, map(float, values), strict=True))
+        for label, *values in zip(labels, *figures, strict=True)
+    }
 
 
 def agreement(first: Integers, second: Integers) -> float:

@@ -7,7 +7,7 @@ regularization are selected. Each is evaluated once on the test split, with its 
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from sklearn.svm import LinearSVC
 from ..arrays import Doubles, Integers
 from ..data.dataset import LabelledData
 from ..decisions.learning import learn_thresholds
-from ..decisions.metrics import METRICS, label_flags, quality
+from ..decisions.metrics import METRICS, label_flags, label_quality, quality
 from ..model.loss import balanced_weights
 from ..phases import phase
 
@@ -45,12 +45,14 @@ class Baseline:
         validation: Metrics on the validation split, as returned by `metrics.quality`.
         test: Metrics on the test split.
         predicted: Predictions on the test split, as returned by `learning.decide`.
+        labels: Metrics of each label on the test split, as returned by `metrics.label_quality`.
     """
 
     setting: str
     validation: Mapping[str, float]
     test: Mapping[str, float]
     predicted: Integers
+    labels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,8 @@ def _best(
     best = max(found, key=lambda setting: found[setting].validation[metric])
     final = found[best] if len(some) == len(every) else fit(best, every)
     test = quality(final.predicted, data.test.targets, data.task)
-    return Baseline(f"{best[0]}, {family.parameter}={best[1]:g}", final.validation, test, final.predicted)
+    labels = label_quality(final.predicted, data.test.targets, data.labels)
+    return Baseline(f"{best[0]}, {family.parameter}={best[1]:g}", final.validation, test, final.predicted, labels)
 
 
 def _predicted(margins: Doubles, thresholds: Sequence[float] | None) -> Integers:

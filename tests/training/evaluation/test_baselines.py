@@ -36,6 +36,23 @@ def test_multi_label_with_a_label_that_never_comes() -> None:
     found = judge_baselines(dataset(texts, targets), str, balanced=False)
     assert len(found) == 4
     assert all(baseline.test["micro_f1"] > 0.95 for baseline in found.values())
+    never = {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+    assert all(baseline.labels["a"] == never and baseline.labels["b"]["f1"] > 0.9 for baseline in found.values())
+
+
+def test_metrics_of_labels_are_those_of_the_test_split() -> None:
+    """Precision, recall and F1 of a label are those of the selected setting on the test split."""
+    texts = ["late", "fine", "late", "fine", "loud"] * 10
+    train = Split(tuple(texts), np.array([0, 1, 0, 1, 2] * 10), np.arange(50), ())
+    # two of three texts that say "late" are labelled so, and two of the four that are labelled so say it
+    test = Split(("late", "late", "late", "fine", "loud"), np.array([0, 0, 1, 0, 0]), np.arange(5), ())
+    found = judge_baselines(
+        LabelledData("single_label", ("a", "b", "c"), "", (), train, train, test, {}), str, balanced=False
+    )
+    expected = {"precision": 2 / 3, "recall": 0.5, "f1": 4 / 7}
+    assert found
+    for baseline in found.values():
+        assert baseline.labels["a"] == pytest.approx(expected)
 
 
 def test_texts_are_cleaned() -> None:

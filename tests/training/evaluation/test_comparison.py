@@ -99,6 +99,15 @@ def test_baselines_that_are_equal_on_the_validation_split() -> None:
     assert lead.baseline == "strong"
 
 
+def test_record_of_a_baseline() -> None:
+    """`training.json` has the metrics of a baseline, by split and by label."""
+    targets, good, _ = rows("single_label")
+    labels = {"a": {"precision": 0.5, "recall": 0.25, "f1": 1 / 3}}
+    baselines = {"x": Baseline("words", {"macro_f1": 0.7}, {"macro_f1": 0.9}, good, labels)}
+    found = compare(good, baselines, {}, dataset(targets)).to_record()["baselines"]["x"]
+    assert found == {"setting": "words", "validation": {"macro_f1": 0.7}, "test": {"macro_f1": 0.9}, "labels": labels}
+
+
 def test_comparison_is_the_same_in_every_run() -> None:
     """The samples have a fixed seed, so two comparisons are equal."""
     targets, good, bad = rows("single_label")
