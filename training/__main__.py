@@ -135,6 +135,7 @@ def _set_up_logging() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 for a failed job, 130 if interrupted (argparse: 2)."""
     _set_up_logging()
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")  # transformers would ask the hub to convert an encoder
     try:
         arguments = parse_args(sys.argv[1:] if argv is None else argv)
         if arguments.training.process_index:  # all processes would log the same lines

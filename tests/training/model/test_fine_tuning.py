@@ -173,7 +173,9 @@ def test_revision_of_a_hub_id(encoder: Path, easy: Path, tmp_path: Path, monkeyp
 
 def test_unknown_encoder(tmp_path: Path) -> None:
     """The message about an encoder that cannot be loaded says what is expected."""
-    with pytest.raises(EncoderError, match=r"cannot load the encoder .*expected a folder with safetensors weights"):
+    with pytest.raises(
+        EncoderError, match=r"cannot load the encoder .*expected a folder with model\.safetensors or pytorch_model\.bin"
+    ):
         load_tokenizer(EncoderArguments(model_name_or_path=str(tmp_path)))
 
 
@@ -217,7 +219,9 @@ def test_hub_that_responds(monkeypatch: pytest.MonkeyPatch, status: int) -> None
 
     monkeypatch.setattr("training.model.encoder.get_hf_file_metadata", answer)
     monkeypatch.setattr("training.model.encoder.AutoTokenizer.from_pretrained", load_it)
-    with pytest.raises(EncoderError, match="expected a folder with safetensors weights, a reachable hub id"):
+    with pytest.raises(
+        EncoderError, match=r"expected a folder with model\.safetensors or pytorch_model\.bin, a reachable hub id"
+    ):
         load_tokenizer(EncoderArguments(model_name_or_path=f"some/encoder-{status}", revision="v1"))
     assert loaded == [{"revision": "v1", "trust_remote_code": False, "local_files_only": False}]
 
