@@ -203,11 +203,13 @@ def set_dropout(config: PreTrainedConfig, *, attention: float | None, head: floa
 
 
 def base_model(arguments: EncoderArguments) -> dict[str, str | None]:
-    """Returns the encoder's name and revision: a package version, a hub commit, or None for a folder."""
+    """Returns the encoder's name and revision: a package version or a hub commit; of a folder only its own name."""
     name, revision = arguments.origin, None
     if name in PACKAGED:
         revision = metadata.version(PACKAGED[name][1])
-    elif not Path(name).exists():
+    elif Path(name).exists():
+        name = Path(name).resolve().name  # artifacts have it, too, and they should not have this machine's folders
+    else:
         config = cached_file(name, "config.json", revision=arguments.revision, local_files_only=True)
         revision = extract_commit_hash(config, None)
     return {"name": name, "revision": revision}
