@@ -19,7 +19,7 @@ from runtime.interrupts import interrupts_everywhere
 from training.arrays import Floats
 
 from .arguments import parse_args
-from .artifact.decisions import Request, check_request, short_names, with_decisions
+from .artifact.decisions import Request, check_request, short_names, with_decisions, with_published_thresholds
 from .artifact.writer import Logits, verify_artifact, write_artifact
 from .console import log_progress, phase, quiet
 from .errors import ExportError, QualityGateError
@@ -119,6 +119,7 @@ def _load(args: argparse.Namespace, request: Request) -> tuple[Checkpoint | Onnx
         with quiet():
             source = open_onnx_export(args.checkpoint) if args.from_onnx else open_checkpoint(args.checkpoint)
         check_request(source, request)
+        source = with_published_thresholds(source, request)
         progress.advance()
         data = None
         if needs_texts:

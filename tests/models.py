@@ -1,11 +1,13 @@
 """Small random checkpoints with a real tokenizer, for tests that need no trained model."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from transformers import (
     AlbertConfig,
     AutoModelForSequenceClassification,
@@ -89,6 +91,27 @@ def write_checkpoint(
     tokenizer.save_pretrained(folder)
     name_tokenizer_class(folder / "tokenizer_config.json")
     _move_padding(folder / "tokenizer.json", config.pad_token_id)
+    return folder
+
+
+class Planted:
+    """Makes a folder when it is unpickled without care."""
+
+    def __init__(self, folder: Path) -> None:
+        """Names the folder."""
+        self.folder = str(folder)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Returns what an unpickler runs."""
+        return os.mkdir, (self.folder,)
+
+
+def pickle_weights(folder: Path, *extra: object, zipped: bool = True) -> Path:
+    """Replaces the safetensors weights of a checkpoint by `pytorch_model.bin`, in PyTorch's new or old format."""
+    weights: dict[str, Any] = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    weights |= {f"extra.{index}": item for index, item in enumerate(extra)}
+    torch.save(weights, folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
     return folder
 
 

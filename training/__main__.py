@@ -15,7 +15,7 @@ from runtime.interrupts import interrupts_everywhere
 
 from .arguments import Arguments, check_task, parse_args
 from .data.dataset import LabelledData, load_data
-from .data.record import RECORD
+from .data.record import RECORD, with_relative_paths
 from .decisions.learning import Decisions, decide, learn
 from .errors import TrainingError
 from .evaluation.baselines import judge_baselines
@@ -89,8 +89,9 @@ def _evaluate_and_save(
     with phase("report"):
         seeds = {arguments.training.seed: evaluation.metrics, **other_seeds}
         comparison = compare(decide(tuned.logits["test"], data.task, decisions), baselines, seeds, data)
-        facts = _facts(tuned, evaluation, decisions, arguments)
-        write_report(folder, data, tuned, decisions, evaluation, comparison, facts, arguments)
+        shown = with_relative_paths(arguments)
+        facts = _facts(tuned, evaluation, decisions, shown)
+        write_report(folder, data, tuned, decisions, evaluation, comparison, facts, shown)
         write_model_card(folder, data, saved, evaluation, arguments)
     save_record(folder, tuned, data, saved, decisions.temperature, evaluation, comparison, arguments)
     logger.info("%s", verdict(evaluation, comparison, data))
@@ -135,6 +136,7 @@ def _set_up_logging() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 for a failed job, 130 if interrupted (argparse: 2)."""
     _set_up_logging()
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")  # transformers would ask the hub to convert an encoder
     try:
         arguments = parse_args(sys.argv[1:] if argv is None else argv)
         if arguments.training.process_index:  # all processes would log the same lines

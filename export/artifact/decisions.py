@@ -12,6 +12,7 @@ from training.decisions.temperature import scores
 from ..console import log_progress
 from ..errors import ExportError
 from ..sources.calibration_data import EvaluationData, LabelledTexts
+from ..sources.config_files import BEST_THRESHOLDS, published_thresholds
 from ..sources.source import Source
 
 Logits = Callable[[LabelledTexts], Floats]
@@ -84,6 +85,22 @@ def check_request(source: Source, request: Request) -> None:
             f"{source.folder} has no record of its training data, and --target-precision is learned on its validation "
             "split; pass --threshold SCORE instead"
         )
+
+
+def with_published_thresholds(source: Given, request: Request) -> Given:
+    """Returns a multi-label source of another tool with the thresholds of its `best_thresholds.json`, if it has one.
+
+    The file is not read if `--threshold` sets every label; a label of `--thresholds` takes precedence over it.
+
+    Raises:
+        CheckpointError: The file does not fit the labels.
+    """
+    foreign = source.task == "multi_label" and not source.record
+    if not foreign or request.threshold is not None or not (source.folder / BEST_THRESHOLDS).is_file():
+        return source
+    thresholds = published_thresholds(source.folder, source.labels)
+    log_progress(f"thresholds: from {BEST_THRESHOLDS} of the checkpoint")
+    return replace(source, decisions=replace(source.decisions, thresholds=thresholds))
 
 
 def with_decisions(source: Given, request: Request, data: EvaluationData | None, logits: Logits) -> Given:

@@ -19,6 +19,7 @@ from training.positions import position_limit
 
 from ..errors import CheckpointError
 
+BEST_THRESHOLDS = "best_thresholds.json"  # as notebooks write it beside a multi-label checkpoint
 DEFAULT_LENGTH = 512  # of an encoder without a position limit
 TASKS: dict[str | None, Task] = {
     "single_label_classification": "single_label",
@@ -136,6 +137,26 @@ def recorded_decisions(folder: Path, record: dict[str, Any], task: Task, labels:
     return decisions
 
 
+def published_thresholds(folder: Path, labels: tuple[str, ...]) -> tuple[float, ...]:
+    """Reads `best_thresholds.json`: an object with a score for each label, or a list of scores in their order.
+
+    Raises:
+        CheckpointError: The file is damaged, or does not have exactly one score from 0 to 1 for each label.
+    """
+    path = folder / BEST_THRESHOLDS
+    content = _json(path)
+    if isinstance(content, dict) and set(content) == set(labels):
+        content = [content[label] for label in labels]
+    scores = content if isinstance(content, list) else []
+    numbers = [score for score in scores if isinstance(score, int | float) and not isinstance(score, bool)]
+    if len(scores) != len(labels) or len(numbers) != len(labels) or not all(0 <= score <= 1 for score in numbers):
+        raise CheckpointError(
+            f"{path}: expected one score from 0 to 1 for each of the {len(labels)} labels, as an object by label or as "
+            "a list in the order of config.json; correct the file, or pass --threshold SCORE"
+        )
+    return tuple(map(float, numbers))
+
+
 def text_length(folder: Path, config: PreTrainedConfig, record: dict[str, Any]) -> int:
     """Returns the maximum length in tokens: training's, else the tokenizer's, within the encoder's position limit.
 
@@ -182,10 +203,14 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: The file holds something else.
     """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not JSON; the checkpoint is damaged") from error
+    content = _json(path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: expected a JSON object, found {type(content).__name__}")
     return content
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not JSON; the checkpoint is damaged") from error

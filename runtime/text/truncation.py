@@ -28,7 +28,7 @@ SPLITTING = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit", "ByteLevel"}
 REFINING = {"Punctuation", "Digits", "UnicodeScripts", "Metaspace"}
 QUANTIFIER = r"([*+?]|\{\d+(,\d*)?\})?"
 WORDS = re.compile(  # regular expressions that match no white space, so that a match stays within a word
-    r"(\(\?i\)|\(\?:|[()|]|((?<=\))|\\[bdw.:()\[\]|?*+-]|[\w:;,'\"`!@#%&=<>/~-]|\[[\w:;,.-]+\])" + QUANTIFIER + ")*"
+    r"(\(\?i\)|\(\?:|[()|]|((?<=\))|\\[bBdw.:()\[\]|?*+-]|[\w:;,'\"`!@#%&=<>/~-]|\[[\w:;,.-]+\])" + QUANTIFIER + ")*"
 )
 SPACE = r"(\\s| |\[(\\[nrt])+\])" + QUANTIFIER
 SPACES = re.compile(rf"{SPACE}(\|{SPACE})*")

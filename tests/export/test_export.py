@@ -34,7 +34,7 @@ from runtime.artifact.publishing import publishing
 from training.arguments import EncoderArguments
 from training.model.encoder import load_tokenizer
 
-from ..models import FP32, LABELS, MAX_LENGTH, bert, distilbert, write_checkpoint
+from ..models import FP32, LABELS, MAX_LENGTH, Planted, bert, distilbert, pickle_weights, write_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -335,6 +335,30 @@ def test_cut_checkpoint(checkpoint: Path, tmp_path: Path, capsys: pytest.Capture
     assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
+
+
+def test_pickled_weights(checkpoint: Path, artifact: Path, tmp_path: Path) -> None:
+    """A checkpoint with `pytorch_model.bin` alone gives the same artifact as with safetensors."""
+    copy = pickle_weights(Path(shutil.copytree(checkpoint, tmp_path / "checkpoint")))
+    assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 0
+    for name in ("onnx/model.onnx", "litmus.json"):
+        assert (tmp_path / "artifact" / name).read_bytes() == (artifact / name).read_bytes()
+
+
+def test_pickle_with_code(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pickle that could run code is refused in one line, nothing runs, and no environment variable changes that."""
+    trap = tmp_path / "trap"
+    copy = pickle_weights(Path(shutil.copytree(checkpoint, tmp_path / "checkpoint")), Planted(trap))
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert (
+        "pytorch_model.bin is damaged, or has more than tensors, which could run code; nothing in it was run" in error
+    )
+    assert not trap.exists()
+    assert not (tmp_path / "artifact").exists()
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "training.json"])

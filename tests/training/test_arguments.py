@@ -135,6 +135,8 @@ def test_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
         ("--class_weights", "heavy"),
         ("--focal_gamma", "-1"),
         ("--attention_dropout", "1"),
+        ("--dropout", "1"),
+        ("--dropout", "nan"),
         ("--target_precision", "1.5"),
         ("--early_stopping_patience", "0"),
         ("--distillation_weight", "2"),

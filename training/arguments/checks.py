@@ -123,6 +123,7 @@ def _check_method(arguments: Arguments) -> None:
     most_seeds = MAX_SEED - arguments.training.seed + 1
     ranges: dict[str, tuple[float | None, Callable[[Any], bool], str]] = {
         "attention_dropout": (encoder.attention_dropout, lambda value: 0 <= value < 1, "0 or more and less than 1"),
+        "dropout": (encoder.dropout, lambda value: 0 <= value < 1, "0 or more and less than 1"),
         "focal_gamma": (method.focal_gamma, lambda value: 0 <= value < math.inf, "0 or more"),
         "distillation_weight": (method.distillation_weight, lambda value: 0 <= value <= 1, "0 to 1"),
         "distillation_temperature": (

@@ -38,6 +38,13 @@ class DataArguments:
     label_names_file: str | None = field(
         default=None, metadata={"help": "File with the names of labels that are numbered from 0, one per line."}
     )
+    label_order: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "All labels, in the order of the checkpoint. If not given, as in --label_names_file or "
+            "--label_columns, else alphabetical."
+        },
+    )
     delimiter: str | None = field(
         default=None, metadata={"help": "Character between the fields. If not given, chosen by the file's suffix."}
     )
@@ -78,6 +85,10 @@ class EncoderArguments:
         metadata={
             "help": "Dropout on attention weights. Above 0 it slows CPU training about 1.5x; most encoders use 0.1."
         },
+    )
+    dropout: float | None = field(
+        default=None,
+        metadata={"help": "Dropout in the classification head. If not given, that of the encoder's config."},
     )
     teacher: str | None = field(
         default=None, metadata={"help": "Checkpoint with the same labels; the model also learns from its scores."}

@@ -7,8 +7,8 @@ with scikit-learn's `train_test_split`, stratified for single-label data.
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -20,7 +20,7 @@ from ..arrays import Integers, Targets
 from ..errors import DataError
 from . import wisconsin
 from .cleaning import cleaned
-from .labels import encode, known_labels, label_sets, named, read_label_names
+from .labels import encode, known_labels, label_sets, named, order_of, read_label_names
 from .table import Table, read_table
 from .texts import joined_texts
 
@@ -81,8 +81,24 @@ def load_data(arguments: DataArguments) -> LabelledData:
     Raises:
         DataError: A file, a column, a label or a text cannot be used, or the rows cannot be split as asked.
     """
-    if arguments.dataset is not None:
-        return _embedded(arguments)
+    data = _from_files(arguments) if arguments.dataset is None else _embedded(arguments)
+    return _reordered(data, arguments.label_order) if arguments.label_order else data
+
+
+def _reordered(data: LabelledData, labels: Sequence[str]) -> LabelledData:
+    """Returns the data with its labels in another order; as it is split already, the rows of each split stay."""
+    order = order_of(labels, data.labels)
+    new = np.argsort(order)  # the new index of each label
+
+    def targets(split: Split) -> Split:
+        found = new[split.targets] if data.task == "single_label" else split.targets[:, order]
+        return replace(split, targets=found)
+
+    train, validation, test = map(targets, (data.train, data.validation, data.test))
+    return replace(data, labels=tuple(labels), train=train, validation=validation, test=test)
+
+
+def _from_files(arguments: DataArguments) -> LabelledData:
     if arguments.train_file is None:
         raise DataError(f"nothing to train on: pass --train_file, or --dataset {' or '.join(DATASETS)}")
     if not arguments.text_columns or not arguments.label_columns:

@@ -7,6 +7,7 @@ separators, or with JSON lists (multi-label); several columns of 0/1 or TRUE/FAL
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from runtime.artifact.labels import is_label_name
 from runtime.artifact.manifest import Task
 
-from ..arrays import Targets
+from ..arrays import Integers, Targets
 from ..errors import DataError
 from .names import look, quoted
 from .table import Table
@@ -110,6 +111,27 @@ def known_labels(
     return labels
 
 
+def order_of(asked: Sequence[str], labels: Sequence[str]) -> Integers:
+    """Returns the index of each requested label: (labels,) int64.
+
+    Args:
+        asked: All labels in the requested order, from the command line.
+        labels: The labels of the data set, whose names may come from cells.
+
+    Raises:
+        DataError: A label is missing, unknown or named twice. The message shows only requested labels.
+    """
+    missing = len(set(labels) - set(asked))
+    unknown = [label for label in asked if label not in labels]
+    twice = [label for label, count in Counter(asked).items() if count > 1]
+    if missing or unknown or twice:
+        problems = [f"{missing} missing"] if missing else []
+        problems += [f"{len(unknown)} unknown: {_first(unknown)}"] if unknown else []
+        problems += [f"{len(twice)} named twice: {_first(twice)}"] if twice else []
+        raise DataError(f"--label_order: expected each of the {len(labels)} labels once, found {', '.join(problems)}")
+    return np.array([labels.index(label) for label in asked], np.int64)
+
+
 def named(sets: Sequence[Sequence[str]], names: Sequence[str], file: str) -> list[tuple[str, ...]]:
     """Replaces label numbers by names.
 
@@ -151,6 +173,11 @@ def encode(sets: Sequence[Sequence[str]], labels: Sequence[str], task: Task, nam
                 )
             targets[row, index[label]] = 1
     return targets.argmax(axis=1) if task == "single_label" else targets
+
+
+def _first(labels: Sequence[str]) -> str:
+    """Quotes labels, at most `MAX_GROUPS` of them."""
+    return ", ".join(map(quoted, labels[:MAX_GROUPS])) + (", ..." if len(labels) > MAX_GROUPS else "")
 
 
 def _warn_of_lookalikes(labels: Mapping[str, str], name: str) -> None:

@@ -1,22 +1,50 @@
-"""`training.json`: reads a checkpoint's record, and loads its data set with the same splits."""
+"""`training.json`: reads a checkpoint's record, and loads its data set with the same splits.
 
+Its paths are relative to the checkpoint, so that it does not name the folders of a machine.
+"""
+
+import copy
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..arguments import DataArguments
+from ..arguments import LATEST, Arguments, DataArguments
 from ..errors import DataError
 from .dataset import LabelledData, load_data
 
 RECORD = "training.json"
 SCHEMA_MAJOR = 2
 PATHS = ("train_file", "validation_file", "test_file", "label_names_file")
+ENCODERS = ("model_name_or_path", "teacher")
+
+
+def with_relative_paths(arguments: Arguments) -> Arguments:
+    """Returns the arguments with the paths of files and folders relative to the output folder.
+
+    Packaged encoders and hub ids stay, as they are no folders.
+    """
+    folder = os.path.realpath(arguments.training.output_dir)
+
+    def relative(path: str) -> str:
+        return os.path.relpath(os.path.realpath(path), folder)
+
+    data, encoder, training = copy.copy(arguments.data), copy.copy(arguments.encoder), copy.copy(arguments.training)
+    for name in PATHS:
+        if (path := getattr(data, name)) is not None:
+            setattr(data, name, relative(path))
+    for name in ENCODERS:
+        if (path := getattr(encoder, name)) is not None and Path(path).exists():
+            setattr(encoder, name, relative(path))
+    if training.resume_from_checkpoint not in (None, LATEST):
+        training.resume_from_checkpoint = relative(training.resume_from_checkpoint)
+    return arguments._replace(data=data, encoder=encoder, training=training)
 
 
 def read_record(checkpoint: str) -> dict[str, Any]:
-    """Reads a checkpoint's record.
+    """Reads a checkpoint's record; its paths are absolute in the result.
 
     Raises:
         DataError: There is no record, `python -m training` did not write it, or another version of Litmus did.
@@ -27,13 +55,23 @@ def read_record(checkpoint: str) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text("utf-8"))
         check_schema(record, checkpoint)
-        record["data_arguments"] = asdict(DataArguments(**record["data_arguments"]))
+        arguments, encoder = asdict(DataArguments(**record["data_arguments"])), record.get("encoder_arguments", {})
+        arguments |= {name: _resolved(checkpoint, arguments[name]) for name in PATHS if arguments[name] is not None}
+        record["data_arguments"] = arguments
+        for name in ENCODERS:
+            if (encoder.get(name) or "").startswith(os.pardir):  # not a hub id, nor packaged
+                encoder[name] = _resolved(checkpoint, encoder[name])
         record["data"]["sha256"], set(record["data"]["files"])
     except DataError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} was not written by `python -m training`, or is damaged; train again") from error
     return dict(record)
+
+
+def _resolved(checkpoint: str, path: str) -> str:
+    """Returns the absolute path of a path in a record; records of earlier versions have absolute ones."""
+    return os.path.normpath(Path(checkpoint).resolve() / path)
 
 
 def check_schema(record: Mapping[str, Any], checkpoint: str) -> None:
@@ -86,7 +124,7 @@ def check_start(option: str, checkpoint: str, data: LabelledData, arguments: Dat
 def _reading(arguments: DataArguments) -> dict[str, Any]:
     """Returns the arguments that affect rows and splits; the size of a split with its own file does not."""
     test, validation = arguments.test_file is not None, arguments.validation_file is not None
-    unused = {"test_size": test, "validation_size": validation, "split_seed": test and validation}
+    unused = {"test_size": test, "validation_size": validation, "split_seed": test and validation, "label_order": True}
     return {name: value for name, value in without_paths(asdict(arguments)).items() if not unused.get(name)}
 
 
@@ -97,6 +135,13 @@ def training_data(checkpoint: str) -> LabelledData:
         DataError: The checkpoint has no usable record, or the data set is missing or has changed.
     """
     record = read_record(checkpoint)
+    for name in PATHS:
+        path = record["data_arguments"][name]
+        if path is not None and not Path(path).exists():
+            raise DataError(
+                f"--{name} of {checkpoint} is missing, expected {path}; put the file there, or write its path, "
+                f"relative to the checkpoint, into data_arguments of {RECORD}"
+            )
     try:
         data = load_data(DataArguments(**record["data_arguments"]))
     except TypeError as error:  # an argument of another type

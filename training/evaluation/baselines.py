@@ -7,7 +7,7 @@ regularization are selected. Each is evaluated once on the test split, with its 
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ from ..decisions.learning import learn_thresholds
 from ..decisions.metrics import METRICS, label_flags, quality
 from ..model.loss import balanced_weights
 from ..phases import phase
+from .classification import LabelQuality, label_quality
 
 WORD = r"(?u)\b\w+\b"  # a single Chinese character is a word as well
 MAX_TUNING_ROWS = 4000
@@ -45,12 +46,14 @@ class Baseline:
         validation: Metrics on the validation split, as returned by `metrics.quality`.
         test: Metrics on the test split.
         predicted: Predictions on the test split, as returned by `learning.decide`.
+        labels: Quality of each label on the test split.
     """
 
     setting: str
     validation: Mapping[str, float]
     test: Mapping[str, float]
     predicted: Integers
+    labels: Mapping[str, LabelQuality] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,9 @@ def _best(
     best = max(found, key=lambda setting: found[setting].validation[metric])
     final = found[best] if len(some) == len(every) else fit(best, every)
     test = quality(final.predicted, data.test.targets, data.task)
-    return Baseline(f"{best[0]}, {family.parameter}={best[1]:g}", final.validation, test, final.predicted)
+    qualities = label_quality(final.predicted, data.test.targets, data.task, len(data.labels))
+    labels = dict(zip(data.labels, qualities, strict=True))
+    return Baseline(f"{best[0]}, {family.parameter}={best[1]:g}", final.validation, test, final.predicted, labels)
 
 
 def _predicted(margins: Doubles, thresholds: Sequence[float] | None) -> Integers:

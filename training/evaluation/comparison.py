@@ -64,7 +64,12 @@ class Comparison:
     def to_record(self) -> dict[str, Any]:
         """Returns the fields of `training.json`."""
         judged = {
-            name: {"setting": found.setting, "validation": found.validation, "test": found.test}
+            name: {
+                "setting": found.setting,
+                "validation": found.validation,
+                "test": found.test,
+                "labels": {label: asdict(item) for label, item in found.labels.items()},
+            }
             for name, found in self.baselines.items()
         }
         lead = None if self.lead is None else {**asdict(self.lead), "winner": self.lead.winner}

@@ -22,7 +22,7 @@ from ..arguments import Arguments, DataArguments, EncoderArguments
 from ..data.dataset import LabelledData
 from ..data.record import RECORD, check_start, read_record
 from ..errors import EncoderError
-from .encoder import Encoder, attention_implementation, load_model, load_tokenizer, set_attention_dropout
+from .encoder import Encoder, attention_implementation, load_model, load_tokenizer, set_dropout
 from .folding import scale
 from .linear_probe import last_layer
 
@@ -59,7 +59,7 @@ def load_teacher(arguments: Arguments, data: LabelledData) -> Teacher:
     if record["data"]["sha256"] != data.sha256:
         raise EncoderError(f"--teacher {checkpoint} was trained on other data; {RECORD} there has its arguments")
     check_start("--teacher", checkpoint, data, arguments.data)
-    own = replace(encoder, model_name_or_path=checkpoint, max_length=max_length)
+    own = replace(encoder, model_name_or_path=checkpoint, max_length=max_length, dropout=None)
     teacher = load_model(own, data.labels, data.task)
     if teacher.new_head:
         raise EncoderError(
@@ -71,18 +71,25 @@ def load_teacher(arguments: Arguments, data: LabelledData) -> Teacher:
 
 
 def student_of(
-    teacher: Teacher, layers: int, *, attention_dropout: float | None, trust_remote_code: bool = False
+    teacher: Teacher,
+    layers: int,
+    *,
+    attention_dropout: float | None,
+    dropout: float | None = None,
+    trust_remote_code: bool = False,
 ) -> Encoder:
     """Returns a copy of the teacher with fewer layers.
 
     Args:
         teacher: Is not changed.
         layers: How many layers to keep, evenly spaced from the first to the last.
-        attention_dropout: As for `load_model`.
+        attention_dropout: As for `set_dropout`.
+        dropout: As for `set_dropout`, of the head.
         trust_remote_code: As for `load_model`.
 
     Raises:
-        EncoderError: The teacher does not have more layers, or the layers of its family cannot be removed.
+        EncoderError: The teacher does not have more layers, the layers of its family cannot be removed, or the head has
+            no dropout that `dropout` could set.
     """
     config: PreTrainedConfig = copy.deepcopy(teacher.model.config)
     depth = config.num_hidden_layers
@@ -92,7 +99,7 @@ def student_of(
     config.num_hidden_layers = layers
     if getattr(config, "layer_types", None):
         config.layer_types = [config.layer_types[layer] for layer in kept]
-    set_attention_dropout(config, attention_dropout)
+    set_dropout(config, attention=attention_dropout, head=dropout)
     model = AutoModelForSequenceClassification.from_config(  # type: ignore[no-untyped-call]  # not annotated
         config, attn_implementation=attention_implementation(), trust_remote_code=trust_remote_code
     )
@@ -127,6 +134,7 @@ def initial_model(
         teacher,
         arguments.student_layers,
         attention_dropout=arguments.attention_dropout,
+        dropout=arguments.dropout,
         trust_remote_code=arguments.trust_remote_code,
     )
     return student, tokenizer

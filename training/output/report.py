@@ -55,7 +55,7 @@ def write_report(
             Section("Warnings", [Bullets(evaluation.warnings)] if evaluation.warnings else []),
             Section("Metrics", _metrics(evaluation, comparison, decisions, tuned)),
             Section("Seeds", _seeds(comparison, evaluation)),
-            Section("Labels", _labels(evaluation, decisions)),
+            Section("Labels", _labels(evaluation, comparison, decisions)),
             Section("Most confused labels", _confused(evaluation, data)),
             Section("Plots", _plots(evaluation, tuned)),
             Section(
@@ -193,18 +193,31 @@ def _seeds(comparison: Comparison, evaluation: Evaluation) -> list[Block]:
     ]
 
 
-def _labels(evaluation: Evaluation, decisions: Decisions) -> list[Block]:
+def _labels(evaluation: Evaluation, comparison: Comparison, decisions: Decisions) -> list[Block]:
     many = len(evaluation.labels) > plots.MANY_LABELS
     order = "; lowest F1 first" if many else ""
     thresholds = ["threshold"] if decisions.thresholds else []
+    lead = comparison.lead
+    other = {} if lead is None else comparison.baselines[lead.baseline].labels
     return [
         Table(
-            ("label", "train", "validation", "test", "precision", "recall", "F1", *thresholds),
+            (
+                "label",
+                "train",
+                "validation",
+                "test",
+                "precision",
+                "recall",
+                "F1",
+                *(["F1, best baseline"] if other else []),
+                *thresholds,
+            ),
             [
                 (
                     label.name,
                     *(str(label.rows[split]) for split in ("train", "validation", "test")),
                     *(f"{figure:.3f}" for figure in (label.precision, label.recall, label.f1)),
+                    *([f"{other[label.name].f1:.3f}"] if other else []),
                     *([] if label.threshold is None else [f"{label.threshold:.3f}"]),
                 )
                 for label in (_worst_first(evaluation.labels) if many else evaluation.labels)

@@ -44,6 +44,70 @@ def test_single_thresholds_leave_the_others(multi_label_checkpoint: Path, tmp_pa
     assert found.temperature == 2
 
 
+BY_LABEL = {"vague": 0.4, "late": 0.1, "broken": 0.2, "rude": 0}
+
+
+@pytest.mark.parametrize("content", [BY_LABEL, [0.1, 0.2, 0, 0.4]], ids=["by label", "list"])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), (0.1, 0.2, 0, 0.4)),
+        (("--thresholds", "rude=0.9"), (0.1, 0.2, 0.9, 0.4)),
+        (("--threshold", "0.7"), (0.7,) * 4),
+    ],
+    ids=["alone", "one label", "every label"],
+)
+def test_thresholds_of_a_notebook(
+    multi_label_checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: Any,
+    options: tuple[str, ...],
+    expected: tuple[float, ...],
+) -> None:
+    """`best_thresholds.json` of a checkpoint that Litmus did not train sets the thresholds, below the command line."""
+    copy = Path(shutil.copytree(multi_label_checkpoint, tmp_path / "checkpoint"))
+    (copy / "best_thresholds.json").write_text(json.dumps(content))
+    assert shipped(copy, tmp_path, *options).thresholds == expected
+    said = "thresholds: from best_thresholds.json of the checkpoint" in capsys.readouterr().err.splitlines()
+    assert said == ("--threshold" not in options)
+
+
+def test_thresholds_beside_a_record(multi_label_checkpoint: Path, tmp_path: Path) -> None:
+    """The thresholds that Litmus learned are not replaced by those of a `best_thresholds.json`."""
+    copy = with_record(multi_label_checkpoint, tmp_path, decisions={"thresholds": [0.1, 0.2, 0.3, 0.4]})
+    (copy / "best_thresholds.json").write_text("[1, 1, 1, 1]")
+    assert shipped(copy, tmp_path).thresholds == (0.1, 0.2, 0.3, 0.4)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[0.1, 0.2, 0.3]",
+        "[0.1, 0.2, 0.3, 1.1]",
+        "[0.1, 0.2, 0.3, NaN]",
+        "[0.1, 0.2, 0.3, true]",
+        '[0.1, 0.2, 0.3, "0.4"]',
+        '{"late": 0.1, "broken": 0.2, "rude": 0.3}',
+        '{"late": 0.1, "broken": 0.2, "rude": 0.3, "vague": null}',
+        '{"late": 0.1, "broken": 0.2, "rude": 0.3, "Vague": 0.4}',
+        "0.5",
+        "{",
+    ],
+)
+def test_thresholds_that_do_not_fit(
+    multi_label_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    """A `best_thresholds.json` that does not fit the labels is one line of error, and nothing is written."""
+    copy = Path(shutil.copytree(multi_label_checkpoint, tmp_path / "checkpoint"))
+    (copy / "best_thresholds.json").write_text(content)
+    assert main([str(copy), str(tmp_path / "artifact"), *FP32]) == 1
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    expected = "is not JSON" if content == "{" else "expected one score from 0 to 1 for each of the 4 labels"
+    assert f"best_thresholds.json{'' if content == '{' else ':'} {expected}" in error
+    assert not (tmp_path / "artifact").exists()
+
+
 def test_figures_of_other_thresholds_are_left_out(multi_label_checkpoint: Path, tmp_path: Path) -> None:
     """Metrics that depend on training's thresholds are left out; the others stay."""
     metrics = {"test": {"micro_f1": 0.9, "exact_match": 0.8, "nll": 0.1}}

@@ -14,6 +14,7 @@ WORDS = [
     "late",
     "doctor:",
     "Doctor:",
+    "doctor-",
     "été",
     "e\u0301",
     "漢字",
@@ -70,7 +71,7 @@ def word_piece() -> Tokenizer:
         "e",
     ]
     tokenizer = Tokenizer(models.WordPiece({word: index for index, word in enumerate(vocabulary)}, unk_token="[UNK]"))
-    cleaning = [normalizers.NFKC(), normalizers.Replace(Regex(r"(?i)\bdoctor:"), " ")]
+    cleaning = [normalizers.NFKC(), normalizers.Replace(Regex(r"(?i)\bdoctor(?::|-\B)"), " ")]
     squeeze = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
     tokenizer.normalizer = normalizers.Sequence([*cleaning, *squeeze, normalizers.BertNormalizer()])
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

@@ -49,7 +49,7 @@ def test_cubic_patterns(pattern: str) -> None:
     [
         r"\w+:",
         r"[^:\n]{1,40}:",
-        r"(?i)\b(?:doctor(?:_2)?|patient|guest_family(?:_1)?|guest_clinician):",
+        r"(?i)\b(?:doctor|patient|guest_family|guest_clinician)(?:_?\d)?(?::|-\B)",
         r"\s+$",
         r"^\s+|\s+$",
         r"<[^>]+>",

@@ -14,13 +14,17 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from training.arguments import DataArguments, parse_args
+from runtime.text.truncation import can_backtrack, prefix_rule
+from training.arguments import DataArguments, EncoderArguments, parse_args
 from training.data.backtracking import FINE
-from training.data.cleaning import cleaned, dedup_key
+from training.data.cleaning import add_cleaning, cleaned, dedup_key
 from training.data.dataset import load_data
+from training.decisions.metrics import label_flags
 from training.errors import DataError
+from training.model.encoder import load_tokenizer
 
 ROOT = Path(__file__).parents[3]
+RECIPES = ROOT / "training" / "recipes"
 SHARED = ROOT.parent / "shared" / "data"
 
 
@@ -87,6 +91,48 @@ def test_flag_columns(tmp_path: Path, no: str, yes: str) -> None:
     data = load_data(arguments(table(tmp_path, rows), label_columns=["z", "a"]))
     assert (data.task, data.labels) == ("multi_label", ("z", "a"))
     assert {tuple(target) for target in data.train.targets.tolist()} == {(0.0, 0.0), (1.0, 0.0)}
+
+
+@pytest.mark.parametrize("separator", [None, "|"])
+def test_label_order(tmp_path: Path, separator: str | None) -> None:
+    """`--label_order` changes the numbers of the labels, but neither the splits nor the labels of a row."""
+    rows = [
+        row | {"label": ("a", "b", "c", "b" if separator is None else "a|c")[i % 4]} for i, row in enumerate(single())
+    ]
+    path, order = table(tmp_path, rows), ["b", "c", "a"]
+    plain = load_data(arguments(path, label_separator=separator))
+    data = load_data(arguments(path, label_separator=separator, label_order=order))
+    assert (plain.labels, data.labels) == (("a", "b", "c"), ("b", "c", "a"))
+    for name, split in data.splits.items():
+        assert split.rows.tolist() == plain.splits[name].rows.tolist()
+        flags = label_flags(split.targets, data.task, 3)
+        for row, found in zip(split.rows, flags, strict=True):
+            assert {order[index] for index in found.nonzero()[0]} == set(rows[row]["label"].split("|"))
+        assert split.targets.dtype == plain.splits[name].targets.dtype
+
+
+def test_label_order_of_the_embedded_data() -> None:
+    """The embedded data set can have its labels in another order, too."""
+    plain = load_data(DataArguments(dataset="wisconsin"))
+    data = load_data(DataArguments(dataset="wisconsin", label_order=["benign", "malignant"]))
+    assert (plain.labels, data.labels) == (("malignant", "benign"), ("benign", "malignant"))
+    assert data.test.targets.tolist() == (1 - plain.test.targets).tolist()
+    assert data.test.texts == plain.test.texts
+
+
+@pytest.mark.parametrize(
+    ("order", "found"),
+    [
+        (["odd"], "1 missing"),
+        (["odd", "even", "x", "y"], "2 unknown: 'x', 'y'"),
+        (["odd", "Even"], "1 missing, 1 unknown: 'Even'"),
+        (["odd", "even", "odd"], "1 named twice: 'odd'"),
+    ],
+)
+def test_label_order_that_does_not_fit(tmp_path: Path, order: list[str], found: str) -> None:
+    """An order that is not one of all labels is an error, which shows only the labels of the command line."""
+    message = refusal(arguments(table(tmp_path, single()), label_order=order))
+    assert message == f"--label_order: expected each of the 2 labels once, found {found}"
 
 
 def test_text_columns_are_joined(tmp_path: Path) -> None:
@@ -189,6 +235,31 @@ def test_cleaning_that_does_not_suit_some_text(
         f"cleaning step {step!r} {expected}"
     )
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Doctor: Hi.\nGuest_family_2: Yes.", "hi. yes."),
+        ("Doctor_2: Hi.\nGuest_family2: Yes.\nGuest_clinician: No.", "hi. yes. no."),
+        ("I see that Doctor- \nPatient: Yes.", "i see that yes."),
+        ("a doctor-patient talk, patient-reported", "a doctor-patient talk, patient-reported"),
+        ("outpatient: the doctor and patients: 2", "outpatient: the doctor and patients: 2"),
+    ],
+)
+def test_speakers_of_clinical_dialogues(tmp_path: Path, text: str, expected: str) -> None:
+    """The clinical recipe drops the names of all speakers, and keeps words with a hyphen."""
+    recipe = parse_args([str(RECIPES / "clinical_dialogue.json"), "--output_dir", str(tmp_path / "out")])
+    assert cleaned([text], recipe.data.cleaning, "t.csv") == [expected]
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.json")), ids=lambda path: path.stem)
+def test_cleaning_of_recipes_is_fast_in_the_runtime(recipe: Path, tmp_path: Path) -> None:
+    """The runtime tokenizes only the start of a long text, and no step can backtrack too far."""
+    tokenizer = load_tokenizer(EncoderArguments()).backend_tokenizer
+    add_cleaning(tokenizer, parse_args([str(recipe), "--output_dir", str(tmp_path / "out")]).data.cleaning)
+    assert prefix_rule(tokenizer) is not None
+    assert not can_backtrack(tokenizer)
 
 
 def test_stderr_while_texts_are_cleaned(

@@ -1,12 +1,13 @@
 """The simple models: that they are fitted, on odd data, too, with the class weights of the transformer."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
 
 from training.data.dataset import LabelledData, Split
 from training.evaluation.baselines import _margins, _row_weights, judge_baselines
+from training.evaluation.classification import LabelQuality
 from training.model.loss import balanced_weights
 
 HALVES = (slice(100), slice(100, 200))
@@ -36,6 +37,22 @@ def test_multi_label_with_a_label_that_never_comes() -> None:
     found = judge_baselines(dataset(texts, targets), str, balanced=False)
     assert len(found) == 4
     assert all(baseline.test["micro_f1"] > 0.95 for baseline in found.values())
+    assert all(baseline.labels["a"] == LabelQuality(0.0, 0.0, 0.0, 0, 0) for baseline in found.values())
+    assert all(baseline.labels["b"].f1 > 0.9 for baseline in found.values())
+
+
+def test_metrics_of_labels_are_those_of_the_test_split() -> None:
+    """Precision, recall and F1 of a label are those of the selected setting on the test split."""
+    texts = ["late", "fine", "late", "fine", "loud"] * 10
+    train = Split(tuple(texts), np.array([0, 1, 0, 1, 2] * 10), np.arange(50), ())
+    # two of three texts that say "late" are labelled so, and two of the four that are labelled so say it
+    test = Split(("late", "late", "late", "fine", "loud"), np.array([0, 0, 1, 0, 0]), np.arange(5), ())
+    found = judge_baselines(
+        LabelledData("single_label", ("a", "b", "c"), "", (), train, train, test, {}), str, balanced=False
+    )
+    assert found
+    for baseline in found.values():
+        assert astuple(baseline.labels["a"]) == pytest.approx((2 / 3, 0.5, 4 / 7, 4, 3))
 
 
 def test_texts_are_cleaned() -> None:

@@ -1,5 +1,7 @@
 """Bootstrap intervals, the baseline that a model is compared with, and the spread over seeds."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
@@ -7,6 +9,7 @@ from sklearn.metrics import f1_score
 from training.data.dataset import LabelledData, Split
 from training.decisions.metrics import METRICS, quality
 from training.evaluation.baselines import Baseline
+from training.evaluation.classification import LabelQuality
 from training.evaluation.comparison import Lead, compare, spread
 from training.evaluation.intervals import PERCENTILES, RESAMPLES, Interval, bootstrap
 
@@ -98,6 +101,20 @@ def test_baselines_that_are_equal_on_the_validation_split() -> None:
     lead = compare(good, baselines, {}, dataset(targets)).lead
     assert lead is not None
     assert lead.baseline == "strong"
+
+
+def test_record_of_a_baseline() -> None:
+    """`training.json` has the metrics of a baseline, by split and by label."""
+    targets, good, _ = rows("single_label")
+    labels = {"a": LabelQuality(0.5, 0.25, 1 / 3, 8, 4)}
+    baselines = {"x": Baseline("words", {"macro_f1": 0.7}, {"macro_f1": 0.9}, good, labels)}
+    found = compare(good, baselines, {}, dataset(targets)).to_record()["baselines"]["x"]
+    assert found == {
+        "setting": "words",
+        "validation": {"macro_f1": 0.7},
+        "test": {"macro_f1": 0.9},
+        "labels": {"a": asdict(labels["a"])},
+    }
 
 
 def test_comparison_is_the_same_in_every_run() -> None:

@@ -20,6 +20,7 @@ from export.__main__ import main as export
 from runtime import load
 from training.arguments import DataArguments, EncoderArguments
 from training.data.dataset import load_data
+from training.data.record import training_data
 from training.decisions.learning import Decisions, decide
 from training.decisions.metrics import METRICS, quality
 from training.errors import EncoderError, TrainingError
@@ -92,7 +93,7 @@ def test_record(single: Path) -> None:
 def test_figures_are_the_models(single: Path) -> None:
     """The test metrics in the record are those of the saved model on the test split."""
     record = json.loads((single / "training.json").read_text())
-    data = load_data(DataArguments(**record["data_arguments"]))
+    data = training_data(str(single))
     model = AutoModelForSequenceClassification.from_pretrained(single).eval()
     inputs = AutoTokenizer.from_pretrained(single)(list(data.test.texts), padding=True, return_tensors="pt")
     with torch.inference_mode():
@@ -173,7 +174,9 @@ def test_revision_of_a_hub_id(encoder: Path, easy: Path, tmp_path: Path, monkeyp
 
 def test_unknown_encoder(tmp_path: Path) -> None:
     """The message about an encoder that cannot be loaded says what is expected."""
-    with pytest.raises(EncoderError, match=r"cannot load the encoder .*expected a folder with safetensors weights"):
+    with pytest.raises(
+        EncoderError, match=r"cannot load the encoder .*expected a folder with model\.safetensors or pytorch_model\.bin"
+    ):
         load_tokenizer(EncoderArguments(model_name_or_path=str(tmp_path)))
 
 
@@ -217,7 +220,9 @@ def test_hub_that_responds(monkeypatch: pytest.MonkeyPatch, status: int) -> None
 
     monkeypatch.setattr("training.model.encoder.get_hf_file_metadata", answer)
     monkeypatch.setattr("training.model.encoder.AutoTokenizer.from_pretrained", load_it)
-    with pytest.raises(EncoderError, match="expected a folder with safetensors weights, a reachable hub id"):
+    with pytest.raises(
+        EncoderError, match=r"expected a folder with model\.safetensors or pytorch_model\.bin, a reachable hub id"
+    ):
         load_tokenizer(EncoderArguments(model_name_or_path=f"some/encoder-{status}", revision="v1"))
     assert loaded == [{"revision": "v1", "trust_remote_code": False, "local_files_only": False}]
 
@@ -306,7 +311,7 @@ def test_best_checkpoint_is_kept(encoder: Path, tmp_path: Path, caplog: pytest.L
 def _validation_loss(checkpoint: Path, model: Any) -> float:
     """Returns the validation loss of the model without the folded temperature."""
     record = json.loads((checkpoint / "training.json").read_text())
-    split = load_data(DataArguments(**record["data_arguments"])).validation
+    split = training_data(str(checkpoint)).validation
     logits = predict_logits(model, AutoTokenizer.from_pretrained(checkpoint), split.texts)
     logits *= record["folded_temperature"]
     return float(torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(split.targets)))

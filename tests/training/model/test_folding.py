@@ -125,7 +125,8 @@ def test_head_without_a_linear_layer(
 def teacher_arguments(checkpoint: Path, folder: Path) -> tuple[Any, LabelledData]:
     """Returns the arguments of a training with this teacher, and its data."""
     record = record_of(checkpoint)
-    options = command(checkpoint, Path(record["data_arguments"]["train_file"]), folder, "--teacher", str(checkpoint))
+    data = checkpoint / record["data_arguments"]["train_file"]
+    options = command(checkpoint, data, folder, "--teacher", str(checkpoint))
     labels = ["--label_columns", *record["data_arguments"]["label_columns"]]
     cleaning = record["data_arguments"]["cleaning"]
     arguments = parse_args([*options, *labels, *(["--cleaning", *cleaning] if cleaning else [])])
@@ -146,5 +147,7 @@ def test_teacher_with_a_damaged_temperature(trained: Path, tmp_path: Path, tempe
     teacher = shutil.copytree(trained, tmp_path / "teacher")
     record = record_of(teacher) | {"folded_temperature": temperature}
     (teacher / "training.json").write_text(json.dumps(record), "utf-8")
+    arguments, data = teacher_arguments(trained, tmp_path / "out")
+    arguments.encoder.teacher = str(teacher)
     with pytest.raises(EncoderError, match=r"its training\.json is damaged"):
-        load_teacher(*teacher_arguments(teacher, tmp_path / "out"))
+        load_teacher(arguments, data)
