@@ -16,8 +16,9 @@ joins a latency and a quality report in the table that `make demo` ends with.
 
 import argparse
 import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,21 @@ from .arguments import parse_args
 from .data.texts_file import TextsFile
 from .demo.summary import summary
 from .errors import BenchmarkError
-from .measurements import cuda, footprint, latency, latency_plot, quality, service, throughput, training, tuning
+from .measurements import (
+    cuda,
+    footprint,
+    latency,
+    latency_plot,
+    latency_tables,
+    quality,
+    service,
+    throughput,
+    training,
+    tuning,
+)
 
 MARKDOWN = {
-    "latency": latency.markdown,
+    "latency": latency_tables.markdown,
     "throughput": throughput.markdown,
     "footprint": footprint.markdown,
     "quality": quality.markdown,
@@ -42,6 +54,8 @@ MARKDOWN = {
     "cuda": cuda.markdown,
     "service": service.markdown,
 }
+# A list of numbers over several lines. No line ends inside a JSON string, so nothing else looks like one.
+NUMBERS = re.compile(r"\[\n([-+.,e\d\s]+)\]")
 
 
 def run(args: argparse.Namespace) -> tuple[str, bool]:
@@ -67,7 +81,7 @@ def run(args: argparse.Namespace) -> tuple[str, bool]:
         in_use = {"standard output": sys.stdout}
         with atomic_write(args.output, overwrite=True, in_use=in_use) as file:  # fails before the measurement
             report = _measure(args)
-            file.write(json.dumps(report, indent=2) + "\n")
+            file.write(to_json(report))
     return MARKDOWN[args.command](report), not report.get("failures")
 
 
@@ -75,8 +89,17 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
     match args.command:
         case "latency":
             file = None if args.texts_file is None else _texts_file(args)
-            numbers = {"rounds": args.rounds, "texts": args.texts, "threads": args.threads}
-            return latency.measure(args.model, args.checkpoint, args.contenders, texts_file=file, **numbers)
+            return latency.measure(
+                args.model,
+                args.checkpoint,
+                args.contenders,
+                rounds=args.rounds,
+                texts=args.texts,
+                threads=args.threads,
+                batch_sizes=args.batch_sizes,
+                lengths=args.lengths,
+                texts_file=file,
+            )
         case "cuda":
             return cuda.measure(args.model, args.checkpoint, rounds=args.rounds)
         case "service":
@@ -93,6 +116,11 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
             return footprint.measure(args.model, calls=args.calls, repeats=args.repeats)
         case _:
             return quality.measure(args.model, args.checkpoint)
+
+
+def to_json(report: Mapping[str, Any]) -> str:
+    """Returns a report as JSON, with every list of numbers on one line, because a latency report has thousands."""
+    return NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", json.dumps(report, indent=2)) + "\n"
 
 
 def _texts_file(args: argparse.Namespace) -> TextsFile:

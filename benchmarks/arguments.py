@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from .harness.catalog import CONTENDERS, SERVICES
+from .harness.catalog import CONTENDERS, CONTROL, LITMUS, SERVICES
 
 HELP = {
     "latency": "time from text to scores, compared with PyTorch, Optimum and OpenVINO",
@@ -17,6 +17,8 @@ HELP = {
     "training": "speed of training, compared with padding every text to the same length",
 }
 PLOT_FORMATS = (".svg", ".png")
+BATCH_SIZES = (8, 32)
+LENGTHS = (8, 32, 128, 256, 512)
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -73,13 +75,16 @@ def _add_latency(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--contenders",
         nargs="+",
-        default=list(CONTENDERS),
+        default=[name for name in CONTENDERS if name != CONTROL],
         choices=list(CONTENDERS),
         metavar="NAME",
-        help=f"contenders to measure (default: all): {', '.join(CONTENDERS)}",
+        help=f"contenders to measure: {', '.join(CONTENDERS)} (default: all but {CONTROL}, which is {LITMUS} in a "
+        "second process and shows how far two equal contenders differ)",
     )
     _add_rounds_and_threads(command, rounds=7)
     _add_number(command, "--texts", 40, "real texts per round")
+    _add_numbers(command, "--batch_sizes", BATCH_SIZES, "texts per batch; real texts run one at a time as well")
+    _add_numbers(command, "--lengths", LENGTHS, "tokens of the texts of fixed lengths, up to what the model reads")
     _add_texts_file(command, required=False)
 
 
@@ -116,6 +121,11 @@ def _add_rounds_and_threads(command: argparse.ArgumentParser, *, rounds: int) ->
 
 def _add_number(command: argparse.ArgumentParser, option: str, default: int, help_text: str) -> None:
     command.add_argument(option, type=_positive, default=default, metavar="N", help=f"{help_text} (default: {default})")
+
+
+def _add_numbers(command: argparse.ArgumentParser, option: str, default: Sequence[int], help_text: str) -> None:
+    help_text = f"{help_text} (default: {' '.join(map(str, default))})"
+    command.add_argument(option, type=_positive, nargs="+", default=list(default), metavar="N", help=help_text)
 
 
 def _sentence(help_text: str) -> str:

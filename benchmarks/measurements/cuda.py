@@ -85,8 +85,11 @@ def measure(model: str, checkpoint: str, *, rounds: int) -> dict[str, Any]:
         "results": {
             name: {
                 "versions": result.versions,
-                "load_s": result.load_s,
-                "median_ms": {key: statistics.median(times) for key, times in result.latencies_ms.items()},
+                "start_s": result.start_s,
+                "median_ms": {
+                    key: statistics.median(ms for times in turns for ms in times)
+                    for key, turns in result.latencies_ms.items()
+                },
             }
             for name, result in measured.items()
         },

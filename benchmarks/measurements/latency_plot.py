@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..errors import BenchmarkError
-from ..harness.catalog import CONTENDERS, LITMUS, LITMUS_FP32
+from ..harness.catalog import CONTENDERS, CONTROL, LITMUS, LITMUS_FP32
 
 DPI = 120
 COLUMNS = 3  # panels in a row
@@ -35,13 +35,13 @@ def draw(report: Mapping[str, Any]) -> Figure:
     """Returns the figure of a latency report.
 
     Args:
-        report: From `latency.measure`. Contenders without results are left out.
+        report: From `latency.measure`. Contenders without results are left out, and so is the control.
 
     Raises:
         BenchmarkError: The report has no results, or none for texts of a fixed length.
     """
     results = report["results"]
-    names = [name for name in CONTENDERS if name in results]
+    names = [name for name in CONTENDERS if name in results and name != CONTROL]
     if not names:
         raise BenchmarkError("the latency report has no results to draw; its `failures` say why")
     lengths = [workload for workload in results[names[0]]["workloads"] if workload.endswith(" tokens")]

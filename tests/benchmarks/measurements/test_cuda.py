@@ -34,6 +34,7 @@ def test_every_check_runs(
     report, page = json.loads(output.read_text()), capsys.readouterr().out
     assert set(report["results"]) == {"litmus-fp32", "litmus-int8", "pytorch-fp32", "pytorch-fp16"}
     for result in report["results"].values():
+        assert result["start_s"] > 0
         assert list(result["median_ms"]) == ["1 x 16", "2 x 48"]
         assert min(result["median_ms"].values()) > 0
     assert [outcome for outcome in report["verify"] if ": passed: " in outcome]
