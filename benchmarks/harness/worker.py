@@ -35,6 +35,7 @@ PACKAGES = (
     "optimum-onnx",
     "openvino",
     "nncf",
+    "sentence-transformers",
 )
 
 

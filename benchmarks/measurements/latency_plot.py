@@ -17,17 +17,21 @@ DPI = 120
 COLUMNS = 3  # panels in a row
 OURS, OTHERS = "#0f766e", "#9ca3af"
 VERSIONS = ("onnxruntime", "torch", "transformers")  # of Litmus's own environment
-PEER_VERSIONS = ("optimum-onnx", "openvino", "nncf")
+PEER_VERSIONS = ("optimum-onnx", "openvino", "nncf", "sentence-transformers")
 TITLES = {
     LITMUS_FP32: "Litmus fp32",
     "pytorch-fp32": "PyTorch fp32",
     "pytorch-bf16": "PyTorch bf16",
+    "pytorch-compile": "PyTorch compiled",
     "pipeline": "transformers pipeline",
     "optimum-fp32": "Optimum fp32",
     "optimum-int8": "Optimum int8",
     "optimum-int8-pipeline": "Optimum int8 pipeline",
+    "openvino-fp32": "OpenVINO fp32",
     "openvino-bf16": "OpenVINO bf16",
     "openvino-int8": "OpenVINO int8",
+    "sentence-transformers-onnx": "Sentence Transformers fp32",
+    "sentence-transformers-int8": "Sentence Transformers int8",
 }
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +14,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 import transformers
 
 from benchmarks.__main__ import main, to_json
 from benchmarks.arguments import LENGTHS, parse_args
+from benchmarks.contenders import pytorch
 from benchmarks.data.texts_file import TextsFile
 from benchmarks.harness.catalog import CONTENDERS
 from benchmarks.harness.environments import PEERS, ROOT
-from benchmarks.harness.protocol import scores_from
+from benchmarks.harness.protocol import LoadRequest, scores_from
 from benchmarks.harness.runner import Contender, Measured, run_interleaved
 from benchmarks.measurements.latency import _decided, _fixed_lengths, _real_texts
 from runtime import load
@@ -47,13 +50,13 @@ def measure(command: str, *arguments: str) -> Measurement:
     return Measurement(path, json.loads(path.read_text()), printed.getvalue())
 
 
-OWN = [name for name, entry in CONTENDERS.items() if entry.peer is None]
+OWN = [name for name, entry in CONTENDERS.items() if entry.peer is None and name != "pytorch-compile"]
 PEERS_BY_NAME = {name: entry for name, entry in CONTENDERS.items() if entry.peer}
 
 
 @pytest.fixture(scope="module")
 def latency(trained: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Measurement:
-    """The latency of every contender of Litmus's own environment."""
+    """The latency of every contender of Litmus's own environment that needs no compiler."""
     checkpoint, artifact = trained
     where = ["--model", os.path.relpath(artifact), "--checkpoint", os.path.relpath(checkpoint)]
     arguments = ["--contenders", *OWN, "--rounds", "2", "--texts", "5", "--threads", "1", "--batch_sizes", "1", "2"]
@@ -273,6 +276,33 @@ def test_a_contender_whose_process_ends_midway(trained: tuple[str, str], monkeyp
     }
     assert [len(rounds) for rounds in measured["litmus"].latencies_ms.values()] == [3, 3]
     assert "pipeline (benchmarks.contenders.pipeline): its process ended" in failures["pipeline"]
+
+
+def test_compiled_pytorch_without_a_compiler(trained: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a C++ compiler, compiled PyTorch is left out for that reason, and the others are measured."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    measured, failures = measure_short_text(trained, ["pytorch-compile", "litmus"], rounds=1)
+    assert list(measured) == ["litmus"]
+    assert failures["pytorch-compile"] == (
+        "pytorch-compile: torch.compile needs a C++ compiler, but no-such-compiler was not found; install it or set CXX"
+    )
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_compiled_pytorch(trained: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled PyTorch gives the scores of eager mode, and after one text and one batch no length compiles anew."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # `load` sets it
+    checkpoint, artifact = trained
+    eager, compiled = (
+        pytorch.load(LoadRequest(artifact, checkpoint, 1, option, [], str(tmp_path)))
+        for option in ("float32", "float32 cpu compile")
+    )
+    batches = [["late"], ["late", "late again"]]
+    for batch in batches:
+        compiled(batch)
+    with torch.compiler.set_stance("fail_on_recompile"):
+        for batch in (["late again and again"], ["late " * 30], ["late", "late again", "late " * 20]):
+            np.testing.assert_allclose(compiled(batch), eager(batch), atol=1e-5)
 
 
 def test_other_labels(trained: tuple[str, str], artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
