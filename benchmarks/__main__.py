@@ -1,7 +1,8 @@
 """`python -m benchmarks COMMAND ...`: speed, size and quality of an artifact.
 
-- `latency`: time from text to scores, compared with PyTorch, the transformers pipeline, Optimum and OpenVINO, and the
-  overhead of `predict` over its tokenizer and session. It runs the texts of the test split, or those of any file.
+- `latency`: time from text to scores, start, memory and quality, compared with PyTorch, the transformers pipeline,
+  Optimum, OpenVINO and Sentence Transformers, and the overhead of `predict` over its tokenizer and session. It runs the
+  texts of the test split, or those of any file.
 - `throughput`: texts per second, compared with padded batches in the order of the file.
 - `footprint`: start-up time, memory and idle CPU time of the runtime in fresh processes. Linux only.
 - `quality`: metrics of the artifact and of its checkpoint in PyTorch.
