@@ -41,7 +41,7 @@ def steps(folder: Path) -> list[Step]:
     checkpoint, artifact = folder / "checkpoint", folder / "artifact"
     quality, latency = folder / "quality.json", folder / "latency.json"
     compared = ["--model", str(artifact), "--checkpoint", str(checkpoint)]
-    contenders = ["--contenders", "pytorch-fp32", "litmus-fp32", "litmus"]
+    contenders = ["--contenders", "pytorch-fp32", "litmus-fp32", "litmus", "--batch_sizes", "8"]
     return [
         Step(
             "Fine-tune",

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 Scorer = Callable[[list[str]], list[list[float]]]
 
 
+class UnavailableError(Exception):
+    """This machine lacks something that the contender needs; the message says what."""
+
+
 @dataclass(frozen=True)
 class LoadRequest:
-    """What to load.
+    """What to prepare or to load.
 
     Attributes:
         model: Artifact folder.
@@ -17,7 +21,7 @@ class LoadRequest:
         threads: Threads that every contender may use.
         option: Flavour of the contender, for example a precision.
         calibration: Texts of the training split, for contenders that calibrate a quantization.
-        work_dir: Empty folder for the contender's own files.
+        work_dir: Folder for the contender's own files: empty for `prepare`, which fills it for `load`.
     """
 
     model: str

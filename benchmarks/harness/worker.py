@@ -5,9 +5,13 @@ the pipe and are stored nowhere. Whatever the contender's libraries print goes t
 
 Requests and their replies:
 
-    {"load": {...}}                  {"load_s": seconds, "versions": {...}}
+    {"prepare": {...}}               {}
+    {"load": {...}}                  {}
     {"time": [[text, ...], ...]}     {"latencies_ms": [...]}, one per batch
     {"score": [[text, ...], ...]}    {"scores": [[...], ...]}, a row per text
+    {"describe": true}               {"memory_mb": {"resident": ..., "peak": ...}, "versions": {...}}
+
+If a contender cannot run on this machine, the reply is {"unavailable": reason}.
 """
 
 import importlib
@@ -16,11 +20,23 @@ import os
 import sys
 import time
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.protocol import LoadRequest, Scorer
+from benchmarks.harness.protocol import LoadRequest, Scorer, UnavailableError
 
-PACKAGES = ("torch", "transformers", "tokenizers", "onnxruntime", "optimum", "optimum-onnx", "openvino", "nncf")
+STATUS = Path("/proc/self/status")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "onnxruntime",
+    "optimum",
+    "optimum-onnx",
+    "openvino",
+    "nncf",
+    "sentence-transformers",
+)
 
 
 def main(module: str) -> None:
@@ -30,18 +46,34 @@ def main(module: str) -> None:
     scorer: Scorer | None = None
     for line in sys.stdin:
         request = json.loads(line)
-        if "load" in request:
-            start = time.perf_counter()
-            scorer = importlib.import_module(module).load(LoadRequest(**request["load"]))
-            reply: dict[str, Any] = {"load_s": time.perf_counter() - start, "versions": _versions()}
+        reply: dict[str, Any] = {}
+        if "prepare" in request:
+            importlib.import_module(module).prepare(LoadRequest(**request["prepare"]))
+        elif "load" in request:
+            try:
+                scorer = importlib.import_module(module).load(LoadRequest(**request["load"]))
+            except UnavailableError as error:
+                reply = {"unavailable": str(error)}
+        elif "describe" in request:
+            reply = {"memory_mb": _memory_mb(), "versions": _versions()}
         elif scorer is None:
             raise RuntimeError("the first request must be `load`")
         elif "time" in request:
+            scorer(request["time"][0])  # the caches hold what ran before, which in a service is the same model
             reply = {"latencies_ms": [_latency_ms(scorer, batch) for batch in request["time"]]}
         else:
             reply = {"scores": [row for batch in request["score"] for row in scorer(batch)]}
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
+
+
+def _memory_mb() -> dict[str, float] | None:
+    """Returns the memory of this process in MB (a million bytes), mapped files included; None without `/proc`."""
+    if not STATUS.exists():
+        return None
+    fields = dict(line.split(":", 1) for line in STATUS.read_text("utf-8").splitlines())
+    names = {"resident": "VmRSS", "peak": "VmHWM"}
+    return {key: int(fields[name].split()[0]) * 1024 / 1e6 for key, name in names.items()}
 
 
 def _versions() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """`python -m benchmarks cuda`: every check of a GPU in one command, in less than 9 minutes.
 
-It verifies the artifact on CUDA, measures its variants against PyTorch in eager mode and with `torch.compile`, the gain
-of IO binding, and the size of batches. It needs onnxruntime-gpu and a torch with CUDA.
+It verifies the artifact on CUDA, measures its variants against PyTorch in eager mode, with `torch.compile` and with
+CUDA graphs, the gain of IO binding, and the size of batches. It needs onnxruntime-gpu and a torch with CUDA.
 
     python -m benchmarks cuda --model build/artifact --checkpoint build/checkpoint --output build/cuda.json
 """
@@ -85,8 +85,11 @@ def measure(model: str, checkpoint: str, *, rounds: int) -> dict[str, Any]:
         "results": {
             name: {
                 "versions": result.versions,
-                "load_s": result.load_s,
-                "median_ms": {key: statistics.median(times) for key, times in result.latencies_ms.items()},
+                "start_s": result.start_s,
+                "median_ms": {
+                    key: statistics.median(ms for times in turns for ms in times)
+                    for key, turns in result.latencies_ms.items()
+                },
             }
             for name, result in measured.items()
         },
@@ -171,14 +174,16 @@ def _check_device() -> None:
 
 
 def _contenders(variants: Sequence[str]) -> dict[str, ContenderSpec]:
-    """Returns Litmus in every variant for the GPU, and PyTorch in eager mode and compiled."""
+    """Returns Litmus in every variant for the GPU, and PyTorch in eager mode, compiled, and with CUDA graphs."""
     half = "float16" if DEVICE == "cuda" else "bfloat16"
     options = {name: json.dumps({"provider": DEVICE, "variant": name, "threads": 1}) for name in variants}
     ours = {f"litmus-{name}": ContenderSpec("benchmarks.contenders.tuned", option) for name, option in options.items()}
     theirs = {
         "pytorch-fp32": f"float32 {DEVICE}",
         "pytorch-fp16": f"{half} {DEVICE}",
+        "pytorch-bf16": f"bfloat16 {DEVICE}",
         "pytorch-fp16-compile": f"{half} {DEVICE} compile",
+        "pytorch-fp16-cuda-graphs": f"{half} {DEVICE} cuda-graphs",
     }
     return ours | {name: ContenderSpec("benchmarks.contenders.pytorch", option) for name, option in theirs.items()}
 

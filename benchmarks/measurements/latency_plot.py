@@ -11,23 +11,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..errors import BenchmarkError
-from ..harness.catalog import CONTENDERS, LITMUS, LITMUS_FP32
+from ..harness.catalog import CONTENDERS, CONTROL, LITMUS, LITMUS_FP32
 
 DPI = 120
 COLUMNS = 3  # panels in a row
 OURS, OTHERS = "#0f766e", "#9ca3af"
 VERSIONS = ("onnxruntime", "torch", "transformers")  # of Litmus's own environment
-PEER_VERSIONS = ("optimum-onnx", "openvino", "nncf")
+PEER_VERSIONS = ("optimum-onnx", "openvino", "nncf", "sentence-transformers")
 TITLES = {
     LITMUS_FP32: "Litmus fp32",
     "pytorch-fp32": "PyTorch fp32",
     "pytorch-bf16": "PyTorch bf16",
+    "pytorch-compile": "PyTorch compiled",
     "pipeline": "transformers pipeline",
     "optimum-fp32": "Optimum fp32",
     "optimum-int8": "Optimum int8",
     "optimum-int8-pipeline": "Optimum int8 pipeline",
+    "openvino-fp32": "OpenVINO fp32",
     "openvino-bf16": "OpenVINO bf16",
     "openvino-int8": "OpenVINO int8",
+    "sentence-transformers-onnx": "Sentence Transformers fp32",
+    "sentence-transformers-int8": "Sentence Transformers int8",
 }
 
 
@@ -35,13 +39,13 @@ def draw(report: Mapping[str, Any]) -> Figure:
     """Returns the figure of a latency report.
 
     Args:
-        report: From `latency.measure`. Contenders without results are left out.
+        report: From `latency.measure`. Contenders without results are left out, and so is the control.
 
     Raises:
         BenchmarkError: The report has no results, or none for texts of a fixed length.
     """
     results = report["results"]
-    names = [name for name in CONTENDERS if name in results]
+    names = [name for name in CONTENDERS if name in results and name != CONTROL]
     if not names:
         raise BenchmarkError("the latency report has no results to draw; its `failures` say why")
     lengths = [workload for workload in results[names[0]]["workloads"] if workload.endswith(" tokens")]

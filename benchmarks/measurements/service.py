@@ -35,7 +35,7 @@ from ..harness import isolated
 from ..harness.environments import PEERS, ROOT, peer_python
 from ..harness.http_load import Job
 from ..harness.machine import machine
-from ..harness.runner import log_progress, rotated
+from ..harness.runner import log_progress, shuffled
 
 TOKENS = 30
 REQUESTS = 300  # of a round
@@ -144,7 +144,7 @@ def _cost(
             ports[name] = stack.enter_context(_service(name, model, checkpoint, cpus[:1])).port
         for number in range(rounds):
             log_progress(f"round {number + 1} of {rounds}")
-            for name in rotated(list(latencies), number):
+            for name in shuffled(latencies, str(number)):
                 if name == PREDICT:
                     with _on(cpus[:1]):
                         found, _ = isolated.run_in_subprocess(time_predict, model=model, text=text, calls=REQUESTS)

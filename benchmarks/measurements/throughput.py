@@ -31,7 +31,7 @@ from ..data.texts_file import check_labels
 from ..harness.catalog import CONTENDERS, LITMUS, PIPELINE
 from ..harness.machine import machine
 from ..harness.protocol import LoadRequest
-from ..harness.runner import Batch, Contender, ContenderError, log_progress, rotated
+from ..harness.runner import Batch, Contender, ContenderError, log_progress, shuffled
 
 BATCH = 32
 PADDED = "padded"
@@ -150,7 +150,7 @@ def _take_turns(
     failures: dict[str, str] = {}
     for turn in range(rounds + 1):
         log_progress(f"round {turn} of {rounds}" if turn else "warming up ...")
-        for name in rotated(list(seconds), turn):
+        for name in shuffled(seconds, str(turn)):
             try:
                 elapsed_s = passes[name]()
             except ContenderError as error:

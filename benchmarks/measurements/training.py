@@ -38,7 +38,7 @@ from training.positions import position_limit
 
 from ..harness import isolated
 from ..harness.machine import machine
-from ..harness.runner import log_progress, rotated
+from ..harness.runner import log_progress, shuffled
 
 WAYS = ["notebook", "padded", "litmus"]
 NOTEBOOK_LENGTH = 512
@@ -64,7 +64,7 @@ def measure(checkpoint: str, *, rows: int, rounds: int) -> dict[str, Any]:
     checkpoint_path = str(Path(checkpoint).resolve())  # the processes run in another folder
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     for turn in range(rounds):
-        for way in rotated(WAYS, turn):
+        for way in shuffled(WAYS, str(turn)):
             elapsed_s, _ = isolated.run_in_subprocess(epoch, checkpoint=checkpoint_path, way=way, rows=rows)
             seconds[way].append(elapsed_s)
             log_progress(f"round {turn + 1} of {rounds}: {way} {elapsed_s:.1f} s")

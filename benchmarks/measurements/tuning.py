@@ -29,7 +29,7 @@ from ..errors import BenchmarkError
 from ..harness.catalog import ContenderSpec
 from ..harness.machine import machine
 from ..harness.protocol import LoadRequest
-from ..harness.runner import Batch, Contender, ContenderError, log_progress, rotated
+from ..harness.runner import Batch, Contender, ContenderError, log_progress, shuffled
 
 SECONDS = {"one": 50.0, "many": 30.0}  # for the two comparisons; loading comes on top
 TURN_S = 0.5  # texts of a turn are chosen so that the default needs about this long
@@ -177,7 +177,7 @@ def take_turns(
         end, turn = time.monotonic() + seconds, 0
         try:
             while turn < MIN_ROUNDS or time.monotonic() < end:
-                for name in rotated(list(running), turn):
+                for name in shuffled(running, str(turn)):
                     setting, contender = running[name]
                     setting.seconds.append(sum(contender.time(batches)) / 1000 / sum(map(len, batches)))
                 turn += 1

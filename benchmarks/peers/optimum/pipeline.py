@@ -5,10 +5,12 @@ from transformers import AutoTokenizer
 
 from benchmarks.contenders.pipeline import scorer
 from benchmarks.harness.protocol import LoadRequest, Scorer
-from benchmarks.peers.optimum.contender import load_model
+from benchmarks.peers.optimum.contender import load_model, prepare
+
+__all__ = ["load", "prepare"]
 
 
 def load(request: LoadRequest) -> Scorer:
-    """Exports the checkpoint in the precision that `request.option` names, and loads it into a pipeline."""
-    tokenizer = AutoTokenizer.from_pretrained(request.checkpoint)
+    """Loads what `prepare` wrote into a pipeline."""
+    tokenizer = AutoTokenizer.from_pretrained(request.work_dir)
     return scorer(pipeline("text-classification", model=load_model(request), tokenizer=tokenizer, device="cpu"))

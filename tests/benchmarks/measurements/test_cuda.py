@@ -25,6 +25,7 @@ def test_every_check_runs(
     def without_compiler(variants: Sequence[str]) -> dict[str, cuda.ContenderSpec]:
         found = contenders(variants)
         assert found.pop("pytorch-fp16-compile").option.endswith(" compile")
+        assert found.pop("pytorch-fp16-cuda-graphs").option.endswith(" cuda-graphs")
         return found
 
     monkeypatch.setattr(cuda, "_contenders", without_compiler)
@@ -32,8 +33,9 @@ def test_every_check_runs(
     where = ["--model", artifact, "--checkpoint", checkpoint, "--output", str(output)]
     assert main(["cuda", *where, "--rounds", "1"]) == 0
     report, page = json.loads(output.read_text()), capsys.readouterr().out
-    assert set(report["results"]) == {"litmus-fp32", "litmus-int8", "pytorch-fp32", "pytorch-fp16"}
+    assert set(report["results"]) == {"litmus-fp32", "litmus-int8", "pytorch-fp32", "pytorch-fp16", "pytorch-bf16"}
     for result in report["results"].values():
+        assert result["start_s"] > 0
         assert list(result["median_ms"]) == ["1 x 16", "2 x 48"]
         assert min(result["median_ms"].values()) > 0
     assert [outcome for outcome in report["verify"] if ": passed: " in outcome]

@@ -83,6 +83,12 @@ def test_bars_show_the_speedup_of_litmus(report: dict[str, Any]) -> None:
     assert long.texts[2].get_text() == "24.9 ms  (0.80x)"
 
 
+def test_control_is_not_drawn(report: dict[str, Any]) -> None:
+    """The second process of the same contender has no bar."""
+    report["results"]["litmus-control"] = report["results"]["litmus"]
+    assert len(panels(report)[0].patches) == len(MEDIANS_MS)
+
+
 def test_without_litmus_there_is_no_speedup(report: dict[str, Any]) -> None:
     """A contender that is missing is left out, and without Litmus the bars show only medians."""
     del report["results"]["litmus"]
@@ -122,8 +128,8 @@ def test_report_without_results(report: dict[str, Any]) -> None:
 
 
 def test_every_contender_has_a_title() -> None:
-    """The figure names every contender of the catalog."""
-    assert set(TITLES) == set(CONTENDERS) - {"litmus"}
+    """The figure names every contender of the catalog but the control, which it does not draw."""
+    assert set(TITLES) == set(CONTENDERS) - {"litmus", "litmus-control"}
 
 
 @pytest.mark.parametrize(("suffix", "start"), [(".svg", b"<?xml"), (".png", b"\x89PNG")])
