@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := build/demo
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: setup demo serve test test-fast bench lint wheel clean
+.PHONY: setup demo serve report test test-fast bench lint wheel clean
 
 setup: $(VENV)/installed
 
@@ -22,6 +22,10 @@ serve: setup
 	@test -e $(DEMO)/artifact/litmus.json || $(MAKE) demo
 	$(BIN)/python -m runtime.serve --model $(DEMO)/artifact --name demo
 
+report: setup
+	@test -e $(DEMO)/artifact/litmus.json || $(MAKE) demo
+	$(BIN)/python -m benchmarks report --model $(DEMO)/artifact --checkpoint $(DEMO)/checkpoint --output_dir build/report
+
 test: setup
 	$(BIN)/python -m pytest $(PARALLEL)
 
@@ -30,7 +34,7 @@ test-fast: setup
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not fuzz and not registry'
 
 bench: setup
-	$(BIN)/python -m pytest benchmarks
+	$(BIN)/python -m pytest benchmarks --benchmark-autosave $(if $(wildcard .benchmarks/*/*.json),--benchmark-compare)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -85,14 +85,14 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 def _add_latency(command: argparse.ArgumentParser) -> None:
     default = [name for name in CONTENDERS if name != CONTROL]
-    _add_compared(command, default, f"all but {CONTROL}", rounds=7)
+    _add_compared(command, default, f"all but {CONTROL}", rounds=12, texts=40)
     _add_texts_file(command, required=False)
 
 
 def _add_report(command: argparse.ArgumentParser) -> None:
     help_folder = "folder for report.html, report.md and the JSON of every measurement (default: build/report)"
     command.add_argument("--output_dir", type=Path, default=Path("build/report"), metavar="FOLDER", help=help_folder)
-    _add_compared(command, list(REPORTED), ", ".join(REPORTED), rounds=9)
+    _add_compared(command, list(REPORTED), ", ".join(REPORTED), rounds=10, texts=24)
     _add_texts_file(command, required=False)
     help_price = "price of this machine per hour, for the cost of a million texts"
     command.add_argument("--hourly-price", type=_price, metavar="AMOUNT", help=help_price)
@@ -100,7 +100,7 @@ def _add_report(command: argparse.ArgumentParser) -> None:
     command.add_argument("--restart", action="store_true", help=help_restart)
 
 
-def _add_compared(command: argparse.ArgumentParser, default: list[str], shown: str, *, rounds: int) -> None:
+def _add_compared(command: argparse.ArgumentParser, default: list[str], shown: str, *, rounds: int, texts: int) -> None:
     command.add_argument(
         "--contenders",
         nargs="+",
@@ -111,7 +111,7 @@ def _add_compared(command: argparse.ArgumentParser, default: list[str], shown: s
         f"far two equal contenders differ (default: {shown})",
     )
     _add_rounds_and_threads(command, rounds=rounds)
-    _add_number(command, "--texts", 40, "real texts per round")
+    _add_number(command, "--texts", texts, "real texts per round")
     _add_numbers(command, "--batch_sizes", BATCH_SIZES, "texts per batch; real texts run one at a time as well")
     _add_numbers(command, "--lengths", LENGTHS, "tokens of the texts of fixed lengths, up to what the model reads")
 

@@ -9,7 +9,7 @@ from training.arguments import DataArguments
 from training.data import wisconsin
 from training.data.dataset import LabelledData, load_data
 from training.data.record import training_data
-from training.decisions.metrics import quality
+from training.decisions.metrics import TITLES, quality
 
 from ..harness.catalog import LITMUS
 
@@ -29,7 +29,7 @@ def summary(latency: Mapping[str, Any], quality_report: Mapping[str, Any]) -> st
     metrics = list(quality_report["results"][LITMUS]["figures"])
     lines = [
         "",
-        "| | " + " | ".join(metrics) + " | ms per text | speedup | size, MB |",
+        "| | " + " | ".join(TITLES[metric] for metric in metrics) + " | ms per text | speedup | size, MB |",
         "|---" * (len(metrics) + 4) + "|",
     ]
     for name, result in quality_report["results"].items():

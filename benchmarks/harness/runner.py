@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+import psutil
+
 from .catalog import ContenderSpec
 from .environments import ROOT, interpreter
 from .protocol import LoadRequest
@@ -26,7 +28,11 @@ class ContenderError(Exception):
 
 
 class Contender:
-    """A contender's process."""
+    """A contender's process, which is stopped whenever it is not asked for anything.
+
+    OpenMP's threads keep a CPU busy for up to 200 ms after their work. Without the stop they would slow down whoever
+    runs next: a second process of the same contender differed by up to a third.
+    """
 
     def __init__(self, name: str, spec: ContenderSpec, threads: int) -> None:
         """Starts the process; `load` makes it ready."""
@@ -80,6 +86,7 @@ class Contender:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._resume()
         try:
             self._process.communicate(timeout=10)  # closes stdin, which ends the process
         except subprocess.TimeoutExpired:
@@ -87,9 +94,14 @@ class Contender:
             self._process.communicate()
         self._messages.close()
 
+    def _resume(self) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(self._process.pid).resume()
+
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self._resume()
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
@@ -102,6 +114,7 @@ class Contender:
             log_progress("".join(self._messages.readlines()[-SHOWN_LINES:]).rstrip())
             raise ContenderError(f"{self.name} ({self._module}): its process ended; see its message above")
         reply: dict[str, Any] = json.loads(line)
+        psutil.Process(self._process.pid).suspend()
         if "unavailable" in reply:
             raise ContenderError(f"{self.name}: {reply['unavailable']}")
         return reply

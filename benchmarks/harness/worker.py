@@ -14,9 +14,11 @@ Requests and their replies:
 If a contender cannot run on this machine, the reply is {"unavailable": reason}.
 """
 
+import ctypes
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 from importlib import metadata
@@ -25,6 +27,7 @@ from typing import Any
 
 from benchmarks.harness.protocol import LoadRequest, Scorer, UnavailableError
 
+PR_SET_PDEATHSIG = 1
 STATUS = Path("/proc/self/status")
 PACKAGES = (
     "torch",
@@ -41,6 +44,7 @@ PACKAGES = (
 
 def main(module: str) -> None:
     """Replies to requests until stdin ends."""
+    _end_with_parent()
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     scorer: Scorer | None = None
@@ -65,6 +69,12 @@ def main(module: str) -> None:
             reply = {"scores": [row for batch in request["score"] for row in scorer(batch)]}
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
+
+
+def _end_with_parent() -> None:
+    """Has the kernel end this process when its parent ends, even while it is stopped. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _memory_mb() -> dict[str, float] | None:

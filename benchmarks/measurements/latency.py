@@ -35,7 +35,7 @@ from ..harness.machine import machine
 from ..harness.runner import Batch, Measured, run_interleaved
 from . import overhead
 
-REPEATS = 10
+REPEATS = 5
 CALIBRATION_TEXTS = 128
 REAL = "real texts"
 RIVALS = (PIPELINE, OPTIMUM_PIPELINE)  # the report gives the speedup of `litmus` over these as well

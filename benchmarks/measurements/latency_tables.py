@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from training.decisions.metrics import TITLES
+
 from ..harness.catalog import BASELINE, LITMUS
 
 
@@ -69,7 +71,8 @@ def _throughput(figures: Mapping[str, float]) -> str:
 def _others(results: Mapping[str, Any], rows: int) -> list[str]:
     """Returns the table of quality, start and memory."""
     metrics = list(next(iter(results.values()))["figures"])
-    header = ["contender", *metrics, "label agreement", "prepare, s", "start, s", "memory, MB", "peak, MB"]
+    titles = [TITLES[metric] for metric in metrics]
+    header = ["contender", *titles, "label agreement", "prepare, s", "start, s", "memory, MB", "peak, MB"]
     table = []
     for name, result in results.items():
         agreement, prepare_s, memory_mb = (result.get(key) for key in ("label_agreement", "prepare_s", "memory_mb"))

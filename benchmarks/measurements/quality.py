@@ -11,7 +11,7 @@ from runtime import Classifier, load
 from training.data.dataset import LabelledData
 from training.data.record import read_record, training_data
 from training.decisions.learning import Decisions, decide
-from training.decisions.metrics import agreement, quality
+from training.decisions.metrics import TITLES, agreement, quality
 from training.model.inference import TEXTS_PER_BATCH, predict_logits
 
 from ..data.texts_file import check_labels
@@ -64,10 +64,11 @@ def markdown(report: Mapping[str, Any]) -> str:
     """Returns the report as a Markdown table."""
     results = report["results"]
     metrics = list(results[BASELINE]["figures"])
+    titles = [TITLES[metric] for metric in metrics]
     lines = [
         f"Quality on the {report['settings']['rows']} rows of the test split, and label agreement with PyTorch.",
         "",
-        "| contender | variant | " + " | ".join(metrics) + " | label agreement | largest logit difference |",
+        "| contender | variant | " + " | ".join(titles) + " | label agreement | largest logit difference |",
         "|---" * (len(metrics) + 4) + "|",
     ]
     for name, row in results.items():

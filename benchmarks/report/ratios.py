@@ -45,9 +45,14 @@ class Ratio:
         """How many times as long Litmus takes as the other contender."""
         return Ratio(1 / self.value, 1 / self.high, 1 / self.low)
 
+    @property
+    def digits(self) -> int:
+        """Digits behind the point that are worth showing."""
+        return 1 if self.value >= 2 else 2
+
     def __str__(self) -> str:
         """Formats value and interval for people."""
-        digits = 1 if self.value >= 2 else 2
+        digits = self.digits
         return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
 
 

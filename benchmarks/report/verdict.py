@@ -67,12 +67,13 @@ def _against_baseline(report: Mapping[str, Any], sizes_mb: Mapping[str, float]) 
     found = ratio(report, BASELINE, first.workload)
     title, name = f"Litmus {report['variant']}", TITLES[BASELINE]
     if not found.clear:
-        speed = f"{title} and {name} are too close to tell, {first.words}: {found}"
+        speed = f"{title} and {name} are too close to tell"
     elif found.value > 1:
-        speed = f"{title} is {found} times as fast as {name}, {first.words}"
+        speed = f"{title} is {_times(found)} as fast as {name}"
     else:
-        speed = f"{name} is {found.inverse} times as fast as {title}, {first.words}"
-    return f"{speed}, {_quality(ours, report['results'][BASELINE], rows)}, at {_share(sizes_mb)} of the size."
+        speed = f"{name} is {_times(found.inverse)} as fast as {title}"
+    quality = _quality(ours, report["results"][BASELINE], rows)
+    return f"{speed}, {first.words}, {quality}, at {_share(sizes_mb)} of the size."
 
 
 def _quality(ours: Mapping[str, Any], baseline: Mapping[str, Any], rows: int) -> str:
@@ -97,21 +98,23 @@ def _against_others(report: Mapping[str, Any], situation: Situation) -> str:
     )
     if faster:
         best = faster[0]
-        speed = f"{TITLES[best]} is {others[best].inverse} times as fast as Litmus"
+        speed = f"{TITLES[best]} is {_times(others[best].inverse)} as fast as Litmus"
         return f"{speed}, {situation.words}{_price(report, best)}."
-    close = [name for name, found in others.items() if not found.clear]
+    close = [TITLES[name] for name, found in others.items() if not found.clear]
     if close:
-        names = " and ".join(TITLES[name] for name in close)
-        return f"{_capital(situation.words)}, Litmus and {names} are too close to tell ({_ranges(others, close)})."
+        *some, last = close
+        names = f"{', '.join(some)} and {last}" if some else last
+        return f"{_capital(situation.words)}, {names} and Litmus are too close to tell."
     nearest = min(others, key=lambda name: others[name].value)
     return (
-        f"{_capital(situation.words)}, Litmus is the fastest; the next, {TITLES[nearest]}, takes {others[nearest]} "
-        "times as long."
+        f"{_capital(situation.words)}, Litmus is the fastest: {_times(others[nearest])} as fast as the next, "
+        f"{TITLES[nearest]}."
     )
 
 
-def _ranges(others: Mapping[str, Ratio], names: list[str]) -> str:
-    return ", ".join(str(others[name]) for name in names)
+def _times(found: Ratio) -> str:
+    digits = found.digits
+    return f"{found.value:.{digits}f} times (95 % interval {found.low:.{digits}f} to {found.high:.{digits}f})"
 
 
 def _price(report: Mapping[str, Any], name: str) -> str:

@@ -59,7 +59,7 @@ def test_quality_start_and_memory(report: dict[str, Any]) -> None:
     """A cell is empty for a contender that is not prepared, has no baseline to agree with, or runs without /proc."""
     lines = markdown(report).splitlines()
     assert (
-        "| contender | accuracy | macro_f1 | label agreement | prepare, s | start, s | memory, MB | peak, MB |" in lines
+        "| contender | accuracy | macro F1 | label agreement | prepare, s | start, s | memory, MB | peak, MB |" in lines
     )
     assert "| openvino-int8 | 0.9000 | 0.8000 | 98.77% | 12.3 | 4.25 | 480 | 512 |" in lines
     assert "| pytorch-fp32 | 0.9000 | 0.8000 |  |  | 4.25 |  |  |" in lines
