@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> tuple[str, bool]:
         return summary(read_report(args.latency, "latency"), read_report(args.quality, "quality")), True
     if args.command == "plot":
         plot = importlib.import_module(f"{__package__}.measurements.latency_plot")
-        plot.save(plot.draw(read_report(args.latency, "latency")), args.output)
+        plot.save(plot.draw(read_report(args.latency, "latency"), args.lengths), args.output)
         return "", True
     if args.output is None:
         report = _measure(args)

@@ -92,7 +92,7 @@ def _add_latency(command: argparse.ArgumentParser) -> None:
 def _add_report(command: argparse.ArgumentParser) -> None:
     help_folder = "folder for report.html, report.md and the JSON of every measurement (default: build/report)"
     command.add_argument("--output_dir", type=Path, default=Path("build/report"), metavar="FOLDER", help=help_folder)
-    _add_compared(command, list(REPORTED), ", ".join(REPORTED), rounds=10, texts=24)
+    _add_compared(command, list(REPORTED), ", ".join(REPORTED), rounds=7, texts=20)
     _add_texts_file(command, required=False)
     help_price = "price of this machine per hour, for the cost of a million texts"
     command.add_argument("--hourly-price", type=_price, metavar="AMOUNT", help=help_price)
@@ -134,6 +134,13 @@ def _add_report_commands(commands: "argparse._SubParsersAction[argparse.Argument
     help_text = "draw a latency report"
     plot = commands.add_parser("plot", help=help_text, description=_sentence(help_text))
     plot.add_argument("--latency", type=Path, required=True, metavar="FILE.json", help="report of `latency`")
+    plot.add_argument(
+        "--lengths",
+        type=_positive,
+        nargs="+",
+        metavar="N",
+        help="lengths in tokens to draw (default: all of the report)",
+    )
     plot.add_argument("--output", type=_image, required=True, metavar="FILE", help=".svg or .png file to write")
     help_text = "join a latency and a quality report in the table that `make demo` ends with"
     demo = commands.add_parser("demo", help=help_text, description=_sentence(help_text))

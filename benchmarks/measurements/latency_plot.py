@@ -35,11 +35,12 @@ TITLES = {
 }
 
 
-def draw(report: Mapping[str, Any]) -> Figure:
+def draw(report: Mapping[str, Any], chosen: Sequence[int] | None = None) -> Figure:
     """Returns the figure of a latency report.
 
     Args:
         report: From `latency.measure`. Contenders without results are left out, and so is the control.
+        chosen: Lengths in tokens to draw; None for all.
 
     Raises:
         BenchmarkError: The report has no results, or none for texts of a fixed length.
@@ -49,6 +50,8 @@ def draw(report: Mapping[str, Any]) -> Figure:
     if not names:
         raise BenchmarkError("the latency report has no results to draw; its `failures` say why")
     lengths = [workload for workload in results[names[0]]["workloads"] if workload.endswith(" tokens")]
+    if chosen is not None:
+        lengths = [workload for workload in lengths if int(workload.split()[0]) in chosen]
     if not lengths:
         raise BenchmarkError("the latency report has no texts of a fixed length to draw; measure again")
     rows, columns = math.ceil(len(lengths) / COLUMNS), min(COLUMNS, len(lengths))

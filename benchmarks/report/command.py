@@ -3,8 +3,8 @@
     python -m benchmarks report --model build/artifact --checkpoint build/checkpoint --output_dir build/report
 
 The folder has the JSON of every measurement. A run that was interrupted goes on with the measurement that it was in. A
-measurement is repeated if artifact, checkpoint, settings, machine or versions have changed. `service.json`, written by
-`python -m benchmarks service --output FOLDER/service.json`, is included if it is there.
+measurement is repeated if artifact, checkpoint, settings, machine, versions or the runtime's code have changed.
+`service.json`, written by `python -m benchmarks service --output FOLDER/service.json`, is included if it is there.
 """
 
 import argparse
@@ -12,10 +12,11 @@ import datetime as dt
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import runtime
 from runtime.artifact.folder import open_artifact
 from runtime.artifact.manifest import NAME, Manifest
 from runtime.files.atomic_file import atomic_write
@@ -25,6 +26,7 @@ from training.reporting.document import write
 from ..data.texts_file import TextsFile
 from ..errors import BenchmarkError
 from ..harness.catalog import LITMUS
+from ..harness.environments import PEERS
 from ..harness.machine import machine
 from ..harness.reports import read_report, to_json
 from ..harness.runner import log_progress
@@ -129,12 +131,19 @@ def _common(model: str, checkpoint: str, threads: int | None) -> dict[str, Any]:
     return {
         "model": _digest(str(Path(model) / NAME)),
         "checkpoint": _digest(str(Path(checkpoint) / RECORD)),
+        "runtime": _digests(Path(runtime.__file__).parent.rglob("*.py")),
+        "peers": _digests(PEERS.glob("*/requirements.txt")),
         **{name: info[name] for name in ("cpu", "cpu_flags", "cpus", "threads", "versions")},
     }
 
 
 def _digest(path: str | None) -> str | None:
     return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _digests(paths: Iterable[Path]) -> str:
+    """Returns a digest of several files, for example of the code that is measured."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths))).hexdigest()
 
 
 def _sizes_mb(manifest: Manifest, variant: str, checkpoint: str) -> dict[str, float]:

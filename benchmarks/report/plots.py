@@ -13,7 +13,14 @@ from training.reporting.svg import MUTED, OTHER, OURS, SERIES, styled
 from ..harness.catalog import CONTENDERS, CONTROL, LITMUS
 from ..measurements.latency_plot import TITLES
 
-FAMILIES = ("pytorch", "optimum", "openvino", "pipeline", "sentence-transformers")  # one colour each
+# One colour for each library; the green of the series is too close to that of Litmus.
+FAMILIES = {
+    "pytorch": SERIES[0],
+    "optimum": SERIES[1],
+    "openvino": SERIES[3],
+    "pipeline": SERIES[4],
+    "sentence-transformers": SERIES[5],
+}
 LINES = {"fp32": "-", "bf16": "--", "int8": ":"}
 MARKERS = {"fp32": "o", "bf16": "s", "int8": "^"}
 
@@ -154,11 +161,11 @@ def _first(result: Mapping[str, Any]) -> Mapping[str, Any]:
 def _look(name: str, variant: str, *, line: bool = True) -> dict[str, Any]:
     """Returns colour by library, and line and marker by precision; Litmus is drawn stronger."""
     precision = variant if name == LITMUS else name.rpartition("-")[2]
-    family = next((place for place, family in enumerate(FAMILIES) if name.startswith(family)), 0)
+    colour = next((colour for family, colour in FAMILIES.items() if name.startswith(family)), MUTED)
     ours = name.startswith(LITMUS)
     look: dict[str, Any] = {
         "label": title(name, variant),
-        "color": OURS if ours else SERIES[family],
+        "color": OURS if ours else colour,
         "marker": MARKERS.get(precision, "D"),
         "zorder": 3 if ours else 2,
     }
