@@ -290,7 +290,7 @@ def _method(latency: Mapping[str, Any]) -> list[Block]:
                 "Every contender runs in a process of its own, with the same number of threads, on the same texts, "
                 "from text to scores. It is warmed up, and in every round the contenders take turns in random order.",
                 "Ratios are of medians in this run. Intervals resample the rounds. " + control,
-                "Two contenders whose interval includes 1 are called too close to tell.",
+                "Two contenders are called too close to tell unless the whole interval lies more than 5 % beyond 1.",
                 "Quality comes from the test split, on which nothing was selected. Contenders that quantize calibrate "
                 "on texts of the training split.",
             ]

@@ -18,6 +18,7 @@ from ..harness.catalog import CONTROL, LITMUS
 
 RESAMPLES = 2000
 NORMAL_95 = 1.96
+MARGIN = 1.05
 SEED = 0
 
 
@@ -37,8 +38,11 @@ class Ratio:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval excludes 1: one of the two is faster."""
-        return self.low > 1 or self.high < 1
+        """Whether one of the two is faster: the interval lies beyond 1 by `MARGIN`.
+
+        A smaller difference is not worth choosing by, and another run may not show it.
+        """
+        return self.low > MARGIN or self.high < 1 / MARGIN
 
     @property
     def inverse(self) -> "Ratio":

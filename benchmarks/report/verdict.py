@@ -93,22 +93,15 @@ def _against_others(report: Mapping[str, Any], situation: Situation) -> str:
     }
     if not others:
         return ""
-    faster = sorted(
-        (name for name, found in others.items() if found.clear and found.value < 1), key=lambda n: others[n].value
-    )
-    if faster:
-        best = faster[0]
-        speed = f"{TITLES[best]} is {_times(others[best].inverse)} as fast as Litmus"
-        return f"{speed}, {situation.words}{_price(report, best)}."
-    close = [TITLES[name] for name, found in others.items() if not found.clear]
-    if close:
-        *some, last = close
-        names = f"{', '.join(some)} and {last}" if some else last
-        return f"{_capital(situation.words)}, {names} and Litmus are too close to tell."
     nearest = min(others, key=lambda name: others[name].value)
+    found = others[nearest]
+    if not found.clear:
+        return f"{_capital(situation.words)}, {TITLES[nearest]} and Litmus are too close to tell."
+    if found.value < 1:
+        speed = f"{TITLES[nearest]} is {_times(found.inverse)} as fast as Litmus"
+        return f"{speed}, {situation.words}{_price(report, nearest)}."
     return (
-        f"{_capital(situation.words)}, Litmus is the fastest: {_times(others[nearest])} as fast as the next, "
-        f"{TITLES[nearest]}."
+        f"{_capital(situation.words)}, Litmus is the fastest: {_times(found)} as fast as the next, {TITLES[nearest]}."
     )
 
 
