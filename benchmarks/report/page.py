@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.decisions.metrics import TITLES as METRICS
+from training.evaluation.intervals import wilson
 from training.reporting.document import Block, Bullets, Card, Document, Plot, Section, Table
 from training.reporting.svg import to_svg
 
@@ -84,6 +85,8 @@ def _cards(found: Measurements) -> list[Card]:
     speed = ratio(latency, BASELINE, first.workload)
     ours = results[LITMUS]
     median_ms = ours["workloads"][first.workload]["median_ms"]
+    rows = latency["settings"]["rows"]
+    agreed = wilson(round(ours["label_agreement"] * rows), rows)
     return [
         Card(
             f"{speed.value:.1f}x",
@@ -93,7 +96,7 @@ def _cards(found: Measurements) -> list[Card]:
         Card(
             f"{100 * ours['label_agreement']:.1f} %",
             "label agreement with PyTorch",
-            f"{latency['settings']['rows']} rows of the test split",
+            f"95 % interval {100 * agreed.low:.1f} to {100 * agreed.high:.1f} %, {rows} rows of the test split",
         ),
         Card(
             f"{found.sizes_mb['litmus']:.1f} MB",

@@ -7,6 +7,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from ..arguments import Arguments
 from ..data.dataset import LabelledData
 from ..decisions.learning import Decisions
+from ..decisions.metrics import TITLES
 from ..evaluation.figures import Evaluation
 from ..reporting.markdown import plain
 
@@ -78,7 +79,7 @@ def write_model_card(
         template_str=BODY,
         summary=f"{task}, fine-tuned from {shown} on {plain(name)} (rows: {rows}). Labels: {labels}.",
         rows=len(data.test.texts),
-        metrics=metrics,
+        metrics={TITLES[metric]: value for metric, value in metrics.items()},
         decisions=FOLDED if decisions.temperature == 1 else NOT_FOLDED,
         warnings=[plain(warning) for warning in evaluation.warnings],
     ).save(folder / "README.md")

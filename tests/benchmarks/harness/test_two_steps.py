@@ -2,15 +2,20 @@
 
 import ast
 import os
+import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.harness import worker
 from benchmarks.harness.catalog import CONTENDERS, ContenderSpec
-from benchmarks.harness.runner import Measured, run_interleaved
+from benchmarks.harness.environments import ROOT
+from benchmarks.harness.protocol import LoadRequest
+from benchmarks.harness.runner import Contender, Measured, run_interleaved
 
 STEP_S = 0.3
 BIG_MB = 100
@@ -90,6 +95,46 @@ def test_memory_is_read_after_the_rounds() -> None:
     assert plain["resident"] <= plain["peak"] < BIG_MB
     assert big["peak"] - plain["peak"] == pytest.approx(BIG_MB, abs=BIG_MB / 4)
     assert big["resident"] < BIG_MB
+
+
+def test_contender_that_waits_is_stopped(tmp_path: Path) -> None:
+    """Between two requests the process is stopped, so that its threads take no CPU time from others."""
+    spec = ContenderSpec("two_steps")
+    (tmp_path / "process").write_text("0")
+    request = LoadRequest("", "", 1, "", [], str(tmp_path))
+    with Contender("two steps", spec, 1) as contender:
+        contender.load(request)
+        ((_, process),) = contender.score([["late"]])
+        deadline = time.monotonic() + 5
+        while psutil.Process(int(process)).status() != psutil.STATUS_STOPPED and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert psutil.Process(int(process)).status() == psutil.STATUS_STOPPED
+        assert contender.score([["late"]]) == [[0.0, process]]
+    assert not psutil.pid_exists(int(process))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a stopped process with its parent")
+def test_stopped_contender_ends_with_its_parent(tmp_path: Path) -> None:
+    """A contender does not stay behind if the benchmark is killed while the contender is stopped."""
+    (tmp_path / "process").write_text("0")
+    code = (
+        "import time\n"
+        "from benchmarks.harness.catalog import ContenderSpec\n"
+        "from benchmarks.harness.protocol import LoadRequest\n"
+        "from benchmarks.harness.runner import Contender\n"
+        "contender = Contender('two steps', ContenderSpec('two_steps'), 1)\n"
+        f"contender.load(LoadRequest('', '', 1, '', [], {str(tmp_path)!r}))\n"
+        "print(int(contender.score([['late']])[0][1]), flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT) as parent:
+        assert parent.stdout is not None
+        process = int(parent.stdout.readline())
+        parent.kill()
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(process) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE
 
 
 def test_without_proc_there_is_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
