@@ -1,5 +1,6 @@
 """Rows whose label is probably wrong, by confident learning (Northcutt et al. 2021, arXiv:1911.00068; cleanlab)."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,17 +43,24 @@ def label_errors(scores: Doubles, decided: Targets, targets: Targets, manifest: 
         DependencyError: cleanlab is not installed.
     """
     with needs_extra():
-        from cleanlab.filter import find_label_issues  # noqa: PLC0415 - the extra is needed only here
+        from cleanlab import filter as single_label  # noqa: PLC0415 - the extra is needed only here
+        from cleanlab.multilabel_classification import filter as multi_label  # noqa: PLC0415 - as above
     task, names = manifest.task, manifest.labels
     true, given = (label_flags(items, task, len(names)) for items in (targets, decided))
-    multi_label = task == "multi_label"
-    labels = [list(np.flatnonzero(row)) for row in true] if multi_label else np.asarray(targets, np.int64)
-    if not multi_label and len(np.unique(targets)) < 2:
-        return []
-    ranked = find_label_issues(
-        labels, scores, return_indices_ranked_by="self_confidence", multi_label=multi_label, n_jobs=1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of rare labels, which the report warns of itself
+        if task == "multi_label":
+            sets = [list(np.flatnonzero(row)) for row in true]
+            ranked = multi_label.find_label_issues(sets, scores, return_indices_ranked_by="self_confidence", n_jobs=1)
+        elif len(np.unique(targets)) < 2:
+            return []
+        else:
+            ranked = single_label.find_label_issues(
+                np.asarray(targets, np.int64), scores, return_indices_ranked_by="self_confidence", n_jobs=1
+            )
+    confidence = (
+        np.where(true, scores, 1 - scores).mean(axis=1) if task == "multi_label" else (scores * true).sum(axis=1)
     )
-    confidence = np.where(true, scores, 1 - scores).mean(axis=1) if multi_label else (scores * true).sum(axis=1)
 
     def named(row: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> tuple[str, ...]:
         return tuple(names[index] for index in np.flatnonzero(row))

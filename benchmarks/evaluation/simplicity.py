@@ -1,5 +1,6 @@
 """Whether a bag of words answers as well: then the rows are too simple to show what a transformer adds."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +77,9 @@ def bag_of_words(texts: tuple[str, ...], targets: Targets, decided: Integers, ma
         folds = KFold(FOLDS, shuffle=True, random_state=0)
     pipeline = make_pipeline(vectors, OneVsRestClassifier(logistic))
     try:
-        found = np.asarray(cross_val_predict(pipeline, kept, np.asarray(true, np.int64), cv=folds), np.int64)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a label that no row of a fold has is never predicted
+            found = np.asarray(cross_val_predict(pipeline, kept, np.asarray(true, np.int64), cv=folds), np.int64)
     except ValueError:  # no word, or a fold in which every row has a label
         return None
     metric, task, labels = METRICS[manifest.task][0], manifest.task, len(manifest.labels)
