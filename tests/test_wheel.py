@@ -66,10 +66,11 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_contains_only_the_runtime(wheel: Path) -> None:
-    """The wheel contains the modules of the runtime, the service's page, the type marker and metadata."""
+    """The wheel contains the modules of the runtime, its pages and their style, the type marker and metadata."""
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.partition("/")[0] for name in names} == {"runtime", f"{wheel.name.rsplit('-', 3)[0]}.dist-info"}
-    sources = [path for path in (ROOT / "runtime").rglob("*") if path.suffix in {".py", ".typed", ".html"}]
+    kept = {".py", ".typed", ".html", ".css", ".js"}
+    sources = [path for path in (ROOT / "runtime").rglob("*") if path.suffix in kept]
     expected = {path.relative_to(ROOT).as_posix() for path in sources}
     assert {name for name in names if name.startswith("runtime/")} == expected
 

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from filelock import FileLock
+
 from .catalog import ContenderSpec
 
 ROOT = Path(__file__).parents[2]
@@ -29,9 +31,11 @@ def peer_python(name: str, requirements: Path) -> str:
     environment = ENVIRONMENTS / name
     python = environment / "bin" / "python"
     stamp = environment / "installed.txt"
-    if not stamp.is_file() or stamp.read_text() != requirements.read_text():
-        print(f"installing {name} into {environment} ...", file=sys.stderr, flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", requirements], check=True)
-        stamp.write_text(requirements.read_text())
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    with FileLock(ENVIRONMENTS / f"{name}.lock"):  # tests and benchmarks may run at the same time
+        if not stamp.is_file() or stamp.read_text() != requirements.read_text():
+            print(f"installing {name} into {environment} ...", file=sys.stderr, flush=True)
+            subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
+            subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", requirements], check=True)
+            stamp.write_text(requirements.read_text())
     return str(python)

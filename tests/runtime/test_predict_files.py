@@ -349,7 +349,7 @@ def test_explanations(artifact: Path, classifier: Classifier, tmp_path: Path) ->
     html = page.read_text("utf-8")
     assert html.count("<article>") == 2
     assert "&lt;late&gt;" in html
-    assert html.endswith("</body></html>\n")
+    assert html.endswith("</main>\n</body>\n</html>\n")
 
 
 def test_label_to_explain(artifact: Path, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_spread_is_reported(three: Path) -> None:
     text = (three / "report.md").read_text("utf-8")
     (row,) = [line for line in text.splitlines() if line.startswith("| mean |")]
     assert f" {mean:.4f} ± {deviation:.4f} |" in row
-    assert f"Over 3 seeds: macro\\_f1 {mean:.4f} ± {deviation:.4f}." in text.splitlines()[0]
+    assert f"Over 3 seeds: macro F1 {mean:.4f} ± {deviation:.4f}." in text.splitlines()[0]
 
 
 def test_one_seed_has_no_spread(trained: Path) -> None:
