@@ -44,7 +44,9 @@ def document(evaluation: Evaluation, *, model: str, baseline: str | None) -> Doc
             Section("Metrics", _metrics(evaluation)),
             Section("Comparison", _comparison(evaluation.comparison, baseline)),
             Section("Labels", _labels(evaluation)),
-            Section("Groups", [block for item in evaluation.slices for block in _slice(item)]),
+            Section(
+                "Groups", [block for number, item in enumerate(evaluation.slices, 1) for block in _slice(item, number)]
+            ),
             Section("Confidence", _confidence(evaluation)),
             Section("Texts that belong to no label", _out_of_scope(evaluation)),
             Section("Likely label errors", _label_errors(evaluation)),
@@ -212,7 +214,7 @@ def _comparison(found: Comparison | None, baseline: str | None) -> list[Block]:
     return blocks
 
 
-def _slice(item: Slice) -> list[Block]:
+def _slice(item: Slice, number: int) -> list[Block]:
     rows = [
         (
             _short(group.name),
@@ -231,7 +233,7 @@ def _slice(item: Slice) -> list[Block]:
             rows,
             f"Groups of {item.column}, the lowest accuracy first. Accuracy: the share of rows with all labels correct.",
         ),
-        _plot(f"groups_{item.column}", _group_plot(item), f"Accuracy by {item.column} with 95 % intervals and rows"),
+        _plot(f"groups_{number}", _group_plot(item), f"Accuracy by {item.column} with 95 % intervals and rows"),
     ]
     if not item.differences:
         return [*blocks, f"Fewer than two groups have {SMALL} rows, so they are not compared."]
@@ -347,7 +349,7 @@ def _drift(evaluation: Evaluation) -> list[Block]:
 
 
 def _plot(name: str, figure: Figure, caption: str) -> Plot:
-    return Plot("".join(c if c.isalnum() else "_" for c in name), to_svg(figure, caption), caption)
+    return Plot(name, to_svg(figure, caption), caption)
 
 
 def _joined(labels: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from .rows import LabelledRows, Layout
 from .scoring import Scored
 
 JOINER = "|"
+SCORE, ABSTAINED = "prediction_score", "prediction_abstained"
 
 
 def write_predictions(path: Path, rows: LabelledRows, layout: Layout, scored: Scored, manifest: Manifest) -> None:
@@ -21,23 +22,25 @@ def write_predictions(path: Path, rows: LabelledRows, layout: Layout, scored: Sc
 
     The columns of the input keep their names and values. Behind them come the predicted labels, in a column
     `<label column>_predicted` for every label column, the best score, and for single-label whether the classifier
-    abstains. Several labels in one column are joined by the separator of the input.
+    abstains. Several labels in one column are joined by the separator of the input. Columns of these names that the
+    input has from an earlier evaluation are replaced. A label column that the artifact does not know stays empty.
     """
     table, names = rows.table, manifest.labels
     flags = len(layout.label_columns) > 1
     separator = layout.label_separator or JOINER
-    columns = [*table.columns, *(f"{column}_predicted" for column in layout.label_columns), "score"]
     single = manifest.task == "single_label"
-    places = [names.index(column) for column in layout.label_columns] if flags else []
+    added = [*(f"{column}_predicted" for column in layout.label_columns), SCORE, *([ABSTAINED] if single else [])]
+    kept = [place for place, column in enumerate(table.columns) if column not in added]
+    places = [names.index(column) if column in names else None for column in layout.label_columns] if flags else []
     with atomic_write(path, overwrite=True) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*columns, "abstained"] if single else columns)
+        writer.writerow([*(table.columns[place] for place in kept), *added])
         for position, row in enumerate(table.rows):
-            cells = [_cell(value) for value in row]
+            cells = [_cell(row[place]) for place in kept]
             if single:
                 predicted = [names[scored.decided[position]]]
             elif flags:
-                predicted = [str(scored.decided[position, place]) for place in places]
+                predicted = ["" if place is None else str(scored.decided[position, place]) for place in places]
             else:
                 predicted = [separator.join(names[label] for label in np.flatnonzero(scored.decided[position]))]
             best = f"{scored.scores[position].max():.6f}"

@@ -67,11 +67,17 @@ def test_figures_are_those_of_scikit_learn(evaluated: Path, trained: tuple[str, 
 def test_predictions_keep_the_columns(evaluated: Path, trained: tuple[str, str]) -> None:
     """`predictions.csv` has the rows of the input in order, with all columns, and what the artifact predicts."""
     rows = predicted_rows(evaluated)
-    assert list(rows[0]) == ["id", "text", "label", "label_predicted", "score", "abstained"]
+    assert list(rows[0]) == ["id", "text", "label", "label_predicted", "prediction_score", "prediction_abstained"]
     kept = [{name: row[name] for name in ("id", "text", "label")} for row in rows]
     assert kept == held_out(trained[0])
     predictions = load(trained[1], provider="cpu", variant="fp32").predict_many([row["text"] for row in rows])
     assert [row["label_predicted"] for row in rows] == [prediction.label for prediction in predictions]
+
+
+def test_earlier_predictions_are_replaced(evaluated: Path, trained: tuple[str, str], tmp_path: Path) -> None:
+    """The predictions of an earlier evaluation can be evaluated; their columns are not repeated."""
+    assert evaluate(trained[1], evaluated / "predictions.csv", tmp_path / "out", "--variant", "fp32") == 0
+    assert (tmp_path / "out/predictions.csv").read_text("utf-8") == (evaluated / "predictions.csv").read_text("utf-8")
 
 
 def test_report_contains_no_text(evaluated: Path, trained: tuple[str, str]) -> None:
