@@ -62,7 +62,9 @@ def run(args: argparse.Namespace) -> tuple[str, bool]:
 
 
 def _check_output(folder: Path, inputs: Sequence[str]) -> None:
-    """Refuses to replace an input, for example the predictions of an earlier evaluation."""
+    """Refuses to replace an input, for example the predictions of an earlier evaluation, and a folder that is none."""
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"--output_dir {folder} is a file; choose a folder")
     for path in inputs:
         if Path(path).resolve().parent == folder.resolve() and Path(path).name in (PREDICTIONS, LABEL_ERRORS):
             raise DataError(f"{path} would be replaced by the output; choose another --output_dir")
