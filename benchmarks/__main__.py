@@ -20,6 +20,7 @@ Each prints a Markdown table, and writes all figures to `--output FILE.json`; `r
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -121,6 +122,8 @@ def _texts_file(args: argparse.Namespace) -> Any:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, or 1 for a failed job (argparse exits with 2)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack a character of a label
     try:
         with interrupts_everywhere():
             text, complete = run(parse_args(sys.argv[1:] if argv is None else argv))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from runtime.artifact.manifest import NAME
 from runtime.files.atomic_file import atomic_write
 from training.errors import DataError
 from training.reporting.document import write
@@ -16,6 +17,7 @@ from .predictions import write_predictions
 from .rows import Layout
 
 PREDICTIONS, RECORD, LABEL_ERRORS, REPORT = "predictions.csv", "evaluation.json", "label_errors.csv", "report.html"
+OUTPUTS = (PREDICTIONS, RECORD, LABEL_ERRORS, REPORT, "report.md")
 
 
 def run(args: argparse.Namespace) -> tuple[str, bool]:
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace) -> tuple[str, bool]:
         args.quoting,
         args.encoding,
     )
-    inputs = [args.data, *([args.out_of_scope] if args.out_of_scope else [])]
+    inputs = [path for path in (args.data, args.out_of_scope, args.label_names_file) if path is not None]
     _check_output(args.output_dir, inputs)
     found = evaluate(
         args.model,
@@ -62,12 +64,15 @@ def run(args: argparse.Namespace) -> tuple[str, bool]:
 
 
 def _check_output(folder: Path, inputs: Sequence[str]) -> None:
-    """Refuses to replace an input, for example the predictions of an earlier evaluation, and a folder that is none."""
+    """Refuses a folder in which an output would replace an input or damage an artifact."""
     if folder.exists() and not folder.is_dir():
         raise DataError(f"--output_dir {folder} is a file; choose a folder")
+    if (folder / NAME).exists():
+        raise DataError(f"--output_dir {folder} is an artifact, which may have no other files; choose another folder")
+    outputs = {(folder / name).resolve() for name in OUTPUTS}
     for path in inputs:
-        if Path(path).resolve().parent == folder.resolve() and Path(path).name in (PREDICTIONS, LABEL_ERRORS):
-            raise DataError(f"{path} would be replaced by the output; choose another --output_dir")
+        if Path(path).resolve().parent == folder.resolve() or Path(path).resolve() in outputs:
+            raise DataError(f"{path} might be replaced by the output; choose another --output_dir")
 
 
 def _printed(found: Evaluation, baseline: str | None, folder: Path) -> str:
@@ -88,7 +93,7 @@ def _printed(found: Evaluation, baseline: str | None, folder: Path) -> str:
 
 def _write_label_errors(path: Path, found: Evaluation) -> None:
     with atomic_write(path, overwrite=True) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file)
         writer.writerow(["row", "label", "predicted", "score_of_label"])
         for item in found.label_errors:
             row = found.rows.evaluated[item.row] + 1

@@ -13,6 +13,7 @@ from training.evaluation.classification import label_quality
 from training.evaluation.intervals import Interval, bootstrap, interval
 
 SIGNIFICANT = 0.05
+MIN_ROWS = 20  # with fewer, resampling says too little
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Comparison:
 
     Attributes:
         metric: Name of the main metric.
+        rows: Number of rows.
         before: The metric of the other artifact.
         difference: The metric of this artifact minus that of the other, on the same samples of rows.
         gained: Rows that only this artifact predicts correctly.
@@ -51,6 +53,7 @@ class Comparison:
     """
 
     metric: str
+    rows: int
     before: float
     difference: Interval
     gained: int
@@ -62,8 +65,10 @@ class Comparison:
     def verdict(self) -> Literal["better", "worse", "no clear difference"]:
         """Whether this artifact is better: its metric's interval excludes zero, or McNemar's test says so.
 
-        If the two contradict each other, there is no clear difference.
+        If the two contradict each other, or there are fewer than `MIN_ROWS` rows, there is no clear difference.
         """
+        if self.rows < MIN_ROWS:
+            return "no clear difference"
         by_metric = (self.difference.low > 0) - (self.difference.high < 0)
         by_rows = np.sign(self.gained - self.lost) if self.p_value < SIGNIFICANT else 0
         balance = by_metric + by_rows
@@ -100,6 +105,7 @@ def compare(decided: Integers, before: Integers, targets: Targets, manifest: Man
     changes.sort(key=lambda change: (-(change.gained + change.lost), change.label))
     return Comparison(
         metric,
+        len(targets),
         other,
         interval(value - other, draws["new"] - draws["old"]),
         gained,

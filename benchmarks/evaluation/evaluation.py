@@ -36,6 +36,7 @@ from .slices import Slice, slices
 
 FEW_ROWS = 20
 MAX_GROUPS = 50
+MAX_SLICES = 16  # with more, the smallest p-value of so many shuffles could not be significant
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,11 @@ def evaluate(
     """
     with load(model, provider=provider, variant=variant) as classifier:
         manifest = classifier.manifest
+        _check_task(limits, manifest)
+        if baseline is not None:
+            _check_baseline(baseline, manifest)
         rows = read_rows(data, layout, manifest)
-        columns = _slice_columns(rows, slice_columns)
+        columns = _slice_columns(rows, slice_columns, layout)
         every = score(classifier, rows.texts, rows.table)
         outside_scored = None
         if outside is not None:
@@ -219,13 +223,16 @@ def to_record(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _slice_columns(rows: LabelledRows, columns: tuple[str, ...]) -> dict[str, list[str]]:
-    """Returns the values of the evaluated rows, by column."""
+def _slice_columns(rows: LabelledRows, columns: tuple[str, ...], layout: Layout) -> dict[str, list[str]]:
+    """Returns the values of the evaluated rows, by column; characters that cannot be shown are replaced."""
+    if len(set(columns)) > MAX_SLICES:
+        raise DataError(f"--slices: at most {MAX_SLICES} columns, found {len(set(columns))}; compare fewer at a time")
     found = {}
-    for column in columns:
-        values = [
-            str(value if value is not None else "").strip() or "(empty)" for (value,) in rows.table.fields([column])
-        ]
+    for column in dict.fromkeys(columns):
+        if column in (*layout.text_columns, *layout.label_columns):
+            raise DataError(f"--slices {column}: it is a column of texts or labels, not of groups")
+        cells = [str(value if value is not None else "").strip() for (value,) in rows.table.fields([column])]
+        values = ["".join(c if c.isprintable() else "\ufffd" for c in cell) or "(empty)" for cell in cells]
         found[column] = [values[row] for row in rows.evaluated]
         if len(set(found[column])) > MAX_GROUPS:
             raise DataError(
@@ -242,6 +249,18 @@ def _known(limits: tuple[tuple[str, float], ...], metrics: Mapping[str, float]) 
             f"--fail-under {missing[0]}: these rows have no such metric; expected one of {', '.join(metrics)}"
         )
     return limits
+
+
+def _check_task(limits: tuple[tuple[str, float], ...], manifest: Manifest) -> None:
+    wrong, right = ("exact_match", "accuracy") if manifest.task == "single_label" else ("accuracy", "exact_match")
+    if wrong in dict(limits):
+        raise DataError(f"--fail-under {wrong}: the artifact is {manifest.task.replace('_', '-')}; use {right}")
+
+
+def _check_baseline(baseline: str, manifest: Manifest) -> None:
+    other = open_artifact(baseline).manifest
+    if set(other.labels) != set(manifest.labels) or other.task != manifest.task:
+        raise DataError("--baseline: the two artifacts have other labels; they cannot be compared on the same rows")
 
 
 def _abstention(scored: Scored, rows: LabelledRows, manifest: Manifest) -> Abstention | None:
@@ -277,8 +296,6 @@ def _drift(scored: Scored, rows: LabelledRows, manifest: Manifest) -> dict[str, 
 
 def _compare(baseline: str, provider: Provider, scored: Scored, rows: LabelledRows, manifest: Manifest) -> Comparison:
     other = open_artifact(baseline).manifest
-    if set(other.labels) != set(manifest.labels) or other.task != manifest.task:
-        raise DataError("--baseline: the two artifacts have other labels; they cannot be compared on the same rows")
     with load(baseline, provider=provider) as classifier:
         before = score(classifier, rows.texts, rows.table).at(rows.evaluated).decided
     places = np.array([other.labels.index(label) for label in manifest.labels])

@@ -11,6 +11,8 @@ from training.decisions.metrics import label_flags
 
 from .extras import needs_extra
 
+RANK = "self_confidence"
+
 
 @dataclass(frozen=True)
 class LabelError:
@@ -49,15 +51,15 @@ def label_errors(scores: Doubles, decided: Targets, targets: Targets, manifest: 
     true, given = (label_flags(items, task, len(names)) for items in (targets, decided))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of rare labels, which the report warns of itself
-        if task == "multi_label":
-            sets = [list(np.flatnonzero(row)) for row in true]
-            ranked = multi_label.find_label_issues(sets, scores, return_indices_ranked_by="self_confidence", n_jobs=1)
-        elif len(np.unique(targets)) < 2:
+        try:
+            if task == "multi_label":
+                sets = [list(np.flatnonzero(row)) for row in true]
+                ranked = multi_label.find_label_issues(sets, scores, return_indices_ranked_by=RANK, n_jobs=1)
+            else:
+                given_labels = np.asarray(targets, np.int64)
+                ranked = single_label.find_label_issues(given_labels, scores, return_indices_ranked_by=RANK, n_jobs=1)
+        except ValueError:  # a label that all rows have, or none: there is nothing to compare
             return []
-        else:
-            ranked = single_label.find_label_issues(
-                np.asarray(targets, np.int64), scores, return_indices_ranked_by="self_confidence", n_jobs=1
-            )
     confidence = (
         np.where(true, scores, 1 - scores).mean(axis=1) if task == "multi_label" else (scores * true).sum(axis=1)
     )

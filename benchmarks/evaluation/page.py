@@ -86,6 +86,10 @@ def _compared(found: Comparison, baseline: str | None) -> str:
 def _worst(item: Slice) -> str:
     worst = item.worst
     assert worst is not None, "a difference has groups"
+    found = {gap.name: gap for gap in item.differences if gap.significant}
+    if "accuracy" not in found:
+        gaps = " and ".join(f"{gap.name} of {gap.label} ({gap.value:.2f})" for gap in found.values())
+        return f"Groups of {item.column} differ beyond chance in {gaps}."
     return (
         f"Groups of {item.column} differ beyond chance: {_short(worst.name)!r} has the lowest accuracy, "
         f"{worst.accuracy.value:.4f} on {worst.rows} rows."

@@ -33,7 +33,7 @@ def write_predictions(path: Path, rows: LabelledRows, layout: Layout, scored: Sc
     kept = [place for place, column in enumerate(table.columns) if column not in added]
     places = [names.index(column) if column in names else None for column in layout.label_columns] if flags else []
     with atomic_write(path, overwrite=True) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file)  # ends lines with CR LF, so that a cell with either is quoted
         writer.writerow([*(table.columns[place] for place in kept), *added])
         for position, row in enumerate(table.rows):
             cells = [_cell(row[place]) for place in kept]

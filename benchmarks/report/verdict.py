@@ -58,7 +58,7 @@ def verdict(report: Mapping[str, Any], sizes_mb: Mapping[str, float]) -> str:
     if BASELINE in results:
         sentences.append(_against_baseline(report, sizes_mb))
     sentences += [_against_others(report, situation) for situation in situations(report)]
-    return " ".join(filter(None, sentences))
+    return " ".join(filter(None, sentences)) or "Only Litmus could be measured, so there is nothing to compare."
 
 
 def _against_baseline(report: Mapping[str, Any], sizes_mb: Mapping[str, float]) -> str:

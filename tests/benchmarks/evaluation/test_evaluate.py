@@ -175,8 +175,10 @@ BAD = {
     "ragged row": (f"text,label\nlate,benign,{SECRET}\n", (), "has 3 fields"),
     "unclosed quote": (f'text,label\n"{SECRET},benign\n', (), "is a quote not closed"),
     "unknown slice": ("text,label\nlate,benign\n", ("--slices", "site"), "is called 'site'"),
+    "slices of texts": ("text,label\nlate,benign\n", ("--slices", "text"), "a column of texts or labels"),
+    "metric of another task": ("text,label\nlate,benign\n", ("--fail-under", "exact_match=0.5"), "use accuracy"),
     "missing file": (None, (), "no file"),
-    "output replaces input": ("text,label\nlate,benign\n", ("--data",), "would be replaced"),
+    "output replaces input": ("text,label\nlate,benign\n", ("--data",), "might be replaced"),
 }
 
 
@@ -197,6 +199,25 @@ def test_bad_input_is_one_line(
     assert message in captured.err
     assert SECRET not in captured.err + captured.out
     assert not (tmp_path / "out/report.html").exists()
+
+
+def test_output_in_an_artifact(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An artifact's own folder is refused: with other files in it, it could not be loaded any more."""
+    data = write_rows(tmp_path / "rows.csv", held_out(trained[0])[:5])
+    assert evaluate(trained[1], data, Path(trained[1])) == 1
+    assert "is an artifact" in capsys.readouterr().err
+
+
+def test_odd_cells_keep_their_row(trained: tuple[str, str], tmp_path: Path) -> None:
+    """Carriage returns, line ends, quotes and NUL in cells and in groups cost no row."""
+    rows = [row | {"site": "ab"[n % 2] + "\0\x01"} for n, row in enumerate(held_out(trained[0]))]
+    for row, odd in zip(rows, ("a\rb", "a\nb", 'a"b', "a\r\nb"), strict=False):
+        row["text"] = odd
+    data = write_rows(tmp_path / "rows.csv", rows)
+    assert evaluate(trained[1], data, tmp_path / "out", "--slices", "site") == 0
+    with (tmp_path / "out/predictions.csv").open(newline="", encoding="utf-8") as file:
+        found = list(csv.DictReader(file))
+    assert [row["text"] for row in found] == [row["text"] for row in rows]
 
 
 def test_one_class(trained: tuple[str, str], tmp_path: Path) -> None:

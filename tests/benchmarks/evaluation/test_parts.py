@@ -1,6 +1,7 @@
 """Parts of an evaluation: likely label errors, drift, comparison, bag of words, abstaining."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from benchmarks.evaluation.drift import label_drift, length_drift
 from benchmarks.evaluation.evaluation import _in_order
 from benchmarks.evaluation.label_errors import label_errors
 from benchmarks.evaluation.simplicity import bag_of_words
-from runtime import Classifier
+from runtime import Classifier, load
 from runtime.artifact.manifest import Manifest
 from training.arrays import Doubles, Integers
 from training.output.checkpoint import length_rows
@@ -119,6 +120,20 @@ def test_comparison_counts_changes(manifest: Manifest) -> None:
     place = manifest.labels.index(first.label)
     right, was = ((items == place) == (targets == place) for items in (now, before))
     assert (first.gained, first.lost) == ((right & ~was).sum(), (was & ~right).sum())
+
+
+def test_few_rows_show_no_difference(manifest: Manifest) -> None:
+    """On fewer than 20 rows no artifact is better, not even if all rows are gained."""
+    targets = np.arange(10) % LABELS
+    assert compare(targets, (targets + 1) % LABELS, targets, manifest).verdict == "no clear difference"
+
+
+def test_label_that_every_row_has(multi_label_artifact: Path) -> None:
+    """Label errors need rows that differ: with one set of labels on all rows, none are found."""
+    found = load(multi_label_artifact, provider="cpu").manifest
+    targets = np.tile(np.array([1.0, 0.0, 0.0, 0.0], np.float32), (30, 1))
+    scores = np.random.default_rng(0).random((30, 4))
+    assert label_errors(scores, (scores > 0.5).astype(np.int64), targets, found) == []
 
 
 def test_decisions_in_another_order_of_labels() -> None:

@@ -54,6 +54,11 @@ def test_fastest() -> None:
     assert "In batches of 32, Litmus is the fastest: 1.5" in text
 
 
+def test_nothing_to_compare() -> None:
+    """A report on Litmus alone says so."""
+    assert verdict(latency_report({}), SIZES) == "Only Litmus could be measured, so there is nothing to compare."
+
+
 def test_faster_contender_is_named() -> None:
     """A contender that is faster is named with its lead, and with what it costs in labels."""
     report = latency_report({"pytorch-fp32": 4.0, "openvino-int8": 0.8})
