@@ -70,9 +70,7 @@ def latency_by_length(report: Mapping[str, Any]) -> Figure:
         axes.plot(lengths, medians, **_look(name, report["variant"]))
     axes.set(xscale="log", yscale="log", xlabel="tokens", ylabel="ms per text, median")
     axes.set_title("Latency of one text by length")
-    axes.xaxis.set_major_locator(FixedLocator(lengths))
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    _mark(axes, lengths)
     _plain_logarithms(axes)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
     return figure
@@ -90,9 +88,7 @@ def throughput_by_batch(report: Mapping[str, Any]) -> Figure:
         axes.plot(sizes, rates, **_look(name, report["variant"]))
     axes.set(xscale="log", xlabel="texts per batch", ylabel="texts per second", ylim=(0, None))
     axes.set_title("Throughput on real texts by batch size")
-    axes.xaxis.set_major_locator(FixedLocator(sizes))
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    _mark(axes, sizes)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
     return figure
 
@@ -139,9 +135,7 @@ def roofline(report: Mapping[str, Any]) -> Figure:
         axes.plot(lengths, [row["gops"] for row in rows], marker="o", color=colours[name], label=f"Litmus {name}")
     axes.set(xscale="log", yscale="log", xlabel="tokens", ylabel="10⁹ operations per second")
     axes.set_title("How much of this CPU's arithmetic is used")
-    axes.xaxis.set_major_locator(FixedLocator(lengths))
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    _mark(axes, lengths)
     _plain_logarithms(axes)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
     return figure
@@ -174,6 +168,13 @@ def _look(name: str, variant: str, *, line: bool = True) -> dict[str, Any]:
     return look
 
 
+def _mark(axes: Axes, values: Sequence[float]) -> None:
+    """Labels a logarithmic horizontal axis at these values only."""
+    axes.xaxis.set_major_locator(FixedLocator(values))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def _plain_logarithms(axes: Axes) -> None:
     """Labels a logarithmic vertical axis with 1, 2, 5, 10, 20 and so on."""
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -186,7 +187,5 @@ def _plain_ticks(axes: Axes, values: Sequence[float]) -> None:
     steps = [step * 10**power for power in range(-1, 5) for step in (1, 2, 5)]
     low, high = min(values) / 1.3, max(values) * 1.3
     axes.set_xlim(low, high)
-    axes.xaxis.set_major_locator(FixedLocator([step for step in steps if low <= step <= high]))
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    _mark(axes, [step for step in steps if low <= step <= high])
     axes.tick_params(axis="x", which="minor", color=MUTED)
