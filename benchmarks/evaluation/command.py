@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import importlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from training.errors import DataError
 from training.reporting.document import write
 
 from .evaluation import Evaluation, evaluate, to_record
+from .extras import needs_extra
 from .page import document, verdict
 from .predictions import write_predictions
 from .rows import Layout
@@ -42,6 +44,9 @@ def run(args: argparse.Namespace) -> tuple[str, bool]:
     )
     inputs = [path for path in (args.data, args.out_of_scope, args.label_names_file) if path is not None]
     _check_output(args.output_dir, inputs)
+    with needs_extra():  # before the work
+        for package in ("cleanlab", *(["fairlearn"] if args.slices else [])):
+            importlib.import_module(package)
     found = evaluate(
         args.model,
         args.data,

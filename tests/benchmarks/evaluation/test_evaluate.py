@@ -245,6 +245,19 @@ def test_wrong_limit(gate: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--fail-under" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("package", ["cleanlab", "fairlearn"])
+def test_missing_extra(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A missing package is told before anything is read, in one line with the extra that has it."""
+    monkeypatch.setitem(sys.modules, package, None)
+    assert evaluate("no artifact", tmp_path / "none.csv", tmp_path / "out", "--slices", "site") == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert package in message
+    assert "[cpu,evaluate]" in message
+
+
 def test_needs_no_pytorch(trained: tuple[str, str], tmp_path: Path) -> None:
     """The command runs where neither PyTorch nor transformers can be imported."""
     data = write_rows(tmp_path / "rows.csv", held_out(trained[0])[:40])
