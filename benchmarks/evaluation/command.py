@@ -9,6 +9,7 @@ from pathlib import Path
 
 from runtime.artifact.manifest import NAME
 from runtime.files.atomic_file import atomic_write
+from runtime.files.writers import join_labels
 from training.errors import DataError
 from training.reporting.document import write
 
@@ -102,7 +103,7 @@ def _write_label_errors(path: Path, found: Evaluation) -> None:
         writer.writerow(["row", "label", "predicted", "score_of_label"])
         for item in found.label_errors:
             row = found.rows.evaluated[item.row] + 1
-            writer.writerow([row, "|".join(item.given), "|".join(item.suggested), f"{item.score:.6f}"])
+            writer.writerow([row, join_labels(item.given), join_labels(item.suggested), f"{item.score:.6f}"])
 
 
 def _name(path: str) -> str:

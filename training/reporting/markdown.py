@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&])")
+SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&$])")
 
 
 def plain(value: Any) -> str:

@@ -65,11 +65,12 @@ def to_svg(figure: Figure, description: str) -> str:
 
     Args:
         figure: Drawn by a function that is `styled`.
-        description: What it shows, for screen readers.
+        description: What it shows, for screen readers. Figures of one page need different ones, because the ids of
+            their markers depend on it.
     """
     drawn = io.StringIO()
     # Text stays text: drawn as paths, it would make the file five times as large.
-    with warnings.catch_warnings(), mpl.rc_context({**STYLE, "svg.hashsalt": "litmus", "svg.fonttype": "none"}):
+    with warnings.catch_warnings(), mpl.rc_context({**STYLE, "svg.hashsalt": description, "svg.fonttype": "none"}):
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the browser has other fonts
         figure.savefig(drawn, format="svg", metadata={"Date": None}, bbox_inches="tight", pad_inches=0.05)
     text = METADATA.sub("", HEAD.sub("", drawn.getvalue()))

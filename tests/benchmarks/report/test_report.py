@@ -1,6 +1,7 @@
 """The page of the report, and the command that measures or reads what it is made of."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ def test_page_is_self_contained() -> None:
     ]  # fmt: skip
     assert all(f"<h2>{title}</h2>" in page for title in titles)
     assert page.index('class="verdict"') < page.index("<h1>")
+    ids = re.findall(r' id="([^"]*)"', page)
+    assert len(ids) == len(set(ids)) > 0
 
 
 def test_control_is_no_contender() -> None:

@@ -200,7 +200,7 @@ def test_verdict_on_several_seeds() -> None:
 
 def test_plain_text_in_markdown() -> None:
     """Names and texts are escaped and put on one line."""
-    assert plain("a|b\n*c* <script> _d_") == r"a\|b \*c\* \<script\> \_d\_"
+    assert plain("a|b\n*c* <script> _d_ $e$") == r"a\|b \*c\* \<script\> \_d\_ \$e\$"
 
 
 def test_long_texts_are_cut(encoder: Path, tmp_path: Path) -> None:
