@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from ..errors import InputError
-from .lines import MAX_FIELD, NO_MEMORY, Line, Unreadable
+from .lines import BEGINNING, MAX_FIELD, NO_MEMORY, Line, Position, Unreadable, line_bytes
 
 Row = Sequence[str] | Unreadable
 Mark = Literal["opens", "closes"]
@@ -29,11 +29,18 @@ class Rows:
 
     Attributes:
         columns: The names of the columns.
-        line: Number of the last line read, from 1.
+        start: Where the latest row starts.
+        end: Where it ends.
     """
 
     def __init__(
-        self, lines: Iterator[Line], *, delimiter: str, quoting: bool = True, column_names: Sequence[str] = ()
+        self,
+        lines: Iterator[Line],
+        *,
+        delimiter: str,
+        quoting: bool = True,
+        column_names: Sequence[str] = (),
+        start: Position = BEGINNING,
     ) -> None:
         """Reads the header.
 
@@ -41,13 +48,14 @@ class Rows:
             lines: The lines of the file, with their line ends.
             delimiter: Character between fields.
             quoting: Whether a field may be enclosed in double quotes; if not, they are ordinary characters.
-            column_names: Names of the columns of a file without a header.
+            column_names: Names of the columns, if the first line is a row.
+            start: Where the first line is.
 
         Raises:
             InputError: The header is missing or malformed.
         """
         csv.field_size_limit(MAX_FIELD)
-        self.line = 0
+        self.start = self.end = start
         self._lines = lines
         self._returned: deque[Line] = deque()
         self._latest = ""
@@ -67,28 +75,30 @@ class Rows:
             InputError: The start of the next row cannot be found.
         """
         while (row := self._row()) is not None:
-            first = self.line
+            first = self.end.line
             if isinstance(row, Unreadable):
                 self._skip_rest(complete='"' not in self._latest or self._marks(self._latest)[1] == "closes")
             elif len(row) < len(self.columns) and self._latest.rstrip("\r\n").endswith('"'):
                 self._skip_rest(complete=True)  # the quote may belong to the text
-            if isinstance(row, Unreadable) or self.line > first:
-                where = f"line {first}" if self.line == first else f"lines {first} to {self.line}"
+            last = self.end.line
+            if isinstance(row, Unreadable) or last > first:
+                where = f"line {first}" if last == first else f"lines {first} to {last}"
                 yield Unreadable(f"{where}: {row.reason if isinstance(row, Unreadable) else MALFORMED}")
             elif row:
                 self._latest = ""  # it may be long
                 yield row
 
     def _header(self) -> Sequence[str]:
-        header = next((row for row in iter(self._row, None) if row), None)
+        header: Row | None = next((row for row in iter(self._row, None) if row), None)
         if header is None:
             raise InputError("the input is empty; expected a header and rows")
         if isinstance(header, Unreadable):
-            raise InputError(f"line {self.line}: {header.reason}")
+            raise InputError(f"line {self.end.line}: {header.reason}")
         return header
 
     def _row(self) -> Row | None:
         """Returns the next row, an empty one for a blank line, and None at the end."""
+        self.start = self.end
         try:
             return next(self._reader, None)
         except _LineError as error:
@@ -99,7 +109,7 @@ class Rows:
         except csv.Error as error:
             if "expected after" not in str(error):
                 raise InputError(
-                    f"the input cannot be read beyond line {self.line}: {error}; is a quote never closed?"
+                    f"the input cannot be read beyond line {self.end.line}: {error}; is a quote never closed?"
                 ) from error
             return Unreadable(MALFORMED)
 
@@ -113,7 +123,8 @@ class Rows:
 
     def _next_line(self) -> Line | None:
         line = self._returned.popleft() if self._returned else next(self._lines, None)
-        self.line += line is not None
+        if line is not None:
+            self.end = Position(self.end.line + 1, self.end.byte + line_bytes(line))
         return line
 
     def _skip_rest(self, *, complete: bool) -> None:
@@ -126,6 +137,7 @@ class Rows:
             return
         ahead: list[Line] = []  # lines that may belong to the row or be the next rows
         size = like_rows = 0
+        end = self.end
         while size <= LOOK_AHEAD and (line := self._next_line()) is not None:
             if isinstance(line, Unreadable):
                 ahead.append(line)
@@ -134,14 +146,16 @@ class Rows:
             like_rows = like_rows + 1 if is_row else 0
             if mark == "closes":
                 complete = last == "closes"
-                ahead, size, like_rows = [], 0, 0
+                ahead, size, like_rows, end = [], 0, 0, self.end
             elif mark or complete or is_row or ahead:
                 ahead.append(line)
                 size += len(line)
                 if mark or like_rows >= (1 if complete else ROWS_AGAIN):
                     break
+            else:
+                end = self.end
         self._returned.extendleft(reversed(ahead))
-        self.line -= len(ahead)
+        self.end = end
 
     def _has_all_fields(self, line: str) -> bool:
         return not line.isspace() and line.count(self._delimiter) + 1 == len(self.columns)

@@ -9,6 +9,7 @@ import codecs
 import io
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..errors import InputError
@@ -20,13 +21,42 @@ UNDECODED = re.compile("[\udc80-\udcff]")  # what Python makes of bytes that are
 NO_MEMORY = "there is not enough memory to read it; allow the process more, or shorten the text"
 
 
-class Unreadable(NamedTuple):
-    """Takes the place of a line or a row that cannot be read."""
+class Position(NamedTuple):
+    """A place between two lines.
+
+    Attributes:
+        line: Number of lines before it.
+        byte: Number of bytes before it, if the input is UTF-8.
+    """
+
+    line: int
+    byte: int
+
+
+BEGINNING = Position(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Takes the place of a line or a row that cannot be read.
+
+    Attributes:
+        reason: Why it cannot be read.
+        size_bytes: Size of a line in UTF-8.
+    """
 
     reason: str
+    size_bytes: int = 0
 
 
 Line = str | Unreadable
+
+
+def line_bytes(line: Line) -> int:
+    """Returns the number of bytes that a line takes in a UTF-8 file, with its end if it has one."""
+    if isinstance(line, Unreadable):
+        return line.size_bytes
+    return len(line) if line.isascii() else len(line.encode("utf-8", "surrogateescape"))
 
 
 class Source(NamedTuple):
@@ -48,9 +78,14 @@ class Source(NamedTuple):
     chunk_bytes: int
     answering: bool
 
+    @property
+    def is_utf8(self) -> bool:
+        """Whether `line_bytes` of the lines are the sizes that they have in the input."""
+        return self.encoding.startswith("utf-8")
+
     def refusal(self, what: str = "it") -> str:
         """Returns the error message for something whose bytes do not decode."""
-        name = "UTF-8" if self.encoding.startswith("utf-8") else self.encoding
+        name = "UTF-8" if self.is_utf8 else self.encoding
         return f"{what} is not {name}; pass --encoding, for example cp1252 for a file from Windows"
 
 
@@ -134,6 +169,7 @@ class _Started:
         self.size = 0
         self._pieces: list[str] = []
         self._reason = ""
+        self._dropped_bytes = 0
 
     def lines(self, pieces: Sequence[str], *, with_ends: bool, complete: bool) -> Iterator[Line]:
         """Yields the lines that end with these pieces.
@@ -148,7 +184,9 @@ class _Started:
             self.size += len(piece)
             if self.size > MAX_FIELD:
                 self.give_up(f"it is longer than {MAX_FIELD} characters")
-            if not self._reason:
+            if self._reason:
+                self._dropped_bytes += line_bytes(piece)
+            else:
                 self._pieces.append(piece if with_ends else content)
             if content != piece:
                 yield self._end()
@@ -157,16 +195,21 @@ class _Started:
 
     def give_up(self, reason: str) -> None:
         """Drops the line, whose place an `Unreadable` takes."""
+        self._dropped_bytes += sum(map(line_bytes, self._pieces))
         self._pieces, self._reason = [], self._reason or reason
 
     def _end(self) -> Line:
         """Returns the line and starts the next one."""
-        try:
-            return Unreadable(self._reason) if self._reason else "".join(self._pieces)
-        except MemoryError:
-            return Unreadable(NO_MEMORY)
-        finally:
-            self.size, self._pieces, self._reason = 0, [], ""
+        line: Line = ""
+        if not self._reason:
+            try:
+                line = "".join(self._pieces)
+            except MemoryError:
+                self.give_up(NO_MEMORY)
+        if self._reason:
+            line = Unreadable(self._reason, self._dropped_bytes)
+        self.size, self._pieces, self._reason, self._dropped_bytes = 0, [], "", 0
+        return line
 
 
 def _undecided(start: bytes, *, answering: bool) -> bool:

@@ -10,15 +10,28 @@ import itertools
 import json
 import math
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from ..errors import InputError
-from .delimited import Rows
+from .delimited import Row, Rows
 from .formats import DELIMITERS, OTHER_DELIMITERS, Format
-from .lines import NO_MEMORY, UNDECODED, Line, Source, Unreadable, open_source, read_lines
+from .lines import (
+    BEGINNING,
+    NO_MEMORY,
+    UNDECODED,
+    Line,
+    Position,
+    Source,
+    Unreadable,
+    line_bytes,
+    open_source,
+    read_lines,
+)
 
 FILE_CHUNK_BYTES = 1 << 13  # small, so that the position in the file shows the progress
 DEFAULT_COLUMN = "text"
+HALF_PAIR = "has half of a surrogate pair; write whole characters"
 Id = str | int | float | None
 
 
@@ -34,6 +47,7 @@ class Layout:
         quoting: Whether a field of `csv` and `tsv` may be enclosed in double quotes.
         column_names: Names of the columns of `csv` and `tsv` without a header.
         encoding: Encoding of the file, unless a byte order mark names another.
+        keep: Columns, or keys of each JSON object, to copy to the output.
     """
 
     form: Format
@@ -43,6 +57,23 @@ class Layout:
     quoting: bool = True
     column_names: Sequence[str] = ()
     encoding: str = "utf-8"
+    keep: Sequence[str] = ()
+
+
+class Place(NamedTuple):
+    """Where a row is in its file.
+
+    Attributes:
+        row: Number of the row, from 1; a header and blank lines are no rows.
+        line: Number of its first line, from 1; None if the file has no lines.
+        start: Number of bytes before it; None if that is unknown.
+        end: Number of bytes up to its end; None if that is unknown.
+    """
+
+    row: int
+    line: int | None = None
+    start: int | None = None
+    end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +85,138 @@ class Record:
         text: The text; "" if it cannot be read.
         id: Content of the id column.
         error: Why the text cannot be read; None if it can.
+        kept: Content of the columns to keep, in their order; empty if the row cannot be read.
+        place: Where the row is in its file.
     """
 
     index: int
     text: str
     id: Id = None
     error: str | None = None
+    kept: Sequence[Any] = ()
+    place: Place | None = field(default=None, compare=False)
+
+
+class RowReader:
+    """Reads the rows of a text file, from its beginning or from a place between two rows.
+
+    Attributes:
+        is_seekable: Whether the positions of the rows are known in bytes, so that a reader can start at them.
+    """
+
+    def __init__(self, file: io.BufferedReader, layout: Layout) -> None:
+        """Reads the header and looks for the columns.
+
+        Args:
+            file: The bytes of the file.
+            layout: Its layout.
+
+        Raises:
+            InputError: The file has another format or lacks a column.
+        """
+        self._file, self._layout = file, layout
+        self._source = open_source(file, layout.encoding, chunk_bytes=FILE_CHUNK_BYTES)
+        self.is_seekable = self._source.is_utf8
+        self._row = 0
+        start = Position(0, 3) if self._source.encoding == "utf-8-sig" else BEGINNING
+        self._rows = self._read_rows(self._source, start, layout.column_names)
+        self._columns = _Columns(self._rows.columns, layout) if isinstance(self._rows, Rows) else None
+
+    @property
+    def position(self) -> Position:
+        """Where the next row starts, or the blank lines in front of it."""
+        return self._rows.end
+
+    def seek(self, row: int, position: Position) -> None:
+        """Continues at a place between two rows, which the `position` of a reader was."""
+        self._file.seek(position.byte)
+        self._row = row
+        source = self._source._replace(start=b"", encoding="utf-8")
+        self._rows = self._read_rows(source, position, self._rows.columns if isinstance(self._rows, Rows) else ())
+
+    def skip(self) -> bool:
+        """Reads a row without looking at it; returns whether there was one.
+
+        Raises:
+            InputError: The file cannot be read any further.
+        """
+        self._row += 1
+        return next(iter(self._rows), None) is not None
+
+    def __iter__(self) -> Iterator[Record]:
+        """Yields a record for every row, also for rows that cannot be read; its `index` is its position in the file.
+
+        Raises:
+            InputError: The file cannot be read any further.
+        """
+        for row in self._rows:
+            self._row += 1
+            yield self._record(row)
+
+    def _read_rows(self, source: Source, start: Position, column_names: Sequence[str]) -> "Rows | _Lines":
+        lines = itertools.chain.from_iterable(read_lines(source, with_ends=True))
+        if self._layout.form not in DELIMITERS:
+            return _Lines(lines, start, skip_blank=self._layout.form == "jsonl")
+        return Rows(
+            lines,
+            delimiter=self._layout.delimiter,
+            quoting=self._layout.quoting,
+            column_names=column_names,
+            start=start,
+        )
+
+    def _record(self, row: Row) -> Record:
+        start, end = self._rows.start, self._rows.end
+        known = (start.byte, end.byte) if self.is_seekable else (None, None)
+        return Record(self._row - 1, *self._content(row), Place(self._row, start.line + 1, *known))
+
+    def _content(self, row: Row) -> "_Content":
+        if self._columns is not None:
+            return _table_row(row, self._columns, self._source)
+        assert isinstance(row, str | Unreadable)
+        if self._layout.form == "jsonl":
+            return _object(row, self._layout, self._source)
+        return _text(row, self._source.refusal())
+
+
+class _Lines:
+    """Iterates over the lines of a file; `start` and `end` are as those of `Rows`."""
+
+    def __init__(self, lines: Iterator[Line], start: Position, *, skip_blank: bool) -> None:
+        self.start = self.end = start
+        self._lines = lines
+        self._skip_blank = skip_blank
+
+    def __iter__(self) -> Iterator[Line]:
+        for line in self._lines:
+            self.start, self.end = self.end, Position(self.end.line + 1, self.end.byte + line_bytes(line))
+            if isinstance(line, Unreadable):
+                yield line
+            elif not (self._skip_blank and line.isspace()):
+                yield line.removesuffix("\n").removesuffix("\r")
+
+
+class _Columns:
+    """Positions of the columns of a table.
+
+    Attributes:
+        number: Number of columns.
+        texts: Positions of the text columns.
+        id: Position of the id column; None if there is none.
+        kept: Positions of the columns to keep.
+        where: What names the columns.
+    """
+
+    def __init__(self, columns: Sequence[str], layout: Layout) -> None:
+        self.number = len(columns)
+        self.texts = [_position(columns, column, "--text-column", layout) for column in layout.text_columns]
+        self.id = None if layout.id_column is None else _position(columns, layout.id_column, "--id-column", layout)
+        self.kept = [_position(columns, column, "--keep", layout) for column in layout.keep]
+        self.where = "--column-names" if layout.column_names else "the header"
 
 
 def read_records(file: io.BufferedReader, layout: Layout) -> Generator[Record, None, None]:
-    """Reads a file and closes it at its end.
+    """Reads a text file and closes it at its end.
 
     Args:
         file: The bytes of the file.
@@ -76,16 +229,7 @@ def read_records(file: io.BufferedReader, layout: Layout) -> Generator[Record, N
         InputError: The file has another format, lacks a column, or cannot be read any further.
     """
     with file:
-        source = open_source(file, layout.encoding, chunk_bytes=FILE_CHUNK_BYTES)
-        is_table = layout.form in DELIMITERS
-        lines = itertools.chain.from_iterable(read_lines(source, with_ends=is_table))
-        if is_table:
-            yield from _table(lines, layout, source)
-        elif layout.form == "lines":
-            yield from (text_record(index, line, source.refusal()) for index, line in enumerate(lines))
-        else:
-            objects = (line for line in lines if isinstance(line, Unreadable) or not (line == "" or line.isspace()))
-            yield from (_object(index, line, layout, source) for index, line in enumerate(objects))
+        yield from RowReader(file, layout)
 
 
 def read_stdin(stream: io.BufferedReader, encoding: str = "utf-8") -> Iterator[list[Record]]:
@@ -109,36 +253,53 @@ def text_record(index: int, text: Line, refusal: str = "it is not UTF-8; pass it
         text: The text.
         refusal: The error if the text contains surrogates, which stand for bytes that do not decode.
     """
+    return Record(index, *_text(text, refusal))
+
+
+class _Content(NamedTuple):
+    """What a row contains: the fields of `Record` that do not depend on its place."""
+
+    text: str
+    id: Id = None
+    error: str | None = None
+    kept: Sequence[Any] = ()
+
+
+def _text(text: Line, refusal: str) -> _Content:
     if isinstance(text, Unreadable):
-        return Record(index, "", error=text.reason)
-    return Record(index, "", error=refusal) if UNDECODED.search(text) else Record(index, text)
+        return _Content("", error=text.reason)
+    return _Content("", error=refusal) if UNDECODED.search(text) else _Content(text)
 
 
-def _object(index: int, line: Line, layout: Layout, source: Source) -> Record:
-    """Returns the record of a line with a JSON object."""
+def _object(line: Line, layout: Layout, source: Source) -> _Content:
+    """Returns the content of a line with a JSON object."""
     if isinstance(line, Unreadable) or UNDECODED.search(line):
-        return text_record(index, line, source.refusal())
+        return _text(line, source.refusal())
     try:
-        return _values(index, json.loads(line), layout)
+        return _values(json.loads(line), layout)
     except MemoryError:
-        return Record(index, "", error=NO_MEMORY)
+        return _Content("", error=NO_MEMORY)
     except (ValueError, RecursionError):
-        return Record(index, "", error="the line is not valid JSON; expected one object per line")
+        return _Content("", error="the line is not valid JSON; expected one object per line")
 
 
-def _values(index: int, fields: object, layout: Layout) -> Record:
-    """Returns the record of a JSON object."""
+def _values(fields: object, layout: Layout) -> _Content:
+    """Returns the content of a JSON object."""
     if not isinstance(fields, dict):
-        return Record(index, "", error="the line is not a JSON object")
+        return _Content("", error="the line is not a JSON object")
     identity = None
     if layout.id_column is not None:
         identity = fields.get(layout.id_column)
         finite = not isinstance(identity, float) or math.isfinite(identity)
         if not (isinstance(identity, str | int | float) and finite) or isinstance(identity, bool):
-            return Record(index, "", error=f"its {layout.id_column!r} is missing, or neither a string nor a number")
-        if isinstance(identity, str) and not _is_unicode(identity):
-            return Record(
-                index, "", error=f"its {layout.id_column!r} has half of a surrogate pair; write whole characters"
+            return _Content("", error=f"its {layout.id_column!r} is missing, or neither a string nor a number")
+        if not _is_writable(identity):
+            return _Content("", error=f"its {layout.id_column!r} {HALF_PAIR}")
+    kept = tuple([fields.get(column) for column in layout.keep])
+    for column, value in zip(layout.keep, kept, strict=True):
+        if not _is_writable(value):
+            return _Content(
+                "", identity, f"its {column!r} has half of a surrogate pair, or a number that JSON does not have"
             )
     texts: list[str] = []
     for column in layout.text_columns:
@@ -146,45 +307,41 @@ def _values(index: int, fields: object, layout: Layout) -> Record:
         if not isinstance(text, str):
             known = repr(column) if column in fields or column == DEFAULT_COLUMN else "text"
             why = "is not a string" if column in fields else "is missing; name the key of the text with --text-column"
-            return Record(index, "", identity, f"its {known} {why}")
+            return _Content("", identity, f"its {known} {why}", kept)
         texts.append(text)
-    return _joined(index, texts, identity)
+    return _joined(texts, identity, kept)
 
 
-def _table(lines: Iterator[Line], layout: Layout, source: Source) -> Iterator[Record]:
-    """Yields the rows of CSV and TSV."""
-    rows = Rows(lines, delimiter=layout.delimiter, quoting=layout.quoting, column_names=layout.column_names)
-    columns = rows.columns
-    texts = [_position(columns, column, "--text-column", layout) for column in layout.text_columns]
-    identity = None if layout.id_column is None else _position(columns, layout.id_column, "--id-column", layout)
-    where = "--column-names" if layout.column_names else "the header"
-    for index, row in enumerate(rows):
-        if isinstance(row, Unreadable):
-            yield Record(index, "", error=row.reason)
-            continue
-        name = row[identity] if identity is not None and identity < len(row) else None
-        if name is not None and UNDECODED.search(name):
-            yield Record(index, "", error=source.refusal("its id"))
-        elif len(row) != len(columns):
-            yield Record(index, "", name, f"expected {len(columns)} fields as in {where}, found {len(row)}")
-        else:
-            yield _joined(index, [row[position] for position in texts], name, source.refusal())
+def _table_row(row: Row, columns: _Columns, source: Source) -> _Content:
+    """Returns the content of a row of CSV or TSV."""
+    if isinstance(row, Unreadable):
+        return _Content("", error=row.reason)
+    name = row[columns.id] if columns.id is not None and columns.id < len(row) else None
+    if name is not None and UNDECODED.search(name):
+        return _Content("", error=source.refusal("its id"))
+    if len(row) != columns.number:
+        return _Content("", name, f"expected {columns.number} fields as in {columns.where}, found {len(row)}")
+    kept = tuple([row[position] for position in columns.kept])
+    if kept and UNDECODED.search("".join(kept)):
+        return _Content("", name, source.refusal("a column to keep"))
+    return _joined([row[position] for position in columns.texts], name, kept, source.refusal())
 
 
-def _joined(index: int, texts: Sequence[str], identity: Id, refusal: str = "") -> Record:
+def _joined(texts: Sequence[str], identity: Id, kept: Sequence[Any], refusal: str = "") -> _Content:
     try:
-        text = " ".join(filter(None, texts))
+        text = " ".join(filter(None, texts)) if len(texts) > 1 else texts[0]
     except MemoryError:
-        return Record(index, "", identity, NO_MEMORY)
+        return _Content("", identity, NO_MEMORY, kept)
     if refusal and UNDECODED.search(text):
-        return Record(index, "", identity, refusal)
-    return Record(index, text, identity)
+        return _Content("", identity, refusal, kept)
+    return _Content(text, identity, None, kept)
 
 
-def _is_unicode(text: str) -> bool:
+def _is_writable(value: object) -> bool:
+    """Returns whether a value from JSON can be written as UTF-8 and as JSON."""
     try:
-        text.encode()
-    except UnicodeEncodeError:
+        (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)).encode()
+    except (UnicodeEncodeError, ValueError, RecursionError):
         return False
     return True
 
