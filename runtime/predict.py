@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
 from .classifier import Classifier
-from .cli.arguments import load_classifier, parse_args
+from .cli.arguments import layout_of, load_classifier, parse_args
 from .cli.command import exit_with, run_command
 from .cli.progress import Progress
 from .decision.policy import CallOptions
 from .errors import InputError, SettingError
 from .files import writers
 from .files.atomic_file import atomic_write, is_same_file
-from .files.records import DEFAULT_COLUMN, Layout, read_records, read_stdin, text_record
-from .jobs.scorer import ExplanationPage, Item, RowScorer, Share
+from .files.chunks import read_all
+from .files.inputs import InputFile, find_inputs
+from .files.records import read_records, read_stdin, text_record
+from .jobs.stream import ExplanationPage, Item, Share, StreamScorer
 
 
 def run(args: argparse.Namespace, stream: io.BufferedReader, output: TextIO) -> int:
@@ -43,7 +45,9 @@ def run(args: argparse.Namespace, stream: io.BufferedReader, output: TextIO) -> 
         LitmusError: The artifact cannot be loaded, a file cannot be read or written, or the model fails.
     """
     with contextlib.ExitStack() as stack:
-        file = stream if args.input is None else stack.enter_context(_open(args.input))
+        inputs = [] if args.input is None else find_inputs(args.input, args.input_format)
+        file = stack.enter_context(inputs[0].open()) if len(inputs) == 1 and _is_plain(inputs[0]) else stream
+        _check_output(args.output, inputs)
         in_use: dict[str, IO[Any]] = {} if args.texts else {"input": file}
         if args.output is None:
             in_use["standard output"] = output
@@ -54,7 +58,7 @@ def run(args: argparse.Namespace, stream: io.BufferedReader, output: TextIO) -> 
             return 0
         if args.explain_label not in (None, *classifier.labels):
             raise SettingError(f"--explain-label: expected one of {', '.join(classifier.labels):.400}")
-        groups = _groups(args, file, stack)
+        groups = _groups(args, inputs, file, stack)
         page = None
         if args.explain is not None:
             page = stack.enter_context(atomic_write(args.explain, overwrite=args.overwrite, in_use=in_use))
@@ -70,7 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(sys.argv[1:] if argv is None else argv)
     empty = cast(io.RawIOBase, io.BytesIO())
     stream = cast(io.BufferedReader, io.BufferedReader(empty) if sys.stdin is None else sys.stdin.buffer)
-    return run_command(lambda output: run(args, stream, output), prints=args.info or args.output is None)
+    if args.output_dir is not None:
+        from .jobs.command import run_output_dir  # noqa: PLC0415 - imports what only a job needs
+
+        return run_command(lambda _: run_output_dir(args), prints=False)
+    prints = args.info or args.output is None
+    return run_command(lambda output: 1 if run(args, stream, output) else 0, prints=prints)
 
 
 def _check_streams(in_use: Mapping[str, IO[Any]]) -> None:
@@ -80,13 +89,20 @@ def _check_streams(in_use: Mapping[str, IO[Any]]) -> None:
             raise InputError(f"the input is also {name}; write to another file")
 
 
-def _scorer(args: argparse.Namespace, classifier: Classifier, output: TextIO, page: TextIO | None) -> RowScorer:
+def _check_output(output: Path | None, inputs: Sequence[InputFile]) -> None:
+    """Rejects an output that is one of several inputs."""
+    for item in inputs:
+        if output is not None and item.storage.is_local and output.exists() and output.samefile(item.path):
+            raise InputError(f"{output} is both input and output; choose another output")
+
+
+def _scorer(args: argparse.Namespace, classifier: Classifier, output: TextIO, page: TextIO | None) -> StreamScorer:
     """Returns the scorer for the options of the command line."""
     terminal = output.isatty()
     form: writers.Format = args.format or ("table" if terminal else "jsonl")
     with_id, with_text = args.id_column is not None, args.with_text
     write_row = writers.row_writer(
-        form, output, classifier.labels, with_id=with_id, with_text=with_text, top_k=args.top_k
+        form, output, classifier.labels, with_id=with_id, with_text=with_text, keep=args.keep, top_k=args.top_k
     )
 
     def write(row: writers.Row, below: str = "") -> None:
@@ -100,40 +116,39 @@ def _scorer(args: argparse.Namespace, classifier: Classifier, output: TextIO, pa
     options = CallOptions(
         top_k=args.top_k, thresholds=args.threshold, windows=args.windows == "artifact" or args.windows or False
     )
-    return RowScorer(classifier, write, options, with_id=with_id, with_text=with_text, page=explanations)
+    return StreamScorer(
+        classifier, write, options, with_id=with_id, with_text=with_text, keep=args.keep, page=explanations
+    )
 
 
-def _open(path: Path) -> io.BufferedReader:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _groups(args: argparse.Namespace, file: io.BufferedReader, stack: contextlib.ExitStack) -> Iterable[Iterable[Item]]:
-    """Returns the records in groups, as `RowScorer.score` takes them.
+def _groups(
+    args: argparse.Namespace, inputs: Sequence[InputFile], file: io.BufferedReader, stack: contextlib.ExitStack
+) -> Iterable[Iterable[Item]]:
+    """Returns the records in groups, as `StreamScorer.score` takes them.
 
     The first record of a file is read at once, so that a wrong column is reported before anything is written.
     """
     if args.texts:
         return [[(text_record(index, _argument(text)), None) for index, text in enumerate(args.texts)]]
-    if args.input_format is None:
+    if not inputs and args.input_format is None:
         if file.isatty() and not args.quiet:
             print("reading texts from the terminal, one per line; Ctrl-D ends", file=sys.stderr)
         return ([(record, None) for record in records] for records in read_stdin(file, args.encoding))
-    layout = Layout(
-        args.input_format,
-        args.text_column or [DEFAULT_COLUMN],
-        args.id_column,
-        delimiter=args.delimiter,
-        quoting=args.quoting != "false",
-        column_names=args.column_names or (),
-        encoding=args.encoding,
-    )
-    records = stack.enter_context(contextlib.closing(read_records(file, layout)))
-    share = (lambda: None) if args.input is None else _share_read(file)
+    share: Callable[[], Share] = lambda: None  # noqa: E731
+    if not inputs:
+        records = read_records(file, layout_of(args, args.input_format))
+    elif len(inputs) == 1 and _is_plain(inputs[0]):
+        records, share = read_records(file, layout_of(args, inputs[0].form)), _share_read(file)
+    else:
+        records = read_all(inputs, [layout_of(args, item.form) for item in inputs])
+    stack.enter_context(contextlib.closing(records))
     first = next(records, None)
     return [] if first is None else [((record, share()) for record in itertools.chain([first], records))]
+
+
+def _is_plain(file: InputFile) -> bool:
+    """Returns whether the bytes of a file are its text."""
+    return file.compression is None and file.form != "parquet" and file.storage.is_local
 
 
 def _argument(text: str) -> str:

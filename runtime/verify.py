@@ -157,7 +157,7 @@ def run(args: argparse.Namespace, output: TextIO) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 if a check failed, 2 for a wrong call."""
     args = parse_args(sys.argv[1:] if argv is None else argv)
-    return run_command(lambda output: run(args, output))
+    return run_command(lambda output: 1 if run(args, output) else 0)
 
 
 def _check_config(path: Path, labels: Sequence[str]) -> None:

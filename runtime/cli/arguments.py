@@ -2,10 +2,9 @@
 
 import argparse
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, get_args
+from typing import get_args
 
 from ..artifact.manifest import Precision
 from ..checks import require_whole_number
@@ -15,21 +14,18 @@ from ..engine.settings import MAX_BATCH_TOKENS, MAX_THREADS, Profile
 from ..errors import SettingError
 from ..files import writers
 from ..files.atomic_file import PART
-from ..files.formats import DELIMITERS, SUFFIXES, Format, is_encoding
+from ..files.formats import DELIMITERS, InputFormat, is_encoding
+from ..files.inputs import SUFFIXES, known_form, names_several
+from ..files.records import DEFAULT_COLUMN, Layout
+from .job_arguments import add_job, check_job
+from .parser import Parser
 
-OUTPUT_SUFFIXES: dict[str, writers.Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+OUTPUT_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors repeat no value, because a text may have been passed in the place of one."""
-
-    def error(self, message: str) -> NoReturn:
-        """Exits with argparse's message up to the value that it would repeat."""
-        super().error(re.split(r":? ['\"]", message, maxsplit=1)[0])
-
-    def wrong(self, message: str) -> NoReturn:
-        """Exits with a message that is known to contain no text."""
-        super().error(message)
+OUTPUT_COLUMNS = (
+    *("index", "id", "label", "labels", "scores", "abstained", "truncated", "n_tokens", "windows"),
+    *("explained", "words", "text", "error"),
+)
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -41,9 +37,15 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser = Parser(prog="python -m runtime.predict", description="Classify texts.", allow_abbrev=False)
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts to classify (default: one per line on stdin)")
     parser.add_argument("--model", required=True, metavar="ARTIFACT", help="folder that `python -m export` wrote")
-    parser.add_argument("--input", type=Path, metavar="FILE", help="CSV, TSV, JSON Lines or text file to read")
     parser.add_argument(
-        "--input-format", choices=get_args(Format), help="format of the input (default: by the suffix of --input)"
+        "--input",
+        nargs="+",
+        metavar="FILE",
+        help="CSV, TSV, JSON Lines, Parquet or text files to read, plain or compressed (.gz, .zst); or folders, "
+        "patterns, and addresses such as s3://bucket/folder",
+    )
+    parser.add_argument(
+        "--input-format", choices=get_args(InputFormat), help="format of the input (default: by the suffix of --input)"
     )
     _add_layout(parser)
     parser.add_argument(
@@ -52,8 +54,10 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--overwrite", action="store_true", help="replace existing output files")
     parser.add_argument(
         "--format",
-        choices=get_args(writers.Format),
-        help="output format (default: by the suffix of --output; else a table on a terminal, jsonl in a pipe)",
+        "--output-format",
+        choices=[*get_args(writers.Format), "parquet"],
+        help="output format (default: by the suffix of --output; else a table on a terminal, jsonl in a pipe and in "
+        "--output-dir; parquet only in --output-dir)",
     )
     parser.add_argument("--with-text", action="store_true", help="repeat the text in the output")
     parser.add_argument("--top-k", type=int, metavar="K", help="return at most K labels and scores, best first")
@@ -73,6 +77,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--explain-label", metavar="LABEL", help="label to explain (default: the best one)")
     add_engine(parser)
+    add_job(parser)
     parser.add_argument("--quiet", action="store_true", help="suppress progress and per-text error lines")
     parser.add_argument("--info", action="store_true", help="print versions, hardware and settings as JSON, then exit")
     args, unknown = parser.parse_known_args(argv)
@@ -82,6 +87,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     _check_files(parser, args)
     _check_layout(parser, args)
     _check_page(parser, args)
+    check_job(parser, args)
     return args
 
 
@@ -91,6 +97,7 @@ def _add_layout(parser: argparse.ArgumentParser) -> None:
         "--text-column", nargs="+", metavar="NAME", help="column of the text, or several to join (default: text)"
     )
     parser.add_argument("--id-column", metavar="NAME", help="column to copy to the output as `id`")
+    parser.add_argument("--keep", nargs="+", metavar="NAME", default=[], help="columns to copy to the output")
     parser.add_argument(
         "--column-names", nargs="+", metavar="NAME", help="names of all columns of a CSV or TSV file without a header"
     )
@@ -135,6 +142,20 @@ def add_engine(parser: argparse._ActionsContainer) -> None:
         type=int,
         metavar="N",
         help="maximum number of tokens of a batch (default: 512, on CUDA 16384)",
+    )
+
+
+def layout_of(args: argparse.Namespace, form: InputFormat) -> Layout:
+    """Returns the layout of a file of a format, from the options of the command line."""
+    return Layout(
+        form,
+        args.text_column or [DEFAULT_COLUMN],
+        args.id_column,
+        delimiter=args.delimiter or DELIMITERS.get(form, ","),
+        quoting=args.quoting != "false",
+        column_names=args.column_names or (),
+        encoding=args.encoding,
+        keep=args.keep,
     )
 
 
@@ -186,36 +207,48 @@ def _check_files(parser: Parser, args: argparse.Namespace) -> None:
     if args.texts and (args.input is not None or args.input_format is not None):
         parser.wrong("either texts or --input and --input-format, not both")
     if args.input is not None and args.input_format is None:
-        args.input_format = SUFFIXES.get(args.input.suffix.lower())
-        if args.delimiter is not None and args.input_format not in DELIMITERS:
+        forms = {known_form(path) for path in args.input}
+        if args.delimiter is not None and not forms & DELIMITERS.keys():
             args.input_format = "csv"
-        if args.input_format is None:
+        elif None in forms and not all(known_form(path) or names_several(path) for path in args.input):
             parser.wrong(
                 f"--input: expected a file with the suffix {', '.join(SUFFIXES)}, or --input-format; "
                 "without --input standard input is read"
             )
+    if args.input is None and args.input_format == "parquet":
+        parser.wrong("--input-format: Parquet is read from files; pass --input")
     if args.output is not None and args.format is None:
         args.format = OUTPUT_SUFFIXES.get(args.output.suffix.lower())
         if args.format is None:
             parser.wrong(f"--output: expected a file with the suffix {', '.join(OUTPUT_SUFFIXES)}, or --format")
+    if args.format == "parquet" and args.output_dir is None:
+        parser.wrong("--format: Parquet is written in parts; pass --output-dir")
 
 
 def _check_layout(parser: Parser, args: argparse.Namespace) -> None:
     """Rejects options that do not apply to the format of the input, and completes the layout."""
-    form = args.input_format
-    if args.text_column is not None and form in (None, "lines"):
+    forms: set[str | None] = {args.input_format}
+    if args.input is not None and args.input_format is None:
+        forms = {known_form(path) for path in args.input}
+    may_be_any = args.input is not None and None in forms  # as the suffixes in a folder will say
+    has_columns = may_be_any or bool(forms - {None, "lines"})
+    may_be_table = may_be_any or bool(forms & DELIMITERS.keys())
+    if args.text_column is not None and not has_columns:
         parser.wrong(
-            "--text-column: only CSV, TSV and JSON Lines have columns; give such a file with --input, "
+            "--text-column: only CSV, TSV, JSON Lines and Parquet have columns; give such a file with --input, "
             "or leave out --text-column for texts on the command line"
         )
-    if args.id_column is not None and form in (None, "lines"):
-        parser.wrong("--id-column: only CSV, TSV and JSON Lines have columns")
+    for name in ("id_column", "keep"):
+        if getattr(args, name) and not has_columns:
+            parser.wrong(f"--{name.replace('_', '-')}: only CSV, TSV, JSON Lines and Parquet have columns")
     for name in ("delimiter", "quoting", "column_names"):
-        if getattr(args, name) is not None and form not in DELIMITERS:
+        if getattr(args, name) is not None and not may_be_table:
             parser.wrong(f"--{name.replace('_', '-')}: only for CSV and TSV; for standard input add --input-format csv")
+    taken = [name for name in args.keep if name in OUTPUT_COLUMNS or name.startswith(("score_", "label_"))]
+    if taken or len(set(args.keep)) < len(args.keep):
+        parser.wrong("--keep: a column has the name of a column of the output, or is named twice")
     if args.encoding is not None and args.texts:
         parser.wrong("--encoding: only for --input and standard input")
-    args.delimiter = args.delimiter or DELIMITERS.get(form, ",")
     args.encoding = args.encoding or "utf-8"
 
 

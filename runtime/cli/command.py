@@ -13,10 +13,10 @@ from ..interrupts import interrupts_everywhere
 
 
 def run_command(job: Callable[[TextIO], int], *, prints: bool = True, has_children: bool = False) -> int:
-    """Runs a job and returns the exit status: 0, 1 if anything failed, 130 if it was interrupted.
+    """Runs a job and returns the exit status: the job's, 1 if it raised an error, 130 if it was interrupted.
 
     Args:
-        job: Receives standard output, in UTF-8, and returns the number of failures.
+        job: Receives standard output, in UTF-8, and returns the exit status.
         prints: Whether the job needs standard output.
         has_children: Whether the job starts processes that write to this one's standard error. They have to drop native
             messages themselves.
@@ -32,7 +32,7 @@ def run_command(job: Callable[[TextIO], int], *, prints: bool = True, has_childr
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:
         with contextlib.nullcontext() if has_children else _without_native_messages(), interrupts_everywhere():
-            return 1 if job(sys.stdout) else 0
+            return job(sys.stdout)
     except LitmusError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

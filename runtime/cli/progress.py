@@ -13,15 +13,21 @@ CLEAR = "\033[K"  # erases the rest of the terminal's line
 class Progress:
     """Counts texts and failures; reports the rate, and the time left if the size of the input is known."""
 
-    def __init__(self, *, quiet: bool = False, shown: bool = True) -> None:
+    def __init__(
+        self, *, quiet: bool = False, shown: bool = True, total: int | None = None, done: int = 0, noun: str = "text"
+    ) -> None:
         """Starts the clock.
 
         Args:
             quiet: Whether to suppress all output.
             shown: Whether to report progress.
+            total: Number of texts, if it is known.
+            done: How many of them were done earlier.
+            noun: What is counted.
         """
         self.texts = 0
         self.failures = 0
+        self._total, self._done, self._noun = total, done, noun
         self._quiet = quiet
         self._shown = shown
         self._terminal = sys.stderr.isatty()
@@ -38,15 +44,27 @@ class Progress:
         self.texts += 1
         now = time.monotonic()
         if self._shown and now - self._said >= (INTERVAL_S if self._terminal else LINE_INTERVAL_S) and self.texts > 1:
-            self._said = now
-            line = self._line(now)
-            if not self._terminal:
-                self._print(line + "\n")
-            elif not self._quiet:
-                self._clear()
-                self._print(line + "\r")
-                self._line_is_used = True
+            self._show(now)
         self._latest = (self.texts, share or 0.0, now)
+
+    def add(self, texts: int) -> None:
+        """Counts finished texts of a known total, or of an unknown one."""
+        now = time.monotonic()
+        self.texts += texts
+        share = self.texts / max(self._total - self._done, 1) if self._total else 0.0
+        self._latest = (self.texts, share, now)
+        if self._shown and now - self._said >= (INTERVAL_S if self._terminal else LINE_INTERVAL_S):
+            self._show(now)
+
+    def _show(self, now: float) -> None:
+        self._said = now
+        line = self._line(now)
+        if not self._terminal:
+            self._print(line + "\n")
+        elif not self._quiet:
+            self._clear()
+            self._print(line + "\r")
+            self._line_is_used = True
 
     def fail(self, index: int, reason: str) -> None:
         """Counts one text that could not be classified; the first reasons are printed."""
@@ -61,7 +79,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         """Prints the number of failures if not all were printed."""
         self._clear()
-        if self.failures > ERRORS_SHOWN:
+        if self.failures > ERRORS_SHOWN and self._total is None:
             self._print(f"error: {self.failures:,} texts could not be classified; their rows have the errors\n")
 
     def _print(self, content: str) -> None:
@@ -84,10 +102,15 @@ class Progress:
         """Returns the progress up to the previous text, because this one is the first of a burst."""
         texts, share, then = self._latest
         elapsed_s = max(then - self._start, 1e-3)
-        line = f"{texts:,} text{'s' * (texts != 1)}, {texts / elapsed_s:,.1f} a second"
+        shown = texts + self._done
+        line = f"{shown:,} {self._noun}{'s' * (shown != 1)}, {texts / elapsed_s:,.1f} a second"
+        if self._total is not None:
+            line += f", {self.failures:,} rejected"
         if not share:
             return line
         share = min(share, 1)
         left_s = max(0, round(elapsed_s / share * (1 - share) - (now - then)))
         hours = f"{left_s // 3600}:{left_s // 60 % 60:02}" if left_s >= 3600 else f"{left_s // 60}"
+        if self._total:
+            share = (self._done + texts) / self._total
         return f"{line}, {share:.0%}, {hours}:{left_s % 60:02} left"

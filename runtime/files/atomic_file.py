@@ -68,6 +68,32 @@ def atomic_write(path: Path, *, overwrite: bool, in_use: Mapping[str, IO[Any]] =
             raise
 
 
+@contextlib.contextmanager
+def locked(path: str, folder: str) -> Iterator[None]:
+    """Keeps other jobs out of a folder until the body ends, however the process ends.
+
+    Args:
+        path: The file to lock; it stays.
+        folder: Name of the folder in messages.
+
+    Raises:
+        InputError: Another job holds the lock, or the file cannot be written.
+    """
+    try:
+        file = open(path, "a", encoding="utf-8")  # noqa: PTH123, SIM115
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}; choose another output") from error
+    with file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"another job is writing to {folder}; wait for it, or choose another output") from error
+        except OSError:  # a file system without locks, where two jobs are not detected
+            pass
+        yield
+
+
 def is_same_file(one: IO[Any], other: IO[Any]) -> bool:
     """Returns whether two open files are the same regular file; pipes, terminals and devices never are."""
     found, expected = _status(one), _status(other)

@@ -89,12 +89,12 @@ class Rows:
                 yield row
 
     def _header(self) -> Sequence[str]:
-        header: Row | None = next((row for row in iter(self._row, None) if row), None)
-        if header is None:
-            raise InputError("the input is empty; expected a header and rows")
-        if isinstance(header, Unreadable):
-            raise InputError(f"line {self.end.line}: {header.reason}")
-        return header
+        while (row := self._row()) is not None:
+            if isinstance(row, Unreadable):
+                raise InputError(f"line {self.end.line}: {row.reason}")
+            if row:
+                return row
+        raise InputError("the input is empty; expected a header and rows")
 
     def _row(self) -> Row | None:
         """Returns the next row, an empty one for a blank line, and None at the end."""

@@ -4,6 +4,7 @@ import codecs
 from typing import Literal
 
 Format = Literal["csv", "tsv", "jsonl", "lines"]
+InputFormat = Literal["csv", "tsv", "jsonl", "lines", "parquet"]
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "lines"}
 DELIMITERS: dict[str, str] = {"csv": ",", "tsv": "\t"}
 OTHER_DELIMITERS = ";\t|,"

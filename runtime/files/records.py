@@ -5,6 +5,7 @@ A row that cannot be read gets an error in its place, and the other rows are rea
 row, which is a text if there is no header. A requested column name is shown only if the file has that column.
 """
 
+import codecs
 import io
 import itertools
 import json
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ..errors import InputError
 from .delimited import Row, Rows
-from .formats import DELIMITERS, OTHER_DELIMITERS, Format
+from .formats import DELIMITERS, OTHER_DELIMITERS, InputFormat
 from .lines import (
     BEGINNING,
     NO_MEMORY,
@@ -31,6 +32,7 @@ from .lines import (
 
 FILE_CHUNK_BYTES = 1 << 13  # small, so that the position in the file shows the progress
 DEFAULT_COLUMN = "text"
+MAX_ROWS = 1 << 62  # of a span that ends where the file does
 HALF_PAIR = "has half of a surrogate pair; write whole characters"
 Id = str | int | float | None
 
@@ -50,7 +52,7 @@ class Layout:
         keep: Columns, or keys of each JSON object, to copy to the output.
     """
 
-    form: Format
+    form: InputFormat
     text_columns: Sequence[str] = (DEFAULT_COLUMN,)
     id_column: str | None = None
     delimiter: str = ","
@@ -97,19 +99,48 @@ class Record:
     place: Place | None = field(default=None, compare=False)
 
 
+class Chunk(NamedTuple):
+    """Consecutive records.
+
+    Attributes:
+        records: The records.
+        kept: Columns to keep, as a pyarrow.RecordBatch with a row for each record; None if the records have them.
+    """
+
+    records: list[Record]
+    kept: Any = None
+
+
+@dataclass(frozen=True)
+class Span:
+    """Consecutive rows of a file.
+
+    Attributes:
+        row: Number of rows before them in the file.
+        rows: Number of rows.
+        position: Where the first starts, if a reader can start there; else None.
+    """
+
+    row: int
+    rows: int
+    position: Position | None
+
+
 class RowReader:
     """Reads the rows of a text file, from its beginning or from a place between two rows.
 
     Attributes:
         is_seekable: Whether the positions of the rows are known in bytes, so that a reader can start at them.
+        row: Number of rows that were read.
     """
 
-    def __init__(self, file: io.BufferedReader, layout: Layout) -> None:
+    def __init__(self, file: io.BufferedReader, layout: Layout, *, first_index: int = 0) -> None:
         """Reads the header and looks for the columns.
 
         Args:
             file: The bytes of the file.
             layout: Its layout.
+            first_index: Number of records before the file.
 
         Raises:
             InputError: The file has another format or lacks a column.
@@ -117,9 +148,11 @@ class RowReader:
         self._file, self._layout = file, layout
         self._source = open_source(file, layout.encoding, chunk_bytes=FILE_CHUNK_BYTES)
         self.is_seekable = self._source.is_utf8
-        self._row = 0
-        start = Position(0, 3) if self._source.encoding == "utf-8-sig" else BEGINNING
+        self.row = 0
+        self._first_index = first_index
+        start = Position(0, len(codecs.BOM_UTF8)) if self._source.encoding == "utf-8-sig" else BEGINNING
         self._rows = self._read_rows(self._source, start, layout.column_names)
+        self._iterator: Iterator[Row] = iter(self._rows)
         self._columns = _Columns(self._rows.columns, layout) if isinstance(self._rows, Rows) else None
 
     @property
@@ -130,9 +163,10 @@ class RowReader:
     def seek(self, row: int, position: Position) -> None:
         """Continues at a place between two rows, which the `position` of a reader was."""
         self._file.seek(position.byte)
-        self._row = row
+        self.row = row
         source = self._source._replace(start=b"", encoding="utf-8")
         self._rows = self._read_rows(source, position, self._rows.columns if isinstance(self._rows, Rows) else ())
+        self._iterator = iter(self._rows)
 
     def skip(self) -> bool:
         """Reads a row without looking at it; returns whether there was one.
@@ -140,17 +174,19 @@ class RowReader:
         Raises:
             InputError: The file cannot be read any further.
         """
-        self._row += 1
-        return next(iter(self._rows), None) is not None
+        if next(self._iterator, None) is None:
+            return False
+        self.row += 1
+        return True
 
     def __iter__(self) -> Iterator[Record]:
-        """Yields a record for every row, also for rows that cannot be read; its `index` is its position in the file.
+        """Yields a record for every row, also for rows that cannot be read.
 
         Raises:
             InputError: The file cannot be read any further.
         """
-        for row in self._rows:
-            self._row += 1
+        for row in self._iterator:
+            self.row += 1
             yield self._record(row)
 
     def _read_rows(self, source: Source, start: Position, column_names: Sequence[str]) -> "Rows | _Lines":
@@ -168,7 +204,8 @@ class RowReader:
     def _record(self, row: Row) -> Record:
         start, end = self._rows.start, self._rows.end
         known = (start.byte, end.byte) if self.is_seekable else (None, None)
-        return Record(self._row - 1, *self._content(row), Place(self._row, start.line + 1, *known))
+        place = Place(self.row, start.line + 1, *known)
+        return Record(self._first_index + self.row - 1, *self._content(row), place)
 
     def _content(self, row: Row) -> "_Content":
         if self._columns is not None:

@@ -1,6 +1,7 @@
 """Writes predictions as JSON Lines, CSV, TSV, or a table for people. Texts are left out unless requested."""
 
 import csv
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ def output_row(
     *,
     with_id: bool = False,
     with_text: bool = False,
+    keep: Sequence[str] = (),
     explanation: Explanation | None = None,
 ) -> dict[str, Any]:
     """Builds the output row of one text.
@@ -33,15 +35,18 @@ def output_row(
         found: Its prediction or error.
         with_id: Whether to add the record's id.
         with_text: Whether to add the text.
+        keep: Names for the record's kept columns.
         explanation: Adds the contributions of the words, with their positions in the text.
     """
     fields: dict[str, Any] = {"index": record.index}
     if with_id:
         fields["id"] = record.id
+    if keep:
+        fields |= zip(keep, record.kept or itertools.repeat(None), strict=False)
     if isinstance(found, TextError):
         fields["error"] = record.error or found.reason
     else:
-        fields["labels"] = list(found.labels)
+        fields["label"], fields["labels"] = found.label, list(found.labels)
         fields["scores"] = _rounded(found.scores)
         fields |= {"abstained": found.abstained, "truncated": found.truncated, "n_tokens": found.n_tokens}
     if isinstance(found, Prediction) and found.windows:
@@ -61,8 +66,10 @@ def row_writer(
     output: TextIO,
     labels: Sequence[str],
     *,
-    with_id: bool,
-    with_text: bool,
+    with_id: bool = False,
+    with_text: bool = False,
+    with_error: bool = True,
+    keep: Sequence[str] = (),
     top_k: int | None = None,
 ) -> Callable[[Row], None]:
     """Writes the header, if the format has one, and returns a function that writes a row of `output_row`.
@@ -75,15 +82,19 @@ def row_writer(
         labels: Labels of the classifier.
         with_id: As for `output_row`.
         with_text: As for `output_row`.
+        with_error: Whether there are rows with errors.
+        keep: As for `output_row`.
         top_k: Maximum number of labels and scores of a row; None for all.
     """
     if form == "jsonl":
-        return lambda fields: print(json.dumps(fields, ensure_ascii=False), file=output)
+        return _json_lines(output)
     if form == "table":
         return _table(output, labels, with_id=with_id, with_text=with_text)
     delimiter = "," if form == "csv" else "\t"
     best = None if top_k is None else min(top_k, len(labels))
-    return _delimited(output, delimiter, labels, with_id=with_id, with_text=with_text, best=best)
+    before = [*["id"] * with_id, *keep]
+    after = [*["text"] * with_text, *["error"] * with_error]
+    return _delimited(output, delimiter, labels, before=before, after=after, best=best)
 
 
 def join_labels(labels: Sequence[str]) -> str:
@@ -100,28 +111,49 @@ def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
     return {label: round(score, DIGITS) for label, score in scores.items()}
 
 
+def _json_lines(output: TextIO) -> Callable[[Row], None]:
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+
+    def write(fields: Row) -> None:
+        output.write(encode(fields) + "\n")
+
+    return write
+
+
 def _delimited(
-    output: TextIO, delimiter: str, labels: Sequence[str], *, with_id: bool, with_text: bool, best: int | None
+    output: TextIO,
+    delimiter: str,
+    labels: Sequence[str],
+    *,
+    before: Sequence[str],
+    after: Sequence[str],
+    best: int | None,
 ) -> Callable[[Row], None]:
     lines = csv.writer(output, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     flags = ["abstained", "truncated", "n_tokens"]
     scored = [f"score_{label}" for label in labels]
     if best is not None:
         scored = [f"{name}_{place}" for place in range(1, best + 1) for name in ("label", "score")]
-    lines.writerow(["index", *["id"] * with_id, "labels", *scored, *flags, *["text"] * with_text, "error"])
+    lines.writerow(["index", *before, "label", "labels", *scored, *flags, *after])
 
     def write(fields: Row) -> None:
         scores = fields.get("scores", {})
-        cells = [fields["index"], *[fields.get("id")] * with_id, join_labels(fields.get("labels", ()))]
+        cells = [fields["index"], *[_cell(fields.get(name)) for name in before]]
+        cells += [fields.get("label"), join_labels(fields.get("labels", ()))]
         if best is None:
             cells += [scores.get(label) for label in labels]
         else:
             ranked = [cell for item in scores.items() for cell in item]
             cells += ranked + [None] * (2 * best - len(ranked))
         cells += [str(fields[flag]).lower() if flag in fields else None for flag in flags]
-        lines.writerow([*cells, *[fields.get("text")] * with_text, fields.get("error")])
+        lines.writerow([*cells, *[fields.get(name) for name in after]])
 
     return write
+
+
+def _cell(value: Any) -> Any:
+    """Returns a kept value as a cell; lists, objects and bool are written as in JSON."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict | bool) else value
 
 
 def _table(output: TextIO, labels: Sequence[str], *, with_id: bool, with_text: bool) -> Callable[[Row], None]:

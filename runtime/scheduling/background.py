@@ -1,12 +1,16 @@
 """Runs work in another thread."""
 
+import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from ..errors import FORKED, InferenceError
 
+POLL_S = 0.1
+
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 
 class BackgroundTask(Generic[Result]):
@@ -50,3 +54,65 @@ class BackgroundTask(Generic[Result]):
             self._results.append(self._work())
         except BaseException as error:
             self._error = error
+
+
+def read_ahead(items: Iterable[Item], most: int) -> Iterator[Item]:
+    """Iterates in a background thread, some items ahead of the caller.
+
+    Args:
+        items: What to iterate over.
+        most: Number of items ahead.
+
+    Yields:
+        The items. If iterating raises an error, it is raised after the items before it.
+    """
+    reader = _Reader(items, most)
+    thread = threading.Thread(target=reader.run, name="litmus-reader", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # "can't start new thread"
+        yield from items
+        return
+    try:
+        while not isinstance(item := reader.ready.get(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
+    finally:
+        reader.stopped.set()
+        thread.join()
+
+
+class _Reader(Generic[Item]):
+    """Puts items into a queue until it is stopped."""
+
+    def __init__(self, items: Iterable[Item], most: int) -> None:
+        self.ready: queue.Queue[Item | _End] = queue.Queue(most)
+        self.stopped = threading.Event()
+        self._items = items
+
+    def run(self) -> None:
+        error = None
+        try:
+            for item in self._items:
+                self._put(item)
+                if self.stopped.is_set():
+                    break
+        except BaseException as raised:
+            error = raised
+        self._put(_End(error))
+
+    def _put(self, item: "Item | _End") -> None:
+        while not self.stopped.is_set():
+            try:
+                self.ready.put(item, timeout=POLL_S)
+            except queue.Full:
+                continue
+            return
+
+
+class _End:
+    """The end of the items, and the error that caused it."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error

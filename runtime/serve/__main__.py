@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def job(_: TextIO) -> int:
         if args.workers > 1:
-            return Workers(args, logger()).run()
+            return 1 if Workers(args, logger()).run() else 0
         Process(args).run(bind(args.host, args.port, shared=False))
         return 0
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..artifact.labels import is_label_name
-from ..cli.arguments import Parser, add_engine, check_engine
+from ..cli.arguments import add_engine, check_engine
+from ..cli.parser import Parser
 from .settings import Limits
 
 DEFAULTS = Limits()

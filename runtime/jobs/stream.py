@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
@@ -47,7 +47,7 @@ class ExplanationPage:
 
 
 @dataclass(frozen=True)
-class RowScorer:
+class StreamScorer:
     """Classifies records and writes their rows.
 
     Attributes:
@@ -56,6 +56,7 @@ class RowScorer:
         options: Options of the predictions.
         with_id: Whether rows have the record's id.
         with_text: Whether rows repeat the text.
+        keep: Names of the kept columns.
         page: Where to explain the predictions; None to explain none.
     """
 
@@ -64,6 +65,7 @@ class RowScorer:
     options: CallOptions = field(default_factory=CallOptions)
     with_id: bool = False
     with_text: bool = False
+    keep: Sequence[str] = ()
     page: ExplanationPage | None = None
 
     def score(self, groups: Iterable[Iterable[Item]], output: TextIO, progress: Progress) -> int:
@@ -126,6 +128,11 @@ class RowScorer:
             if page.terminal:
                 below = highlight.coloured(record.text, explanation, colours=page.colours) + "\n"
         row = writers.output_row(
-            record, result, with_id=self.with_id, with_text=self.with_text, explanation=explanation
+            record,
+            result,
+            with_id=self.with_id,
+            with_text=self.with_text,
+            keep=self.keep,
+            explanation=explanation,
         )
         self.write(row, below)

@@ -1,0 +1,281 @@
+"""Reads texts from Parquet and writes predictions to it, in bounded memory, with pyarrow (extra `files`)."""
+
+import contextlib
+import io
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any
+
+from ..decision.prediction import Prediction
+from ..errors import InputError
+from .extra import needs_files_extra
+from .inputs import InputFile
+from .records import DEFAULT_COLUMN, MAX_ROWS, Chunk, Id, Layout, Place, Record, Span
+
+with needs_files_extra():
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+BATCH_ROWS = 512
+ROW_GROUP_ROWS = 8192  # rows that the writer holds in memory
+
+
+def version() -> str:
+    """Returns the version of pyarrow, on which the bytes of a file depend."""
+    return str(pa.__version__)
+
+
+def count_rows(file: InputFile, layout: Layout, *, typed: bool) -> int:
+    """Returns the number of rows; arguments are those of `read_parquet`.
+
+    Raises:
+        InputError: The file is not Parquet, lacks a column, or a text column is not of strings.
+    """
+    with _opened(file) as parquet:
+        _check_columns(parquet.schema_arrow, layout, typed=typed)
+        return int(parquet.metadata.num_rows)
+
+
+def kept_types(file: InputFile, layout: Layout) -> list[pa.DataType]:
+    """Returns the types of the id column, if there is one, and of the columns to keep."""
+    with _opened(file) as parquet:
+        return [parquet.schema_arrow.field(column).type for column in _kept(layout)]
+
+
+def read_parquet(file: InputFile, layout: Layout, span: Span, first_index: int, *, typed: bool) -> Iterator[Chunk]:
+    """Yields the records of a span, a batch of rows at a time.
+
+    Args:
+        file: The file.
+        layout: Its text columns, and those to keep.
+        span: The rows.
+        first_index: Number of records before the file.
+        typed: Whether to keep the columns as they are, in `Chunk.kept`; else they become values of JSON.
+
+    Raises:
+        InputError: The file cannot be read, or lacks a column.
+    """
+    with _opened(file) as parquet:
+        _check_columns(parquet.schema_arrow, layout, typed=typed)
+        row = span.row
+        for batch in _batches(parquet, [*layout.text_columns, *_kept(layout)], span):
+            texts = [_values(batch.column(column)) for column in layout.text_columns]
+            kept = [batch.column(column) for column in _kept(layout)]
+            whole = pa.RecordBatch.from_arrays(kept, names=_kept(layout)) if typed and kept else None
+            plain = zip(*map(_plain, kept), strict=True) if kept and not typed else itertools.repeat(())
+            records = [
+                _record(first_index + row, row + 1, columns, values, layout)
+                for row, (columns, values) in enumerate(zip(zip(*texts, strict=True), plain, strict=False), row)
+            ]
+            row += len(records)
+            yield Chunk(records, whole)
+        if row < span.row + span.rows and span.rows < MAX_ROWS:
+            raise InputError("it has fewer rows than before; it was changed while it was read")
+
+
+class ParquetWriter:
+    """Writes predictions with the columns that they belong to."""
+
+    def __init__(
+        self,
+        output: IO[bytes] | io.RawIOBase,
+        labels: Sequence[str],
+        kept: Sequence[tuple[str, Any]],
+        *,
+        top_k: int | None = None,
+    ) -> None:
+        """Writes nothing yet.
+
+        Args:
+            output: Receives the file.
+            labels: Labels of the classifier.
+            kept: Names and types of the columns to keep, with the id first; a type of None means strings.
+            top_k: Number of labels and scores of a row at most; None for the scores of all labels.
+        """
+        self._labels, self._top_k = labels, None if top_k is None else min(top_k, len(labels))
+        self._kept = [pa.field(name, type_ or pa.string()) for name, type_ in kept]
+        if self._top_k is None:
+            scores = [pa.field(f"score_{label}", pa.float32()) for label in labels]
+        else:
+            places = range(1, self._top_k + 1)
+            pair = ("label", pa.string()), ("score", pa.float32())
+            scores = [pa.field(f"{name}_{place}", type_) for place in places for name, type_ in pair]
+        flags = [("abstained", pa.bool_()), ("truncated", pa.bool_()), ("n_tokens", pa.int32())]
+        self._schema = pa.schema(
+            [
+                pa.field("index", pa.int64()),
+                *self._kept,
+                pa.field("label", pa.string()),
+                pa.field("labels", pa.list_(pa.string())),
+                *scores,
+                *itertools.starmap(pa.field, flags),
+            ]
+        )
+        self._writer = pq.ParquetWriter(output, self._schema, compression="zstd")
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = 0
+
+    def write(self, records: Sequence[Record], found: Sequence[Prediction], kept: Any = None) -> None:
+        """Writes rows.
+
+        Args:
+            records: The records.
+            found: Their predictions.
+            kept: The columns to keep, as a RecordBatch; None if the records have them.
+        """
+        if kept is not None:
+            columns = [kept.column(at).cast(field.type) for at, field in enumerate(self._kept)]
+        else:
+            columns = [
+                pa.array([_text(record.kept[at]) for record in records], field.type)
+                for at, field in enumerate(self._kept)
+            ]
+        arrays = [
+            pa.array([record.index for record in records], pa.int64()),
+            *columns,
+            pa.array([item.label for item in found], pa.string()),
+            pa.array([list(item.labels) for item in found], pa.list_(pa.string())),
+            *self._scores(found),
+            pa.array([item.abstained for item in found], pa.bool_()),
+            pa.array([item.truncated for item in found], pa.bool_()),
+            pa.array([item.n_tokens for item in found], pa.int32()),
+        ]
+        self._waiting.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+        self._rows += len(records)
+        if self._rows >= ROW_GROUP_ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        """Writes the rest and the footer."""
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=self._rows)
+            self._waiting, self._rows = [], 0
+
+    def _scores(self, found: Sequence[Prediction]) -> Iterator[pa.Array]:
+        if self._top_k is None:
+            for label in self._labels:
+                yield pa.array([item.scores[label] for item in found], pa.float32())
+            return
+        ranked = [list(item.scores.items()) for item in found]
+        for place in range(self._top_k):
+            yield pa.array([items[place][0] for items in ranked], pa.string())
+            yield pa.array([items[place][1] for items in ranked], pa.float32())
+
+
+@contextlib.contextmanager
+def _opened(file: InputFile) -> Iterator[pq.ParquetFile]:
+    with file.open() as opened:
+        try:
+            with pq.ParquetFile(opened, pre_buffer=False) as parquet:
+                yield parquet
+        except (pa.ArrowException, OSError) as error:  # its message may quote the file
+            if isinstance(error, InputError):
+                raise
+            raise InputError("it is not Parquet, or it is damaged or cut off") from error
+
+
+def _kept(layout: Layout) -> list[str]:
+    return [*([] if layout.id_column is None else [layout.id_column]), *layout.keep]
+
+
+def _check_columns(schema: pa.Schema, layout: Layout, *, typed: bool) -> None:
+    options = [("--text-column", column) for column in layout.text_columns]
+    options += [("--id-column", column) for column in [layout.id_column] if column is not None]
+    options += [("--keep", column) for column in layout.keep]
+    for option, column in options:
+        found = schema.names.count(column)
+        if found > 1:
+            raise InputError(f"it has the column {column!r} {found} times; give each a name of its own")
+        if not found:
+            near = [name for name in schema.names if name.strip().casefold() == column.strip().casefold()]
+            hint = f"; it has {near[0]!r}" if near else f", but {', '.join(map(repr, schema.names)):.400}"
+            raise InputError(f"it has no column {column!r}, see {option}{hint}")
+    for column in layout.text_columns:
+        kind = schema.field(column).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+            raise InputError(f"the column {column!r} has the type {kind}; expected strings, see --text-column")
+
+    for column in _kept(layout):
+        kind = schema.field(column).type
+        if not typed and (pa.types.is_nested(kind) or "binary" in str(kind)):
+            raise InputError(f"the column {column!r} has the type {kind}, which only an output in Parquet can keep")
+
+
+def _batches(parquet: pq.ParquetFile, columns: Iterable[str], span: Span) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of a span, without the row groups before and after it."""
+    start, end = span.row, span.row + span.rows
+    first, groups = 0, []
+    before = 0
+    for group in range(parquet.metadata.num_row_groups):
+        rows = parquet.metadata.row_group(group).num_rows
+        if first + rows <= start:
+            before = first + rows
+        elif first < end:
+            groups.append(group)
+        first += rows
+    row = before
+    if not groups:
+        return
+    for batch in parquet.iter_batches(BATCH_ROWS, row_groups=groups, columns=list(dict.fromkeys(columns))):
+        low, high = max(start - row, 0), min(end - row, len(batch))
+        if low < high:
+            yield batch.slice(low, high - low)
+        row += len(batch)
+        if row >= end:
+            return
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Returns the texts of a column; bytes for those that are not UTF-8."""
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError:
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        return [_value(scalar) for scalar in column.cast(pa.large_binary())]
+
+
+def _value(scalar: pa.Scalar) -> str | bytes | None:
+    value = scalar.as_py()
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return bytes(value)
+
+
+def _plain(column: pa.Array) -> list[Any]:
+    """Returns the values of a column as JSON has them; those that it does not have become text, or None for NaN."""
+    kind = column.type
+    if pa.types.is_floating(kind):
+        return [value if value is not None and math.isfinite(value) else None for value in column.to_pylist()]
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        return list(column.to_pylist())
+    if pa.types.is_dictionary(kind):
+        return _plain(column.dictionary_decode())
+    texts = column if pa.types.is_string(kind) else column.cast(pa.large_string())
+    return [value if isinstance(value, str) else None for value in _values(texts)]
+
+
+def _text(value: Any) -> str | None:
+    """Returns a value of JSON as it is written into a column of strings."""
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _record(index: int, row: int, columns: Sequence[Any], values: Sequence[Any], layout: Layout) -> Record:
+    identity: Id = None
+    if layout.id_column is not None and values:
+        identity, values = values[0], values[1:]
+    for name, text in zip(layout.text_columns, columns, strict=True):
+        if not isinstance(text, str):
+            known = repr(name) if name != DEFAULT_COLUMN else "text"
+            reason = f"its {known} is missing" if text is None else f"its {known} is not UTF-8"
+            return Record(index, "", identity, reason, tuple(values), Place(row))
+    text = columns[0] if len(columns) == 1 else " ".join(filter(None, columns))
+    return Record(index, text, identity, None, tuple(values), Place(row))

@@ -1,0 +1,103 @@
+"""`python -m runtime.predict --output-dir`: builds the job from the command line and runs it."""
+
+import argparse
+import dataclasses
+import os
+from typing import Any
+
+from ..artifact.folder import read_artifact
+from ..cli.arguments import layout_of, load_classifier
+from ..decision.policy import CallOptions, call_policy
+from ..engine.cpus import available_cpus
+from ..environment import environment_info
+from ..files.inputs import find_inputs
+from ..files.storage import reading_errors
+from .job import Limit, RunParts, run_here, run_job
+from .output_folder import OutputFolder
+from .part import Job
+from .workers import in_processes
+
+VERSIONS = ("litmus", "tokenizers", "onnxruntime")  # what may change a score
+
+
+def run_output_dir(args: argparse.Namespace) -> int:
+    """Runs the job of the command line and returns the exit status, as `run_job`.
+
+    Raises:
+        LitmusError: As `run_job`.
+    """
+    artifact = read_artifact(args.model)
+    files = find_inputs(args.input, args.input_format)
+    names = [*(["id"] if args.id_column is not None else []), *args.keep]
+    columns = [*([args.id_column] if args.id_column is not None else []), *args.keep]
+    layouts = [dataclasses.replace(layout_of(args, file.form), id_column=None, keep=columns) for file in files]
+    with reading_errors("the input"):
+        statuses = [file.storage.status(file.path) for file in files]
+    options: CallOptions = {
+        "top_k": args.top_k,
+        "thresholds": args.threshold,
+        "windows": args.windows == "artifact" or args.windows or False,
+    }
+    call_policy(artifact.manifest, **options)
+    engine, run = _engine(args)
+    job = Job(
+        artifact=str(artifact.folder),
+        sha256=artifact.sha256,
+        engine=engine,
+        options=options,
+        files=files,
+        layouts=layouts,
+        statuses=statuses,
+        keep=names,
+        output=OutputFolder(args.output_dir, f".{args.format}"),
+        form=args.format,
+        dedupe=not args.no_dedupe,
+    )
+    return run_job(
+        job,
+        rows_per_part=args.rows_per_part,
+        run=run,
+        record=_record(args, job),
+        max_rejects=Limit.parse(args.max_rejects),
+        restart=args.restart,
+        quiet=args.quiet,
+    )
+
+
+def _engine(args: argparse.Namespace) -> tuple[dict[str, Any], RunParts]:
+    """Returns the arguments of `load` for every process, and what runs them."""
+    workers = args.workers or 1
+    engine = {name: getattr(args, name) for name in ("provider", "variant", "threads", "profile", "batch_tokens")}
+    if args.ray is not None:
+        from ..cluster.ray_job import on_ray  # noqa: PLC0415 - needs ray
+
+        cpus = args.ray_cpus or 1
+        engine |= {"provider": "cpu" if args.provider == "auto" else args.provider, "threads": args.threads or cpus}
+        return engine, on_ray(args.ray or None, actors=args.workers, cpus=cpus)
+    if workers > 1:
+        engine["threads"] = args.threads or max(1, available_cpus() // workers)
+    with load_classifier(args) as classifier:  # so that every process, also of a resumed job, has the same
+        engine |= {"provider": classifier.provider, "variant": classifier.variant}
+    return engine, in_processes(workers) if workers > 1 else run_here
+
+
+def _record(args: argparse.Namespace, job: Job) -> dict[str, Any]:
+    """Returns what has to be the same when the job is resumed."""
+    versions = {name: environment_info()["versions"][name] for name in VERSIONS}
+    if job.form == "parquet":
+        from ..files.parquet import version  # noqa: PLC0415 - needs pyarrow
+
+        versions["pyarrow"] = version()
+    layout = {
+        name: getattr(args, name)
+        for name in ("text_column", "id_column", "keep", "delimiter", "quoting", "column_names", "encoding")
+    }
+    return {
+        "artifact": {"name": os.path.basename(job.artifact), "sha256": job.sha256},  # noqa: PTH119
+        "engine": {name: job.engine[name] for name in ("provider", "variant", "batch_tokens")},
+        "options": dict(job.options),
+        "layout": layout,
+        "format": job.form,
+        "dedupe": job.dedupe,
+        "versions": versions,
+    }

@@ -1,0 +1,223 @@
+"""Runs a job: plans it, scores the parts that are missing, and records what was done.
+
+A job can be interrupted at any moment, by kill -9 or a power failure. Started again, it goes on at the first part that
+is not complete. At the end, the parts are equal byte for byte to those of a job that was never interrupted.
+"""
+
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..cli.progress import Progress
+from ..errors import InputError
+from .output_folder import RECEIPTS, OutputFolder, Receipt
+from .part import Job, PartScorer, TooManyRejectsError
+from .plan import Part, differences, fingerprint, make_plan
+
+RESUME_STATUS = 75  # EX_TEMPFAIL of sysexits.h: what the caller should do is to try again
+SCHEMA = 1
+TOO_MANY = "more than {} rows are rejected, see --max-rejects"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many rows may be rejected.
+
+    Attributes:
+        number: A number of rows, or percent of all rows.
+        is_percent: Which of the two.
+    """
+
+    number: float
+    is_percent: bool
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Limit | None":
+        """Returns the limit that an option says, such as `100` or `0.5%`; None for None."""
+        return None if text is None else cls(float(text.removesuffix("%")), text.endswith("%"))
+
+    def rows(self, total: int) -> int:
+        """Returns the number of rows, of a total."""
+        return int(self.number * total / 100) if self.is_percent else int(self.number)
+
+    def __str__(self) -> str:
+        return f"{self.number:g}{'%' * self.is_percent}"
+
+
+class RunParts(Protocol):
+    """Scores parts, in any order, here or elsewhere."""
+
+    def __call__(
+        self, job: Job, parts: Sequence[Part], *, allowed: int | None, on_rows: Callable[[int], None], stop: "Stop"
+    ) -> Iterator[Receipt]:
+        """Yields the receipt of each part, until all are scored or `stop` is set.
+
+        Args:
+            job: The job.
+            parts: The parts that are missing.
+            allowed: Number of rejects that they may have; None for any.
+            on_rows: Called with the number of rows when some are done.
+            stop: Whether to start no more parts.
+        """
+
+
+class Stop:
+    """Whether the job was asked to stop."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Makes SIGTERM a request to finish what was begun and to stop."""
+
+        def request(*_: object) -> None:
+            self.requested = True
+
+        before = signal.signal(signal.SIGTERM, request)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def run_job(
+    job: Job,
+    *,
+    rows_per_part: int,
+    run: RunParts,
+    record: Mapping[str, Any],
+    max_rejects: Limit | None,
+    restart: bool,
+    quiet: bool,
+) -> int:
+    """Runs a job, or what is left of it.
+
+    Args:
+        job: The job.
+        rows_per_part: Number of rows of a part.
+        run: Scores the parts.
+        record: What has to be the same when the job is resumed, ready for JSON.
+        max_rejects: How many rows may be rejected; None for any, which is a failure all the same.
+        restart: Whether to remove the output of an earlier job.
+        quiet: Whether to print nothing on stderr.
+
+    Returns:
+        The exit status: 0; 1 if rows were rejected and `max_rejects` is None; 75 if the job was stopped by SIGTERM.
+
+    Raises:
+        InputError: An input or the output cannot be used, was changed, or is in use, or too many rows are rejected.
+        LitmusError: As `PartScorer`.
+    """
+    stop, output = Stop(), job.output
+    with output.locked(), stop.on_signals():
+        started = time.monotonic()
+        parts, header = _prepare(job, rows_per_part, record, restart=restart, quiet=quiet)
+        receipts = output.receipts(check=True)
+        total = sum(part.span.rows for part in parts)
+        allowed = None if max_rejects is None else max_rejects.rows(total)
+        missing = [part for part in parts if part.number not in receipts]
+        done = sum(receipt.rows for receipt in receipts.values())
+        if receipts and missing and not quiet:
+            print(f"resuming: {done:,} of {total:,} rows are done", file=sys.stderr)
+        with Progress(quiet=quiet, total=total, done=done, noun="row") as progress:
+            left = None if allowed is None else allowed - sum(item.rejected for item in receipts.values())
+            _check_rejects(left, max_rejects)
+            try:
+                for receipt in run(job, missing, allowed=left, on_rows=progress.add, stop=stop):
+                    receipts[receipt.part] = receipt
+                    progress.failures += receipt.rejected
+                    if left is not None:
+                        left -= receipt.rejected
+                        _check_rejects(left, max_rejects)
+            except TooManyRejectsError as error:
+                raise TooManyRejectsError(f"{TOO_MANY.format(max_rejects)}: {error}") from error
+        ordered = [receipts[number] for number in sorted(receipts)]
+        if len(ordered) < len(parts):
+            print("stopped; start the same command again to resume", file=sys.stderr)
+            return RESUME_STATUS
+        output.collect_rejects(ordered)
+        counts = _counts(ordered)
+        output.write_run(header | {"state": "finished"} | counts)
+        if not quiet:
+            print(_summary(counts, output, time.monotonic() - started, total - done), file=sys.stderr)
+    return 1 if counts["rejected"] and max_rejects is None else 0
+
+
+def run_here(
+    job: Job, parts: Sequence[Part], *, allowed: int | None, on_rows: Callable[[int], None], stop: Stop
+) -> Iterator[Receipt]:
+    """Scores parts in this process; arguments and results are those of `RunParts`."""
+    if not parts:
+        return
+    scorer = PartScorer(job)
+    with contextlib.closing(scorer):
+        for part in parts:
+            if stop.requested:
+                return
+            receipt = scorer.score(part, allowed=allowed, on_rows=on_rows)
+            if allowed is not None:
+                allowed -= receipt.rejected
+            yield receipt
+
+
+def _prepare(
+    job: Job, rows_per_part: int, record: Mapping[str, Any], *, restart: bool, quiet: bool
+) -> tuple[list[Part], dict[str, Any]]:
+    """Returns the parts and the content of run.json; of an earlier job if there is one.
+
+    Raises:
+        InputError: The earlier job is another one.
+    """
+    output = job.output
+    earlier = output.read_run(parse=not restart)
+    if restart:
+        output.clear()
+        earlier = None
+    inputs = [fingerprint(file) for file in job.files]
+    header: dict[str, Any] = {"schema": SCHEMA, **record, "rows_per_part": rows_per_part, "input": inputs}
+    if earlier is not None:
+        changed = list(differences({key: earlier.get(key) for key in header}, header))
+        if changed:
+            raise InputError(
+                f"{output.path} is the output of another job: {'; '.join(changed):.800}. "
+                "Choose another folder, or pass --restart to remove it"
+            )
+    parts = output.read_plan() if earlier is not None else None
+    if parts is None:
+        if not quiet:
+            print("counting the rows", file=sys.stderr)
+        parts = make_plan(job.files, job.layouts, rows_per_part, typed=job.form == "parquet")
+        output.write_plan(parts)
+        rows = sum(part.span.rows for part in parts)
+        output.write_run(header | {"state": "running", "rows": rows})
+    return parts, header
+
+
+def _check_rejects(left: int | None, limit: Limit | None) -> None:
+    if left is not None and left < 0:
+        raise InputError(f"{TOO_MANY.format(limit)}; see the rejects in {RECEIPTS}")
+
+
+def _counts(receipts: Sequence[Receipt]) -> dict[str, int]:
+    return {
+        "rows": sum(item.rows for item in receipts),
+        "scored": sum(item.scored for item in receipts),
+        "rejected": sum(item.rejected for item in receipts),
+        "repeated": sum(item.repeated for item in receipts),
+        "parts": len(receipts),
+    }
+
+
+def _summary(counts: Mapping[str, int], output: OutputFolder, elapsed_s: float, rows: int) -> str:
+    """Returns the last line of a job."""
+    text = f"{counts['rows']:,} rows = {counts['scored']:,} scored + {counts['rejected']:,} rejected"
+    if counts["repeated"]:
+        text += f"; {counts['repeated']:,} texts were repeated and not classified again"
+    if rows:
+        text += f"; {rows:,} rows in {elapsed_s:,.0f} s, {rows / max(elapsed_s, 1e-3):,.0f} a second"
+    return f"{text}; output in {output.path}"

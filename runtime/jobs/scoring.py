@@ -1,0 +1,133 @@
+"""Classifies chunks of records, in order; a text that was just classified is not classified again."""
+
+import hashlib
+from collections import OrderedDict, deque
+from collections.abc import Generator, Iterable, Iterator
+from typing import NamedTuple
+
+from ..classifier import Classifier, Result
+from ..decision.policy import CallOptions
+from ..errors import TextError
+from ..files.records import Chunk, Record
+from ..scheduling.background import read_ahead
+
+DIGEST_BYTES = 16
+MAX_KNOWN_TEXTS, MAX_KNOWN_SCORES = 1 << 15, 1 << 18  # about 25 MB of results
+MAX_WAITING_ROWS = 1 << 13  # rows that wait for results; beyond, texts are classified rather than looked up
+CHUNKS_AHEAD = 4
+
+
+class Scored(NamedTuple):
+    """A chunk and its results.
+
+    Attributes:
+        chunk: The chunk.
+        results: The result of each record.
+        repeated: How many of them were looked up, because the text was repeated.
+    """
+
+    chunk: Chunk
+    results: list[Result]
+    repeated: int
+
+
+def score_chunks(
+    classifier: Classifier, chunks: Iterable[Chunk], options: CallOptions, *, dedupe: bool
+) -> Generator[Scored, None, None]:
+    """Classifies the records of chunks.
+
+    Chunks are read in a background thread, and some texts are tokenized while others run.
+
+    Args:
+        classifier: The classifier.
+        chunks: The chunks.
+        options: Options of the predictions.
+        dedupe: Whether to look up texts that are repeated.
+
+    Raises:
+        InputError: The chunks cannot be read any further; the chunks before it come first.
+        InferenceError: The model fails.
+    """
+    known = _Known(min(MAX_KNOWN_TEXTS, MAX_KNOWN_SCORES // len(classifier.labels))) if dedupe else None
+    waiting: deque[_Waiting] = deque()
+    computed: deque[_Answer] = deque()  # in the order in which their results come
+
+    def texts() -> Iterator[str]:
+        for chunk in read_ahead(chunks, CHUNKS_AHEAD):
+            full = sum(len(item.answers) for item in waiting) > MAX_WAITING_ROWS
+            item = _Waiting(chunk, None if full else known)
+            waiting.append(item)
+            computed.extend(answer for answer, _ in item.new)
+            yield from [text for _, text in item.new]
+
+    for result in classifier.predict_iter(texts(), return_errors=True, **options):
+        yield from _finished(waiting)  # chunks without new texts
+        computed.popleft().result = result
+        waiting[0].missing -= 1
+        yield from _finished(waiting)
+    yield from _finished(waiting)
+
+
+class _Answer:
+    """The result of a text, once it is there."""
+
+    __slots__ = ("result",)
+    result: Result
+
+
+class _Known:
+    """Results of the latest texts, by digest."""
+
+    def __init__(self, size: int) -> None:
+        self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
+        self._size = size
+
+    def find(self, text: str) -> tuple[_Answer, bool]:
+        """Returns the answer to a text, and whether the text is new."""
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
+        answer = self._answers.get(digest)
+        if answer is not None:
+            self._answers.move_to_end(digest)
+            return answer, False
+        self._answers[digest] = answer = _Answer()
+        if len(self._answers) > self._size:
+            self._answers.popitem(last=False)
+        return answer, True
+
+
+class _Waiting:
+    """A chunk that waits for results.
+
+    Attributes:
+        chunk: The chunk.
+        answers: The answer to each record.
+        new: Those that have to be computed, with their texts.
+        missing: How many of these are not there yet.
+    """
+
+    def __init__(self, chunk: Chunk, known: _Known | None) -> None:
+        self.chunk = chunk
+        self.answers: list[_Answer] = []
+        self.new: list[tuple[_Answer, str]] = []
+        self.repeated = 0
+        for record in chunk.records:
+            self.answers.append(self._answer(record, known))
+        self.missing = len(self.new)
+
+    def _answer(self, record: Record, known: _Known | None) -> _Answer:
+        if record.error is not None:
+            answer = _Answer()
+            answer.result = TextError(record.index, record.error)
+            return answer
+        answer, is_new = (_Answer(), True) if known is None else known.find(record.text)
+        if is_new:
+            self.new.append((answer, record.text))
+        else:
+            self.repeated += 1
+        return answer
+
+
+def _finished(waiting: deque[_Waiting]) -> Iterator[Scored]:
+    while waiting and not waiting[0].missing:
+        item = waiting.popleft()
+        yield Scored(item.chunk, [answer.result for answer in item.answers], item.repeated)

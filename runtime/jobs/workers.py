@@ -1,0 +1,91 @@
+"""Scores the parts of a job in several processes of this machine."""
+
+import concurrent.futures
+import contextlib
+import functools
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+
+from ..errors import InferenceError
+from .job import Stop
+from .output_folder import Receipt
+from .part import Job, PartScorer
+from .plan import Part
+
+POLL_S = 0.2  # after which a request to stop is seen
+
+_scorer: PartScorer
+
+
+def run_in_processes(
+    job: Job,
+    parts: Sequence[Part],
+    *,
+    allowed: int | None,
+    on_rows: Callable[[int], None],
+    stop: Stop,
+    workers: int,
+) -> Iterator[Receipt]:
+    """Scores parts in several processes; arguments and results are those of `RunParts`.
+
+    Raises:
+        InferenceError: A process was killed. The parts that are complete stay.
+    """
+    workers = min(workers, len(parts))
+    if not workers:
+        return
+    context = multiprocessing.get_context("spawn")
+    rest = iter(parts)
+    with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(job,)) as pool:
+        try:
+            running: set[Future[Receipt]] = set()
+            while True:
+                free = 0 if stop.requested else workers - len(running)
+                running |= {pool.submit(_score, part, allowed) for part in itertools.islice(rest, free)}
+                if not running:
+                    return
+                done, running = concurrent.futures.wait(running, POLL_S, concurrent.futures.FIRST_COMPLETED)
+                for future in done:
+                    receipt = future.result()
+                    on_rows(receipt.rows)
+                    yield receipt
+        except BrokenProcessPool as error:
+            raise InferenceError(
+                "a worker process was killed, perhaps because memory ran out; start the same command again to resume, "
+                "or with fewer --workers"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start(job: Job) -> None:
+    """Loads the classifier of a process."""
+    global _scorer  # noqa: PLW0603 - what a process of the pool keeps between calls
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first process decides what to do with it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _scorer = PartScorer(job)
+
+
+def _score(part: Part, allowed: int | None) -> Receipt:
+    return _scorer.score(part, allowed=allowed)
+
+
+def _end_with_parent() -> None:
+    """Ends the process when the first one was killed, so that nothing writes beside a job that resumes."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        with contextlib.suppress(OSError):
+            wait([parent.sentinel])
+        os._exit(1)
+
+
+def in_processes(workers: int) -> "functools.partial[Iterator[Receipt]]":
+    """Returns `run_in_processes` for a number of processes."""
+    return functools.partial(run_in_processes, workers=workers)
