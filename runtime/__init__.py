@@ -25,6 +25,7 @@ from .errors import (
     TextError,
     TextTypeError,
 )
+from .jobs.row_scorer import RowScorer
 from .version import __version__
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "OverloadError",
     "Prediction",
     "ProviderError",
+    "RowScorer",
     "SettingError",
     "TextError",
     "TextTypeError",

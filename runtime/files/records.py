@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..errors import InputError
-from .delimited import Row, Rows
+from .delimited import Row, Rows, UnclosedQuoteError
 from .formats import DELIMITERS, OTHER_DELIMITERS, InputFormat
 from .lines import (
     BEGINNING,
@@ -174,10 +174,7 @@ class RowReader:
         Raises:
             InputError: The file cannot be read any further.
         """
-        if next(self._iterator, None) is None:
-            return False
-        self.row += 1
-        return True
+        return self._next() is not None
 
     def __iter__(self) -> Iterator[Record]:
         """Yields a record for every row, also for rows that cannot be read.
@@ -185,11 +182,37 @@ class RowReader:
         Raises:
             InputError: The file cannot be read any further.
         """
-        for row in self._iterator:
-            self.row += 1
+        while (row := self._next()) is not None:
             yield self._record(row)
 
-    def _read_rows(self, source: Source, start: Position, column_names: Sequence[str]) -> "Rows | _Lines":
+    def _next(self) -> Row | None:
+        try:
+            row = next(self._iterator, None)
+        except UnclosedQuoteError:
+            if not (self.is_seekable and self._file.seekable()):
+                raise
+            row = self._skip_unclosed(self._rows.start)
+        self.row += row is not None
+        return row
+
+    def _skip_unclosed(self, start: Position) -> Row:
+        """Continues behind the row that starts there, whose quote is never closed."""
+        source = self._source._replace(start=b"", encoding="utf-8")
+        self._file.seek(start.byte)
+        line = next(read_lines(source, with_ends=True))[0]
+        end = Position(start.line + 1, start.byte + line_bytes(line))
+        self._file.seek(end.byte)
+        assert isinstance(self._rows, Rows)
+        self._rows = self._read_rows(source, end, self._rows.columns, after_malformed=True)
+        self._rows.start = start
+        self._iterator = iter(self._rows)
+        last = self._rows.end.line
+        where = f"line {end.line}" if last == end.line else f"lines {end.line} to {last}"
+        return Unreadable(f"{where}: a quote is never closed")
+
+    def _read_rows(
+        self, source: Source, start: Position, column_names: Sequence[str], *, after_malformed: bool = False
+    ) -> "Rows | _Lines":
         lines = itertools.chain.from_iterable(read_lines(source, with_ends=True))
         if self._layout.form not in DELIMITERS:
             return _Lines(lines, start, skip_blank=self._layout.form == "jsonl")
@@ -199,6 +222,7 @@ class RowReader:
             quoting=self._layout.quoting,
             column_names=column_names,
             start=start,
+            after_malformed=after_malformed,
         )
 
     def _record(self, row: Row) -> Record:

@@ -66,10 +66,16 @@ class RunParts(Protocol):
 
 
 class Stop:
-    """Whether the job was asked to stop."""
+    """Whether the job was asked to stop.
+
+    Attributes:
+        requested: Whether it was.
+        then: Called when it is.
+    """
 
     def __init__(self) -> None:
         self.requested = False
+        self.then: Callable[[], None] = lambda: None
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -77,6 +83,7 @@ class Stop:
 
         def request(*_: object) -> None:
             self.requested = True
+            self.then()
 
         before = signal.signal(signal.SIGTERM, request)
         try:

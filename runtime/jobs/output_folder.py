@@ -24,6 +24,7 @@ from ..files.storage import TEMPORARY, Storage, open_storage, reading_errors, wr
 from .plan import Part
 
 RUN, PLAN, REJECTS, RECEIPTS, LOCK = "run.json", "plan.jsonl", "rejects.jsonl", "receipts", "lock"
+STOP = "stop"
 RECEIPT = re.compile(r"receipt-(\d{6,})\.json")
 READERS = 16  # receipts that are read at once, because an object store takes its time for each
 
@@ -154,7 +155,7 @@ class OutputFolder:
         kept = {self.part_name(number) for number in found} | {self.rejects_name(number) for number in found}
         for folder, names in (self._folder, there), (self._receipts, written):
             for name in names - kept:
-                if name.startswith(("part-", "rejects-")) or name.endswith(TEMPORARY):
+                if name.startswith(("part-", "rejects-")) or name.endswith(TEMPORARY) or name == STOP:
                     with contextlib.suppress(FileNotFoundError):  # a process that is still dying removes its own
                         self._storage.remove(f"{folder}/{name}")
         return found
@@ -162,6 +163,30 @@ class OutputFolder:
     def write_receipt(self, receipt: Receipt) -> None:
         """Writes the receipt of a part whose files are complete."""
         self._write(f"{self._receipts}/receipt-{receipt.part:06}.json", [json.dumps(vars(receipt)) + "\n"])
+
+    def find_receipt(self, number: int) -> Receipt | None:
+        """Returns the receipt of a part; None if there is none.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        try:
+            self._storage.status(f"{self._receipts}/receipt-{number:06}.json")
+        except FileNotFoundError:
+            return None
+        return self._receipt(number)
+
+    def request_stop(self) -> None:
+        """Asks all processes of the job, on any machine, to start no more parts."""
+        self._write(f"{self._receipts}/{STOP}", [])
+
+    def is_stop_requested(self) -> bool:
+        """Returns whether they were asked, since the job was started."""
+        try:
+            self._storage.status(f"{self._receipts}/{STOP}")
+        except FileNotFoundError:
+            return False
+        return True
 
     def part(self, number: int) -> contextlib.AbstractContextManager[IO[bytes]]:
         """Opens the file of a part, which exists when the body has succeeded."""

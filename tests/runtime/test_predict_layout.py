@@ -82,7 +82,7 @@ def test_encoding_of_standard_input(artifact: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--text-column", "note", SECRET], "--text-column: only CSV, TSV and JSON Lines have columns"),
+        (["--text-column", "note", SECRET], "--text-column: only CSV, TSV, JSON Lines and Parquet have columns"),
         ([SECRET, "--text-column", "note"], "leave out --text-column for texts on the command line"),
         (["--input", "x.txt", "--text-column", SECRET], "--text-column: only CSV"),
         (["--input", "x.jsonl", "--column-names", "a", SECRET], "--column-names: only for CSV and TSV"),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from typing import Any
 
 import pytest
@@ -63,8 +64,24 @@ def test_large_fields(size: int) -> None:
 
 
 def test_unclosed_quote() -> None:
-    """An unclosed quote is an error of the whole file, after the rows before it were read."""
-    rows = read_records(stream(b'text\nlate\n"never closed\ncalm\n'), Layout("csv"))
+    """An unclosed quote makes only its own row an error, with the lines that cannot be rows."""
+    found = read(b'text,x\nlate,1\n"never closed,2\nand so on\ncalm,3\nfine,4\nlate,5\n')
+    assert [record.text for record in found] == ["late", "", "calm", "fine", "late"]
+    assert found[1].error == "lines 3 to 4: a quote is never closed"
+    assert found[1].place == (2, 3, 14, 40)
+    found = read(b'text\n"never closed\n"fine"\n"never closed again')
+    assert [record.error for record in found if record.error] == [
+        "line 3: unexpected characters after a closing quote; double quotes inside a quoted field",
+        "line 4: a quote is never closed",
+    ]
+
+
+def test_unclosed_quote_in_a_pipe() -> None:
+    """What cannot be read again ends at an unclosed quote, after the rows before it were read."""
+    read_end, write_end = os.pipe()
+    os.write(write_end, b'text\nlate\n"never closed\ncalm\n')
+    os.close(write_end)
+    rows = read_records(os.fdopen(read_end, "rb"), Layout("csv"))
     assert next(rows) == Record(0, "late")
     with pytest.raises(InputError, match=r"cannot be read beyond line 4: .* is a quote never closed"):
         next(rows)

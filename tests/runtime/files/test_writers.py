@@ -36,6 +36,7 @@ def test_row_has_no_text_by_default() -> None:
     """A row has neither text nor id by default; the row of an error has its reason."""
     assert output_row(Record(3, "Miller", "a7"), GIVEN) == {
         "index": 3,
+        "label": "glad",
         "labels": ["glad", "sad"],
         "scores": {"calm": 0.1, "glad": 0.7, "sad": 0.2},
         "abstained": False,
@@ -67,6 +68,7 @@ def test_delimited(form: Format, delimiter: str) -> None:
     assert first == {
         "index": "0",
         "id": "=1+1",
+        "label": "glad",
         "labels": "glad|sad",
         "score_calm": "0.1",
         "score_glad": "0.7",
@@ -184,10 +186,10 @@ def test_columns_with_top_k(form: Format) -> None:
     write(output_row(Record(0, ""), best))
     write(output_row(Record(1, ""), TextError(1, "it is empty")))
     found = list(csv.DictReader(io.StringIO(output.getvalue()), delimiter="," if form == "csv" else "\t"))
-    columns = ["index", "labels", "label_1", "score_1", "label_2", "score_2"]
+    columns = ["index", "label", "labels", "label_1", "score_1", "label_2", "score_2"]
     assert list(found[0]) == [*columns, "abstained", "truncated", "n_tokens", "error"]
-    assert [found[0][column] for column in columns] == ["0", "label 9", "label 9", "0.7", "label 2", "0.2"]
-    assert [found[1][column] for column in columns] == ["1", "", "", "", "", ""]
+    assert [found[0][column] for column in columns] == ["0", "label 9", "label 9", "label 9", "0.7", "label 2", "0.2"]
+    assert [found[1][column] for column in columns] == ["1", "", "", "", "", "", ""]
     assert found[1]["error"] == "it is empty"
 
 

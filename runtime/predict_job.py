@@ -5,17 +5,17 @@ import dataclasses
 import os
 from typing import Any
 
-from ..artifact.folder import read_artifact
-from ..cli.arguments import layout_of, load_classifier
-from ..decision.policy import CallOptions, call_policy
-from ..engine.cpus import available_cpus
-from ..environment import environment_info
-from ..files.inputs import find_inputs
-from ..files.storage import reading_errors
-from .job import Limit, RunParts, run_here, run_job
-from .output_folder import OutputFolder
-from .part import Job
-from .workers import in_processes
+from .artifact.folder import read_artifact
+from .cli.arguments import layout_of, load_classifier
+from .decision.policy import CallOptions, call_policy
+from .engine.cpus import available_cpus
+from .environment import environment_info
+from .files.inputs import find_inputs
+from .files.storage import reading_errors
+from .jobs.job import Limit, RunParts, run_here, run_job
+from .jobs.output_folder import OutputFolder
+from .jobs.part import Job
+from .jobs.workers import in_processes
 
 VERSIONS = ("litmus", "tokenizers", "onnxruntime")  # what may change a score
 
@@ -69,7 +69,7 @@ def _engine(args: argparse.Namespace) -> tuple[dict[str, Any], RunParts]:
     workers = args.workers or 1
     engine = {name: getattr(args, name) for name in ("provider", "variant", "threads", "profile", "batch_tokens")}
     if args.ray is not None:
-        from ..cluster.ray_job import on_ray  # noqa: PLC0415 - needs ray
+        from .cluster.ray_job import on_ray  # noqa: PLC0415 - needs ray
 
         cpus = args.ray_cpus or 1
         engine |= {"provider": "cpu" if args.provider == "auto" else args.provider, "threads": args.threads or cpus}
@@ -85,7 +85,7 @@ def _record(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """Returns what has to be the same when the job is resumed."""
     versions = {name: environment_info()["versions"][name] for name in VERSIONS}
     if job.form == "parquet":
-        from ..files.parquet import version  # noqa: PLC0415 - needs pyarrow
+        from .files.parquet import version  # noqa: PLC0415 - needs pyarrow
 
         versions["pyarrow"] = version()
     layout = {
