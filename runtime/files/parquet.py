@@ -94,7 +94,7 @@ class ParquetWriter:
             kept: Names and types of the columns to keep, with the id first; a type of None means strings.
             top_k: Number of labels and scores of a row at most; None for the scores of all labels.
         """
-        self._labels, self._top_k = labels, None if top_k is None else min(top_k, len(labels))
+        self._top_k = None if top_k is None else min(top_k, len(labels))
         self._kept = [pa.field(name, type_ or pa.string()) for name, type_ in kept]
         if self._top_k is None:
             scores = [pa.field(f"score_{label}", pa.float32()) for label in labels]
@@ -125,6 +125,8 @@ class ParquetWriter:
             found: Their predictions.
             kept: The columns to keep, as a RecordBatch; None if the records have them.
         """
+        if not records:
+            return
         if kept is not None:
             columns = [kept.column(at).cast(field.type) for at, field in enumerate(self._kept)]
         else:
@@ -159,8 +161,8 @@ class ParquetWriter:
 
     def _scores(self, found: Sequence[Prediction]) -> Iterator[pa.Array]:
         if self._top_k is None:
-            for label in self._labels:
-                yield pa.array([item.scores[label] for item in found], pa.float32())
+            rows = [item.scores.values() for item in found]  # in the order of the labels
+            yield from (pa.array(column, pa.float32()) for column in zip(*rows, strict=True))
             return
         ranked = [list(item.scores.items()) for item in found]
         for place in range(self._top_k):

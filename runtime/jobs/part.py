@@ -19,9 +19,10 @@ from ..files.chunks import InputReader
 from ..files.inputs import InputFile
 from ..files.records import Layout, Record
 from ..files.storage import Status, reading_errors, writing_errors
+from ..scheduling.background import read_ahead
 from .output_folder import OutputFolder, Receipt
 from .plan import Part
-from .scoring import Scored, score_chunks
+from .scoring import CHUNKS_AHEAD, Scored, score_chunks
 
 PartFormat = Literal["jsonl", "csv", "tsv", "parquet"]
 
@@ -95,11 +96,13 @@ class PartScorer:
         chunks = score_chunks(self._classifier, reader.read(part.span), job.options, dedupe=job.dedupe)
         rejects = _Rejects(job, part, allowed)
         scored = repeated = 0
-        with writing_errors(job.output.path), contextlib.ExitStack() as stack, contextlib.closing(chunks):
+        with writing_errors(job.output.path), contextlib.ExitStack() as stack:
+            # The model runs in a background thread, so that writing overlaps with it.
+            ready = stack.enter_context(contextlib.closing(read_ahead(chunks, CHUNKS_AHEAD)))
             rejects_stack = stack.enter_context(contextlib.ExitStack())
             file = _HashingFile(stack.enter_context(job.output.part(part.number)))
             with self._writer(file, part) as write:
-                for chunk in chunks:
+                for chunk in ready:
                     good = write(chunk)
                     scored += good
                     repeated += chunk.repeated

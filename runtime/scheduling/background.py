@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Generic, TypeVar
 
 from ..errors import FORKED, InferenceError
@@ -56,7 +56,7 @@ class BackgroundTask(Generic[Result]):
             self._error = error
 
 
-def read_ahead(items: Iterable[Item], most: int) -> Iterator[Item]:
+def read_ahead(items: Iterable[Item], most: int) -> Generator[Item, None, None]:
     """Iterates in a background thread, some items ahead of the caller.
 
     Args:
