@@ -11,6 +11,7 @@ import functools
 import json
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from ..jobs.plan import Part
 
 OBJECT_STORE_BYTES = 100 << 20  # of a cluster that starts here; by default Ray takes 30 % of the memory
 MAX_BLOCKS = 10_000
+CONNECT_S = 10
 STOPPED = "stopped"
 
 
@@ -132,6 +134,13 @@ def _blocks(parts: Sequence[Part]) -> int:
     return min(len(parts), MAX_BLOCKS)
 
 
+def _check_address(address: str) -> None:
+    """Raises OSError or ValueError if nothing listens at `host:port`, for which Ray would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host:
+        socket.create_connection((host, int(port)), CONNECT_S).close()
+
+
 @contextlib.contextmanager
 def _connected(address: str | None) -> Iterator[None]:
     import ray  # noqa: PLC0415 - as in on_ray
@@ -141,8 +150,9 @@ def _connected(address: str | None) -> Iterator[None]:
     if where == "local":
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     try:
+        _check_address(where)
         ray.init(where, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"--ray: there is no cluster at this address ({type(error).__name__})") from error
     ray.data.DataContext.get_current().enable_progress_bars = False
     try:
