@@ -18,7 +18,9 @@ pytestmark = [
 ]
 TEXTS = [f"the train number {number} was late {'again ' * (number % 5)}" for number in range(50)]
 CODE = """
-import json, sys
+import json, os, sys
+
+os.environ["PYSPARK_PYTHON"] = sys.executable
 from pyspark.sql import SparkSession
 from runtime import RowScorer
 
