@@ -12,6 +12,7 @@
 - `training`: speed of training, compared with padding every text to the same length.
 - `cuda`: every check of a GPU in one command.
 - `service`: what `python -m runtime.serve` costs, and what it does under load, compared with other services.
+- `files`: jobs on files of any size, compared with the same texts in memory.
 - `tune`: the settings of `load` that are fastest for given texts on this machine.
 
 Each prints a Markdown table, and writes all figures to `--output FILE.json`; `report` and `evaluate` write a folder.
@@ -101,6 +102,16 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
             return measure(args.model, args.checkpoint, rounds=args.rounds)
         case "service":
             return measure(args.model, args.checkpoint, args.services, rounds=args.rounds, seconds=args.seconds)
+        case "files":
+            return measure(
+                args.model,
+                _texts_file(args),
+                rows=args.rows,
+                rounds=args.rounds,
+                workers=args.workers,
+                ray=args.ray,
+                memory_rows=args.memory_rows or 0,
+            )
         case "tune":
             return measure(args.model, _texts_file(args), texts=args.texts)
         case "throughput":

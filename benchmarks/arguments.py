@@ -17,6 +17,7 @@ HELP = {
     "roofline": "how close the artifact comes to the arithmetic that this CPU can do",
     "evaluate": "quality of an artifact on any labelled file: groups, comparison, label errors, drift",
     "tune": "the settings of `load` that are fastest for your texts on this machine, in about two minutes",
+    "files": "jobs on files of any size, compared with the same texts in memory",
     "service": "what the HTTP service costs and does under load, compared with other services; Linux only",
     "cuda": "every check of a GPU: verification, latency against PyTorch, IO binding, batch sizes",
     "training": "speed of training, compared with padding every text to the same length",
@@ -40,7 +41,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
             command.add_argument(
                 "--model", required=True, metavar="ARTIFACT", help="folder that `python -m export` wrote"
             )
-        if name not in ("footprint", "tune", "evaluate", "roofline"):
+        if name not in ("footprint", "tune", "evaluate", "roofline", "files"):
             help_checkpoint = "folder that `python -m training` wrote"
             command.add_argument("--checkpoint", required=True, metavar="FOLDER", help=help_checkpoint)
         if name == "evaluate":
@@ -55,6 +56,13 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     _add_latency(parsers["latency"])
     _add_number(parsers["tune"], "--texts", 100, "texts to draw from the file")
     _add_texts_file(parsers["tune"], required=True)
+    _add_texts_file(parsers["files"], required=True)
+    _add_number(parsers["files"], "--rows", 100_000, "rows of the file, with the texts repeated")
+    _add_number(parsers["files"], "--rounds", 3, "interleaved rounds")
+    _add_number(parsers["files"], "--workers", 2, "processes of a job, and actors on Ray")
+    parsers["files"].add_argument("--ray", action="store_true", help="measure a Ray cluster on this machine as well")
+    help_memory = "rows of the smaller of two files whose peak memory is compared (default: none are)"
+    parsers["files"].add_argument("--memory_rows", type=_positive, metavar="N", help=help_memory)
     _add_rounds_and_threads(parsers["throughput"], rounds=5)
     texts_help = "texts of the test split to run (default: all)"
     parsers["throughput"].add_argument("--texts", type=_positive, metavar="N", help=texts_help)
