@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from export.__main__ import parse_args as parse_export
@@ -32,11 +34,14 @@ def test_commands(tmp_path: Path) -> None:
     """The commands and the Python example of README.md run in order, on shorter settings."""
     steps = [block for block in blocks("sh") if "make " not in block and "pip install" not in block]
     assert len(steps) >= 3
+    notes = {"id": [1, 2], "text": ["Radius 12.1, average.", "Radius 21, huge; concavity extreme."]}
+    pq.write_table(pa.table(notes), tmp_path / "notes.parquet")
     for step in steps:
         for line in step.replace("\\\n", " ").splitlines():
             short = [options for name, options in SHORT.items() if line.startswith(f"python -m {name} ")]
             command = " ".join((line, *short))
             command = command.replace("python -m", f"{sys.executable} -m").replace("build/", f"{tmp_path}/")
+            command = command.replace("notes.parquet", f"{tmp_path}/notes.parquet")
             done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{line}\n{done.stderr[-2000:]}"
     (code,) = blocks("python")
