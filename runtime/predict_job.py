@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from .artifact.folder import read_artifact
@@ -10,8 +11,10 @@ from .cli.arguments import layout_of, load_classifier
 from .decision.policy import CallOptions, call_policy
 from .engine.cpus import available_cpus
 from .environment import environment_info
-from .files.inputs import find_inputs
-from .files.storage import reading_errors
+from .errors import InputError
+from .files.formats import InputFormat
+from .files.inputs import InputFile, find_inputs
+from .files.storage import open_storage, reading_errors
 from .jobs.job import Limit, RunParts, run_here, run_job
 from .jobs.output_folder import OutputFolder
 from .jobs.part import Job
@@ -27,7 +30,8 @@ def run_output_dir(args: argparse.Namespace) -> int:
         LitmusError: As `run_job`.
     """
     artifact = read_artifact(args.model)
-    files = find_inputs(args.input, args.input_format)
+    output = OutputFolder(args.output_dir, f".{args.format}")
+    files = _find_inputs(args.input, args.input_format, output)
     names = [*(["id"] if args.id_column is not None else []), *args.keep]
     columns = [*([args.id_column] if args.id_column is not None else []), *args.keep]
     layouts = [dataclasses.replace(layout_of(args, file.form), id_column=None, keep=columns) for file in files]
@@ -49,7 +53,7 @@ def run_output_dir(args: argparse.Namespace) -> int:
         layouts=layouts,
         statuses=statuses,
         keep=names,
-        output=OutputFolder(args.output_dir, f".{args.format}"),
+        output=output,
         form=args.format,
         dedupe=not args.no_dedupe,
     )
@@ -62,6 +66,18 @@ def run_output_dir(args: argparse.Namespace) -> int:
         restart=args.restart,
         quiet=args.quiet,
     )
+
+
+def _find_inputs(paths: Sequence[str], form: InputFormat | None, output: OutputFolder) -> list[InputFile]:
+    """Returns the inputs; none may be in the output folder, nor that in theirs, because each would become the other."""
+    for path in paths:
+        if output.is_in(*open_storage(path)):
+            raise InputError(f"--output-dir is in the input folder {path}; choose another folder")
+    files = find_inputs(paths, form)
+    for file in files:
+        if output.contains(file.storage, file.path):
+            raise InputError(f"{file.name} is in --output-dir; choose another folder")
+    return files
 
 
 def _engine(args: argparse.Namespace) -> tuple[dict[str, Any], RunParts]:

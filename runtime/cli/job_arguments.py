@@ -9,7 +9,7 @@ from .parser import Parser
 
 ROWS_PER_PART = 100_000
 MAX_WORKERS = 1024
-LIMIT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
+LIMIT = re.compile(r"\d{1,15}(?:\.\d{1,15})?%?")
 
 
 def add_job(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +56,7 @@ def check_job(parser: Parser, args: argparse.Namespace) -> None:
                 parser.wrong(f"--{name.replace('_', '-')} needs --output-dir")
         return
     wrong = {
+        "--output-dir: expected a folder": not args.output_dir.strip("/"),
         "--output-dir: a job that can be resumed reads files; pass --input, or write to --output": args.input is None,
         "--output and --output-dir: choose one of them": args.output,
         "--explain and --output-dir: choose one of them": args.explain,

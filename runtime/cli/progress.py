@@ -10,6 +10,15 @@ ERRORS_SHOWN = 10
 CLEAR = "\033[K"  # erases the rest of the terminal's line
 
 
+def say(line: str, *, quiet: bool = False) -> None:
+    """Prints a line on stderr; if stderr is closed, the job matters more."""
+    if not quiet:
+        try:
+            print(line, file=sys.stderr, flush=True)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 class Progress:
     """Counts texts and failures; reports the rate, and the time left if the size of the input is known."""
 

@@ -65,14 +65,19 @@ def run_on_ray(
     """
     if not parts:
         return
-    with _connected(address), stop.on_signals():  # again, because Ray sets a handler of its own
+    with (
+        _connected(address, actors and actors * cpus),
+        stop.on_signals(),
+    ):  # again, because Ray sets a handler of its own
         import ray  # noqa: PLC0415 - as in on_ray
 
         gpus = 1 if job.engine["provider"] == "cuda" else 0
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         most = int(resources.get("GPU", 0)) if gpus else int(resources["CPU"]) // cpus
         size = max(1, min(actors or most, len(parts)))
-        stop.then = job.output.request_stop
+        stop.finish_parts(job.output.request_stop)
+        if stop.requested:
+            return
         data = ray.data.from_items([{"part": part.to_json()} for part in parts], override_num_blocks=_blocks(parts))
         done = data.map_batches(
             _Actor,
@@ -142,13 +147,14 @@ def _check_address(address: str) -> None:
 
 
 @contextlib.contextmanager
-def _connected(address: str | None) -> Iterator[None]:
+def _connected(address: str | None, cpus: int | None) -> Iterator[None]:
+    """Connects to a cluster, or starts one of so many CPUs on this machine."""
     import ray  # noqa: PLC0415 - as in on_ray
 
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if where == "local":
-        options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+        options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES, "num_cpus": cpus}
     try:
         _check_address(where)
         ray.init(where, **options)

@@ -123,7 +123,6 @@ def spans(file: InputFile, layout: Layout, rows: int, *, typed: bool) -> list[Sp
             return [Span(row, min(rows, total - row), None) for row in range(0, total, rows)]
         with file.open() as opened:
             reader = RowReader(opened, layout)
-            is_seekable = reader.is_seekable and file.compression is None
             found: list[Span] = []
             while True:
                 row, position = reader.row, reader.position
@@ -131,7 +130,7 @@ def spans(file: InputFile, layout: Layout, rows: int, *, typed: bool) -> list[Sp
                     pass
                 if reader.row == row:
                     return found
-                found.append(Span(row, reader.row - row, position if is_seekable else None))
+                found.append(Span(row, reader.row - row, position if reader.is_seekable else None))
 
 
 @contextlib.contextmanager

@@ -26,20 +26,17 @@ class InputFile:
 
     Attributes:
         path: Its path in the storage.
+        name: Its name in messages and results: its path without the folder that all inputs are in.
         form: Its format.
         compression: How it is compressed; None if it is plain.
         storage: Where it is.
     """
 
     path: str
+    name: str
     form: InputFormat
     compression: Compression | None
     storage: Storage
-
-    @property
-    def name(self) -> str:
-        """Its name without folders."""
-        return PurePosixPath(self.path).name
 
     def open(self) -> io.BufferedReader:
         """Opens the file; a compressed one is decompressed as it is read.
@@ -66,7 +63,7 @@ def find_inputs(paths: Sequence[str], form: InputFormat | None = None) -> list[I
         InputError: A path names no file, or a file has no known suffix.
         DependencyError: pyarrow, which an address needs, is not installed.
     """
-    found: dict[str, InputFile] = {}
+    found: dict[str, tuple[str, Storage]] = {}
     for path in paths:
         storage, inside = open_storage(path)
         with reading_errors(path):
@@ -75,8 +72,13 @@ def find_inputs(paths: Sequence[str], form: InputFormat | None = None) -> list[I
             what = "there are no files" if names_several(path) else "No such file or directory"
             raise InputError(f"cannot read {path}: {what}")
         for name in names:
-            found[name] = InputFile(name, form or _form(name), _compression(name), storage)
-    return list(found.values())
+            found.setdefault(os.path.realpath(name) if storage.is_local else name, (name, storage))
+    folders = {PurePosixPath(real).parent for real in found}
+    common = os.path.commonpath(folders) if len({folder.is_absolute() for folder in folders}) == 1 else ""
+    return [
+        InputFile(name, os.path.relpath(real, common or "."), form or _form(name), _compression(name), storage)
+        for real, (name, storage) in found.items()
+    ]
 
 
 def known_form(name: str) -> InputFormat | None:

@@ -61,7 +61,7 @@ def read_parquet(file: InputFile, layout: Layout, span: Span, first_index: int, 
         _check_columns(parquet.schema_arrow, layout, typed=typed)
         row = span.row
         for batch in _batches(parquet, [*layout.text_columns, *_kept(layout)], span):
-            texts = [_values(batch.column(column)) for column in layout.text_columns]
+            texts = [values(batch.column(column)) for column in layout.text_columns]
             kept = [batch.column(column) for column in _kept(layout)]
             whole = pa.RecordBatch.from_arrays(kept, names=_kept(layout)) if typed and kept else None
             plain = zip(*map(_plain, kept), strict=True) if kept and not typed else itertools.repeat(())
@@ -206,7 +206,8 @@ def _check_columns(schema: pa.Schema, layout: Layout, *, typed: bool) -> None:
 
     for column in _kept(layout):
         kind = schema.field(column).type
-        if not typed and (pa.types.is_nested(kind) or "binary" in str(kind)):
+        has_text = not isinstance(kind, pa.BaseExtensionType) and "binary" not in str(kind)
+        if not typed and (pa.types.is_nested(kind) or pa.types.is_duration(kind) or not has_text):
             raise InputError(f"the column {column!r} has the type {kind}, which only an output in Parquet can keep")
 
 
@@ -234,8 +235,8 @@ def _batches(parquet: pq.ParquetFile, columns: Iterable[str], span: Span) -> Ite
             return
 
 
-def _values(column: pa.Array) -> list[Any]:
-    """Returns the texts of a column; bytes for those that are not UTF-8."""
+def values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
+    """Returns the values of a column; bytes for strings that are not UTF-8."""
     try:
         return list(column.to_pylist())
     except UnicodeDecodeError:
@@ -262,7 +263,7 @@ def _plain(column: pa.Array) -> list[Any]:
     if pa.types.is_dictionary(kind):
         return _plain(column.dictionary_decode())
     texts = column if pa.types.is_string(kind) else column.cast(pa.large_string())
-    return [value if isinstance(value, str) else None for value in _values(texts)]
+    return values(texts)
 
 
 def _text(value: Any) -> str | None:
@@ -274,6 +275,8 @@ def _record(index: int, row: int, columns: Sequence[Any], values: Sequence[Any],
     identity: Id = None
     if layout.id_column is not None and values:
         identity, values = values[0], values[1:]
+    if any(isinstance(value, bytes) for value in (identity, *values)):
+        return Record(index, "", None, "a column to keep is not UTF-8", (), Place(row))
     for name, text in zip(layout.text_columns, columns, strict=True):
         if not isinstance(text, str):
             known = repr(name) if name != DEFAULT_COLUMN else "text"

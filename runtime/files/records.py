@@ -147,10 +147,11 @@ class RowReader:
         """
         self._file, self._layout = file, layout
         self._source = open_source(file, layout.encoding, chunk_bytes=FILE_CHUNK_BYTES)
-        self.is_seekable = self._source.is_utf8
+        self.is_seekable = self._source.is_utf8 and file.seekable()
         self.row = 0
         self._first_index = first_index
-        start = Position(0, len(codecs.BOM_UTF8)) if self._source.encoding == "utf-8-sig" else BEGINNING
+        has_mark = self._source.marked and self._source.encoding == "utf-8-sig"
+        start = Position(0, len(codecs.BOM_UTF8)) if has_mark else BEGINNING
         self._rows = self._read_rows(self._source, start, layout.column_names)
         self._iterator: Iterator[Row] = iter(self._rows)
         self._columns = _Columns(self._rows.columns, layout) if isinstance(self._rows, Rows) else None
@@ -189,7 +190,7 @@ class RowReader:
         try:
             row = next(self._iterator, None)
         except UnclosedQuoteError:
-            if not (self.is_seekable and self._file.seekable()):
+            if not self.is_seekable:
                 raise
             row = self._skip_unclosed(self._rows.start)
         self.row += row is not None

@@ -7,8 +7,8 @@ an object store does that itself.
 import contextlib
 import glob
 import os
+import stat
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from ..errors import InputError
@@ -70,8 +70,10 @@ class LocalStorage:
         return sorted(found for found in glob.glob(path, recursive=True) if os.path.isfile(found))  # noqa: PTH113, PTH207
 
     def status(self, path: str) -> Status:
-        """Returns size and time of a file. It raises FileNotFoundError."""
+        """Returns size and time of a file. It raises FileNotFoundError, or InputError for a pipe or a device."""
         found = os.stat(path)  # noqa: PTH116
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError(f"{path} is not a regular file, which a job has to read several times; write it to a file")
         return Status(found.st_size, str(found.st_mtime_ns))
 
     def open(self, path: str) -> IO[bytes]:
@@ -100,8 +102,10 @@ class LocalStorage:
 
     def names(self, folder: str) -> list[str]:
         """Returns the names of the files in a folder."""
+        if not os.path.isdir(folder):  # noqa: PTH112
+            return []
         with os.scandir(folder) as entries:
-            return [entry.name for entry in entries if entry.is_file()]
+            return [entry.name for entry in entries if not entry.is_dir()]
 
     def remove(self, path: str) -> None:
         """Removes a file."""
@@ -143,10 +147,31 @@ def _errors(what: str, path: str) -> Iterator[None]:
 
 
 def _below(folder: str) -> Iterator[str]:
-    for entry in Path(folder).rglob("*"):
-        inside = entry.relative_to(folder).parts
-        if entry.is_file() and not any(part.startswith(HIDDEN) for part in inside):
-            yield str(entry)
+    """Yields the files below a folder, through links, without hidden ones.
+
+    Raises:
+        OSError: A folder cannot be read.
+        InputError: Something is neither a file nor a folder.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:  # a link to a folder around it
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
+        for name in names:
+            path = os.path.join(parent, name)  # noqa: PTH118
+            if name.startswith(HIDDEN):
+                continue
+            if not os.path.isfile(path):  # noqa: PTH113
+                raise InputError(f"{path} is neither a file nor a folder")
+            yield path
 
 
 def _sync_folder(folder: str) -> None:

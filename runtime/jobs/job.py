@@ -6,13 +6,12 @@ is not complete. At the end, the parts are equal byte for byte to those of a job
 
 import contextlib
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..cli.progress import Progress
+from ..cli.progress import Progress, say
 from ..errors import InputError
 from .output_folder import RECEIPTS, OutputFolder, Receipt
 from .part import Job, PartScorer, TooManyRejectsError
@@ -75,11 +74,11 @@ class Stop:
 
     def __init__(self) -> None:
         self.requested = False
-        self.then: Callable[[], None] = lambda: None
+        self.then: Callable[[], None] = _raise_stopped
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Makes SIGTERM a request to finish what was begun and to stop."""
+        """Makes SIGTERM a request to stop: at once, and from `finish_parts` on when what was begun is finished."""
 
         def request(*_: object) -> None:
             self.requested = True
@@ -90,6 +89,18 @@ class Stop:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
+
+    def finish_parts(self, then: Callable[[], None] = lambda: None) -> None:
+        """Lets parts end from now on; `then` is called when the job is asked to stop."""
+        self.then = then
+
+
+class _StoppedError(Exception):
+    """Ends the preparation of a job."""
+
+
+def _raise_stopped() -> None:
+    raise _StoppedError
 
 
 def run_job(
@@ -121,16 +132,22 @@ def run_job(
         LitmusError: As `PartScorer`.
     """
     stop, output = Stop(), job.output
+    output.check()
     with output.locked(), stop.on_signals():
         started = time.monotonic()
-        parts, header = _prepare(job, rows_per_part, record, restart=restart, quiet=quiet)
-        receipts = output.receipts(check=True)
+        try:
+            output.check()
+            parts, header = _prepare(job, rows_per_part, record, restart=restart, quiet=quiet)
+            receipts = output.receipts(len(parts))
+        except _StoppedError:
+            return _stopped(quiet=quiet)
+        stop.finish_parts()
         total = sum(part.span.rows for part in parts)
         allowed = None if max_rejects is None else max_rejects.rows(total)
         missing = [part for part in parts if part.number not in receipts]
         done = sum(receipt.rows for receipt in receipts.values())
-        if receipts and missing and not quiet:
-            print(f"resuming: {done:,} of {total:,} rows are done", file=sys.stderr)
+        if receipts and missing:
+            say(f"resuming: {done:,} of {total:,} rows are done", quiet=quiet)
         with Progress(quiet=quiet, total=total, done=done, noun="row") as progress:
             left = None if allowed is None else allowed - sum(item.rejected for item in receipts.values())
             _check_rejects(left, max_rejects)
@@ -145,13 +162,11 @@ def run_job(
                 raise TooManyRejectsError(f"{TOO_MANY.format(max_rejects)}: {error}") from error
         ordered = [receipts[number] for number in sorted(receipts)]
         if len(ordered) < len(parts):
-            print("stopped; start the same command again to resume", file=sys.stderr)
-            return RESUME_STATUS
+            return _stopped(quiet=quiet)
         output.collect_rejects(ordered)
         counts = _counts(ordered)
         output.write_run(header | {"state": "finished"} | counts)
-        if not quiet:
-            print(_summary(counts, output, time.monotonic() - started, total - done), file=sys.stderr)
+        say(_summary(counts, output, time.monotonic() - started, total - done), quiet=quiet)
     return 1 if counts["rejected"] and max_rejects is None else 0
 
 
@@ -181,10 +196,7 @@ def _prepare(
         InputError: The earlier job is another one.
     """
     output = job.output
-    earlier = output.read_run(parse=not restart)
-    if restart:
-        output.clear()
-        earlier = None
+    earlier = None if restart else output.read_run()
     inputs = [fingerprint(file) for file in job.files]
     header: dict[str, Any] = {"schema": SCHEMA, **record, "rows_per_part": rows_per_part, "input": inputs}
     if earlier is not None:
@@ -194,15 +206,20 @@ def _prepare(
                 f"{output.path} is the output of another job: {'; '.join(changed):.800}. "
                 "Choose another folder, or pass --restart to remove it"
             )
-    parts = output.read_plan() if earlier is not None else None
-    if parts is None:
-        if not quiet:
-            print("counting the rows", file=sys.stderr)
-        parts = make_plan(job.files, job.layouts, rows_per_part, typed=job.form == "parquet")
-        output.write_plan(parts)
-        rows = sum(part.span.rows for part in parts)
-        output.write_run(header | {"state": "running", "rows": rows})
+        return output.read_plan(earlier.get("parts"), earlier.get("rows")), header
+    say("counting the rows", quiet=quiet)
+    parts = make_plan(job.files, job.layouts, rows_per_part, typed=job.form == "parquet")
+    if restart:  # not before the input is known to be readable
+        output.clear()
+    output.write_plan(parts)
+    rows = sum(part.span.rows for part in parts)
+    output.write_run(header | {"state": "running", "rows": rows, "parts": len(parts)})
     return parts, header
+
+
+def _stopped(*, quiet: bool) -> int:
+    say("stopped; start the same command again to resume", quiet=quiet)
+    return RESUME_STATUS
 
 
 def _check_rejects(left: int | None, limit: Limit | None) -> None:

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from ..errors import InputError
@@ -26,6 +27,10 @@ from .plan import Part
 RUN, PLAN, REJECTS, RECEIPTS, LOCK = "run.json", "plan.jsonl", "rejects.jsonl", "receipts", "lock"
 STOP = "stop"
 RECEIPT = re.compile(r"receipt-(\d{6,})\.json")
+PROCESS = r"(\.\d+\.tmp)?"  # of a file that a process was writing
+OWN = re.compile(r"(run\.json|rejects\.jsonl|part-\d{6,}\.(jsonl|csv|tsv|parquet))" + PROCESS)
+OWN_RECEIPT = re.compile(r"(lock|stop|plan\.jsonl|receipt-\d{6,}\.json|rejects-\d{6,}\.jsonl)" + PROCESS)
+TEMPORARY_RUN = re.compile(r"run\.json\.\d+\.tmp")
 READERS = 16  # receipts that are read at once, because an object store takes its time for each
 
 
@@ -73,6 +78,26 @@ class OutputFolder:
         self._receipts = f"{self._folder}/{RECEIPTS}"
         self._suffix = suffix
 
+    def check(self) -> None:
+        """Checks that the folder is empty, or the output of a job; changes nothing.
+
+        Raises:
+            InputError: The folder has other files, or cannot be read.
+        """
+        with reading_errors(self.path):
+            names = self._names(self._folder)
+            inside = self._names(self._receipts)
+        foreign = sorted(name for name in inside if OWN_RECEIPT.fullmatch(name) is None)
+        if RUN not in names:
+            foreign += sorted(name for name in names if TEMPORARY_RUN.fullmatch(name) is None)
+            foreign += sorted(name for name in inside if name not in (LOCK, PLAN) and not name.endswith(TEMPORARY))
+        elif not self._is_job(has_receipts=PLAN in inside):
+            foreign.append(RUN)
+        if foreign:
+            raise InputError(
+                f"{self.path} has files that are not of a job, such as {foreign[0]}; choose another folder"
+            )
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Makes the folder, and keeps other jobs out of it; an object store has no locks.
@@ -85,40 +110,55 @@ class OutputFolder:
         with locked(f"{self._receipts}/{LOCK}", self.path) if self._storage.is_local else contextlib.nullcontext():
             yield
 
-    def read_run(self, *, parse: bool = True) -> dict[str, Any] | None:
+    def contains(self, storage: Storage, path: str) -> bool:
+        """Returns whether a file is in the folder."""
+        if storage.is_local and self._storage.is_local:
+            return Path(path).resolve().is_relative_to(Path(self._folder).resolve())
+        return storage.is_local == self._storage.is_local and path.startswith(self._folder + "/")
+
+    def is_in(self, storage: Storage, path: str) -> bool:
+        """Returns whether the folder is in another one."""
+        if storage.is_local and self._storage.is_local:
+            return Path(path).is_dir() and Path(self._folder).resolve().is_relative_to(Path(path).resolve())
+        return storage.is_local == self._storage.is_local and self._folder.startswith(path.rstrip("/") + "/")
+
+    def read_run(self) -> dict[str, Any] | None:
         """Returns the content of run.json; None if there is none.
 
-        Args:
-            parse: Whether its content is needed; without, an empty one is returned.
-
         Raises:
-            InputError: It cannot be read, or there are files but none of a job.
+            InputError: It cannot be read.
         """
-        names = self._names(self._folder)
-        if RUN in names and not parse:
-            return {}
-        if RUN in names:
-            with reading_errors(f"{self.path}/{RUN}"), self._storage.open(f"{self._folder}/{RUN}") as file:
-                try:
-                    return dict(json.loads(file.read()))
-                except ValueError as error:
-                    raise InputError(f"{self.path}/{RUN} is damaged; pass --restart to begin anew") from error
-        if names:
-            raise InputError(
-                f"{self.path} has files but no {RUN}, so it is not the output of a job; choose another folder"
-            )
-        return None
+        if RUN not in self._names(self._folder):
+            return None
+        found = self._parse_run()
+        if found is None:
+            raise InputError(f"{self.path}/{RUN} is damaged; pass --restart to begin anew")
+        return found
 
     def write_run(self, content: dict[str, Any]) -> None:
         """Writes run.json."""
         self._write(f"{self._folder}/{RUN}", [json.dumps(content, indent=2, ensure_ascii=False) + "\n"])
 
-    def read_plan(self) -> list[Part] | None:
-        """Returns the parts; None if they were not planned yet."""
-        if PLAN not in self._names(self._receipts):
-            return None
-        with reading_errors(f"{self.path}/{RECEIPTS}/{PLAN}"), self._storage.open(f"{self._receipts}/{PLAN}") as file:
-            return [Part.from_json(line) for line in io.TextIOWrapper(file, "utf-8")]
+    def read_plan(self, parts: int | None, rows: int | None) -> list[Part]:
+        """Returns the parts.
+
+        Args:
+            parts: How many there are.
+            rows: How many rows they have together.
+
+        Raises:
+            InputError: The plan is missing, cannot be read, or is another one.
+        """
+        path = f"{self.path}/{RECEIPTS}/{PLAN}"
+        damaged = InputError(f"{path} is damaged; pass --restart to begin anew")
+        with reading_errors(path), self._storage.open(f"{self._receipts}/{PLAN}") as file:
+            try:
+                found = [Part.from_json(line) for line in io.TextIOWrapper(file, "utf-8")]
+            except (ValueError, KeyError, TypeError) as error:
+                raise damaged from error
+        if (len(found), sum(part.span.rows for part in found)) != (parts, rows):
+            raise damaged
+        return found
 
     def write_plan(self, parts: Iterable[Part]) -> None:
         """Writes the parts."""
@@ -128,16 +168,19 @@ class OutputFolder:
         """Removes everything that a job writes: receipts first and run.json last, so that a job can be resumed."""
         with writing_errors(self.path):
             for name in self._names(self._receipts) - {LOCK}:
-                self._storage.remove(f"{self._receipts}/{name}")
+                if OWN_RECEIPT.fullmatch(name):
+                    self._storage.remove(f"{self._receipts}/{name}")
             for name in sorted(self._names(self._folder), key=RUN.__eq__):
-                if name in (RUN, REJECTS) or name.startswith("part-"):
+                if OWN.fullmatch(name):
                     self._storage.remove(f"{self._folder}/{name}")
 
-    def receipts(self, *, check: bool) -> dict[int, Receipt]:
+    def receipts(self, parts: int) -> dict[int, Receipt]:
         """Returns the receipts of the parts that are complete, and removes what is left of others.
 
+        The parts of a local folder are compared with their hashes.
+
         Args:
-            check: Whether to compare the parts of a local folder with their hashes.
+            parts: How many parts there are.
 
         Raises:
             InputError: A receipt cannot be read, or a part is not what its receipt says.
@@ -146,16 +189,18 @@ class OutputFolder:
         matches = map(RECEIPT.fullmatch, written)
         numbers = sorted(int(match[1]) for match in matches if match is not None)
         with ThreadPoolExecutor(READERS) as pool:
-            found = {receipt.part: receipt for receipt in pool.map(self._receipt, numbers)}
-            if check and self._storage.is_local:
+            found = dict(zip(numbers, pool.map(self._receipt, numbers), strict=True))
+            for number in numbers:
+                if number >= parts:
+                    raise InputError(f"{self.path}/{RECEIPTS} has a receipt for part {number}, which is not planned")
+                if self.part_name(number) not in there:
+                    raise InputError(f"{self.path}/{self.part_name(number)} is missing; pass --restart to begin anew")
+            if self._storage.is_local:
                 list(pool.map(self._check, found.values()))
-        for receipt in found.values():
-            if self.part_name(receipt.part) not in there:
-                raise InputError(f"{self.path}/{self.part_name(receipt.part)} is missing; pass --restart to begin anew")
-        kept = {self.part_name(number) for number in found} | {self.rejects_name(number) for number in found}
-        for folder, names in (self._folder, there), (self._receipts, written):
+        kept = {*map(self.part_name, found), *map(self.rejects_name, found), RUN, REJECTS, PLAN, LOCK}
+        for folder, names, own in (self._folder, there, OWN), (self._receipts, written, OWN_RECEIPT):
             for name in names - kept:
-                if name.startswith(("part-", "rejects-")) or name.endswith(TEMPORARY) or name == STOP:
+                if own.fullmatch(name) and not RECEIPT.fullmatch(name):
                     with contextlib.suppress(FileNotFoundError):  # a process that is still dying removes its own
                         self._storage.remove(f"{folder}/{name}")
         return found
@@ -218,13 +263,29 @@ class OutputFolder:
         with reading_errors(self.path):
             return set(self._storage.names(folder))
 
+    def _is_job(self, *, has_receipts: bool) -> bool:
+        """Returns whether run.json is a job's; a damaged one is, if there are receipts beside it."""
+        found = self._parse_run()
+        return has_receipts if found is None else "schema" in found and "artifact" in found
+
+    def _parse_run(self) -> dict[str, Any] | None:
+        with reading_errors(f"{self.path}/{RUN}"), self._storage.open(f"{self._folder}/{RUN}") as file:
+            try:
+                found = json.loads(file.read())
+            except ValueError:
+                return None
+        return found if isinstance(found, dict) else None
+
     def _receipt(self, number: int) -> Receipt:
         path = f"{self._receipts}/receipt-{number:06}.json"
         with reading_errors(path), self._storage.open(path) as file:
             try:
-                return Receipt(**json.loads(file.read()))
-            except (ValueError, TypeError) as error:
-                raise InputError(f"{path} is damaged; delete it, and the part is scored again") from error
+                found = Receipt(**json.loads(file.read()))
+                if found.part == number:
+                    return found
+            except (ValueError, TypeError):
+                pass
+        raise InputError(f"{path} is damaged; delete it, and the part is scored again")
 
     def _check(self, receipt: Receipt) -> None:
         path = f"{self._folder}/{self.part_name(receipt.part)}"

@@ -77,7 +77,7 @@ def fingerprint(file: InputFile) -> dict[str, Any]:
     """
     with reading_errors(file.path):
         status = file.storage.status(file.path)
-        found: dict[str, Any] = {"name": file.name, "size_bytes": status.size}
+        found: dict[str, Any] = {"name": file.name, "format": file.form, "size_bytes": status.size}
         if not file.storage.is_local:
             return found | {"modified": status.modified}
         with file.storage.open(file.path) as opened:

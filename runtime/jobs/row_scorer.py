@@ -19,7 +19,7 @@ from ..decision.policy import CallOptions, call_policy
 from ..decision.prediction import Prediction
 from ..errors import ArtifactError, SettingError, TextTypeError
 
-NOT_A_STRING = "the text is missing, or not a string"
+NOT_A_STRING = "the text is missing, not a string, or not UTF-8"
 KEPT_CLASSIFIERS = 4
 
 
@@ -104,8 +104,11 @@ class RowScorer:
         if isinstance(batch, Iterator):
             return map(self, batch)
         self._check(batch.schema.names)
-        added = self._added(batch.column(self._text_column).to_pylist())
         import pyarrow as pa  # noqa: PLC0415 - the batch has loaded it
+
+        from ..files.parquet import values  # noqa: PLC0415 - as above
+
+        added = self._added(values(batch.column(self._text_column)))
 
         kinds = {"string": pa.string(), "array<string>": pa.list_(pa.string()), "float": pa.float32()}
         kinds |= {"boolean": pa.bool_(), "int": pa.int32()}
@@ -130,8 +133,8 @@ class RowScorer:
         return {**batch, **added}
 
     def _check(self, names: Any) -> None:
-        if self._text_column not in names:
-            raise SettingError("the batch does not have the text column; pass its name as text_column")
+        if list(names).count(self._text_column) != 1:
+            raise SettingError("the batch does not have the text column, or has it twice; pass its name as text_column")
         taken = [name for name, _ in self.columns if name in names]
         if taken:
             raise SettingError(f"the batch has the column {taken[0]!r} already; rename it")
@@ -160,8 +163,8 @@ class RowScorer:
     def _results(self, texts: list[Any]) -> list[Result]:
         classifier = _classifier(self._artifact, self._sha256, self._engine)
         unique = list(dict.fromkeys(text for text in texts if isinstance(text, str)))
-        answers = classifier.predict_iter(unique, return_errors=True, **self._options)
-        known: dict[str, Result] = dict(zip(unique, answers, strict=True))
+        results = classifier.predict_iter(unique, return_errors=True, **self._options)
+        known: dict[str, Result] = dict(zip(unique, results, strict=True))
         return [known[text] if isinstance(text, str) else TextTypeError(0, NOT_A_STRING) for text in texts]
 
 

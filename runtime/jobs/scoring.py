@@ -50,15 +50,15 @@ def score_chunks(
     """
     known = _Known(min(MAX_KNOWN_TEXTS, MAX_KNOWN_SCORES // len(classifier.labels))) if dedupe else None
     waiting: deque[_Waiting] = deque()
-    computed: deque[_Answer] = deque()  # in the order in which their results come
+    computed: deque[_Pending] = deque()  # in the order in which their results come
 
     def texts() -> Iterator[str]:
         for chunk in read_ahead(chunks, CHUNKS_AHEAD):
-            full = sum(len(item.answers) for item in waiting) > MAX_WAITING_ROWS
-            item = _Waiting(chunk, None if full else known)
-            waiting.append(item)
-            computed.extend(answer for answer, _ in item.new)
-            yield from [text for _, text in item.new]
+            full = sum(len(item.pending) for item in waiting) > MAX_WAITING_ROWS
+            latest = _Waiting(chunk, None if full else known)
+            waiting.append(latest)
+            computed.extend(pending for pending, _ in latest.new)
+            yield from [text for _, text in latest.new]
 
     for result in classifier.predict_iter(texts(), return_errors=True, **options):
         yield from _finished(waiting)  # chunks without new texts
@@ -68,7 +68,7 @@ def score_chunks(
     yield from _finished(waiting)
 
 
-class _Answer:
+class _Pending:
     """The result of a text, once it is there."""
 
     __slots__ = ("result",)
@@ -79,20 +79,20 @@ class _Known:
     """Results of the latest texts, by digest."""
 
     def __init__(self, size: int) -> None:
-        self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
+        self._pending: OrderedDict[bytes, _Pending] = OrderedDict()
         self._size = size
 
-    def find(self, text: str) -> tuple[_Answer, bool]:
-        """Returns the answer to a text, and whether the text is new."""
+    def find(self, text: str) -> tuple[_Pending, bool]:
+        """Returns the result of a text, and whether the text is new."""
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
-        answer = self._answers.get(digest)
-        if answer is not None:
-            self._answers.move_to_end(digest)
-            return answer, False
-        self._answers[digest] = answer = _Answer()
-        if len(self._answers) > self._size:
-            self._answers.popitem(last=False)
-        return answer, True
+        pending = self._pending.get(digest)
+        if pending is not None:
+            self._pending.move_to_end(digest)
+            return pending, False
+        self._pending[digest] = pending = _Pending()
+        if len(self._pending) > self._size:
+            self._pending.popitem(last=False)
+        return pending, True
 
 
 class _Waiting:
@@ -100,34 +100,34 @@ class _Waiting:
 
     Attributes:
         chunk: The chunk.
-        answers: The answer to each record.
+        pending: The result of each record.
         new: Those that have to be computed, with their texts.
         missing: How many of these are not there yet.
     """
 
     def __init__(self, chunk: Chunk, known: _Known | None) -> None:
         self.chunk = chunk
-        self.answers: list[_Answer] = []
-        self.new: list[tuple[_Answer, str]] = []
+        self.pending: list[_Pending] = []
+        self.new: list[tuple[_Pending, str]] = []
         self.repeated = 0
         for record in chunk.records:
-            self.answers.append(self._answer(record, known))
+            self.pending.append(self._find(record, known))
         self.missing = len(self.new)
 
-    def _answer(self, record: Record, known: _Known | None) -> _Answer:
+    def _find(self, record: Record, known: _Known | None) -> _Pending:
         if record.error is not None:
-            answer = _Answer()
-            answer.result = TextError(record.index, record.error)
-            return answer
-        answer, is_new = (_Answer(), True) if known is None else known.find(record.text)
+            failed = _Pending()
+            failed.result = TextError(record.index, record.error)
+            return failed
+        pending, is_new = (_Pending(), True) if known is None else known.find(record.text)
         if is_new:
-            self.new.append((answer, record.text))
+            self.new.append((pending, record.text))
         else:
             self.repeated += 1
-        return answer
+        return pending
 
 
 def _finished(waiting: deque[_Waiting]) -> Iterator[Scored]:
     while waiting and not waiting[0].missing:
-        item = waiting.popleft()
-        yield Scored(item.chunk, [answer.result for answer in item.answers], item.repeated)
+        first = waiting.popleft()
+        yield Scored(first.chunk, [pending.result for pending in first.pending], first.repeated)

@@ -43,26 +43,29 @@ def run_in_processes(
         return
     context = multiprocessing.get_context("spawn")
     rest = iter(parts)
-    with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(job,)) as pool:
-        try:
-            running: set[Future[Receipt]] = set()
-            while True:
-                free = 0 if stop.requested else workers - len(running)
-                running |= {pool.submit(_score, part, allowed) for part in itertools.islice(rest, free)}
-                if not running:
-                    return
-                done, running = concurrent.futures.wait(running, POLL_S, concurrent.futures.FIRST_COMPLETED)
-                for future in done:
-                    receipt = future.result()
-                    on_rows(receipt.rows)
-                    yield receipt
-        except BrokenProcessPool as error:
-            raise InferenceError(
-                "a worker process was killed, perhaps because memory ran out; start the same command again to resume, "
-                "or with fewer --workers"
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(job,))
+    try:
+        running: set[Future[Receipt]] = set()
+        while True:
+            free = 0 if stop.requested else workers - len(running)
+            running |= {pool.submit(_score, part, allowed) for part in itertools.islice(rest, free)}
+            if not running:
+                break
+            done, running = concurrent.futures.wait(running, POLL_S, concurrent.futures.FIRST_COMPLETED)
+            for future in done:
+                receipt = future.result()
+                on_rows(receipt.rows)
+                yield receipt
+        pool.shutdown()
+    except BrokenProcessPool as error:
+        raise InferenceError(
+            "a worker process was killed, perhaps because memory ran out; start the same command again to resume, "
+            "or with fewer --workers"
+        ) from error
+    finally:  # after an error or an interrupt nobody waits for parts that are not complete
+        for process in multiprocessing.active_children():
+            process.kill()
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _start(job: Job) -> None:

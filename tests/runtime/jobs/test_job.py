@@ -371,7 +371,7 @@ def test_folder_of_somebody_else(artifact: Path, notes: Path, tmp_path: Path) ->
     for option in ([], ["--restart"]):
         done = score(artifact, "--input", notes, "--output-dir", tmp_path, *option)
         assert done.returncode == 1
-        assert "has files" in done.stderr
+        assert "has files that are not of a job" in done.stderr
     assert (tmp_path / "part-1.csv").read_text() == "mine"
 
 

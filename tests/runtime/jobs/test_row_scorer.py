@@ -28,7 +28,7 @@ def test_arrays(artifact: Path, classifier: Classifier) -> None:
         assert np.isnan(scores[[2, 3, 6]]).all()
     assert found["n_tokens"].tolist()[:3] == [expected[0].n_tokens, expected[1].n_tokens, 0]
     assert [bool(error) for error in found["error"]] == [False, False, True, True, False, False, True]
-    assert found["error"][3] == "the text is missing, or not a string"
+    assert found["error"][3] == "the text is missing, not a string, or not UTF-8"
     assert list(found) == ["id", "text", *(name for name, _ in RowScorer(artifact).columns)]
 
 
