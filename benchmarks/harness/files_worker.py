@@ -2,6 +2,8 @@
 
 import csv
 import itertools
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -34,6 +36,23 @@ def tokenizer_and_session(model: str, path: str, threads: int | None) -> dict[st
     for chunk in prefetch(classifier._tokenizer.try_encode, chunks(texts)):  # noqa: SLF001 - what is left without the rest
         classifier._run([window for item in chunk if isinstance(item, list) for window in item])  # noqa: SLF001 - as above
     return _measured(len(texts), started, before)
+
+
+def run_command(command: list[str]) -> dict[str, Any]:
+    """Runs a command; its peak memory is that of its largest process.
+
+    The caller has to be a small process: Linux counts the memory of the process that starts the command as well.
+    """
+    started = time.perf_counter()
+    process = subprocess.Popen(command)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return {
+        "status": process.returncode,
+        "elapsed_s": time.perf_counter() - started,
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "peak_mb": usage.ru_maxrss * 1024 / 1e6,
+    }
 
 
 def write_csv(path: str, texts: list[str], rows: int) -> None:

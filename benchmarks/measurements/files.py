@@ -9,10 +9,8 @@ Every figure of a job is of its whole command: start, counting and hashing the i
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,6 @@ from runtime.engine.cpus import available_cpus
 from ..data.texts_file import TextsFile
 from ..errors import BenchmarkError
 from ..harness import files_worker, isolated
-from ..harness.environments import ROOT
 from ..harness.machine import machine
 from ..harness.runner import log_progress
 
@@ -147,17 +144,14 @@ def _job(model: str, source: str, folder: str, rows: int, *options: str) -> dict
     output = f"{folder}/out"
     shutil.rmtree(output, ignore_errors=True)
     command = [sys.executable, "-m", "runtime.predict", "--model", model, "--provider", "cpu", "--quiet"]
-    started = time.perf_counter()
-    process = subprocess.Popen([*command, "--input", source, "--output-dir", output, *options], cwd=ROOT)
-    _, status, usage = os.wait4(process.pid, 0)
-    elapsed_s = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise BenchmarkError(f"the job failed (exit status {process.returncode}); see its message above")
+    arguments = [*command, "--input", source, "--output-dir", output, *options]
+    found, _ = isolated.run_in_subprocess(files_worker.run_command, command=arguments)
+    if found["status"]:
+        raise BenchmarkError(f"the job failed (exit status {found['status']}); see its message above")
     return {
-        "rows_per_s": rows / elapsed_s,
-        "cpu_us_per_row": (usage.ru_utime + usage.ru_stime) / rows * 1e6,
-        "peak_mb": usage.ru_maxrss * 1024 / 1e6,
+        "rows_per_s": rows / found["elapsed_s"],
+        "cpu_us_per_row": found["cpu_s"] / rows * 1e6,
+        "peak_mb": found["peak_mb"],
     }
 
 

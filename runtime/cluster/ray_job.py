@@ -39,6 +39,7 @@ def on_ray(address: str | None, *, actors: int | None, cpus: int) -> RunParts:
         DependencyError: Ray is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before the import; Ray would report to its makers
+    os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
     try:
         import ray.data  # noqa: F401, PLC0415 - the extra is needed only here
     except ImportError as error:
