@@ -26,6 +26,7 @@ from ..harness.runner import log_progress
 
 SHORT_TEXTS = 1000  # different ones in the files whose memory is compared; repeated texts are looked up there
 MEMORY_GROWTH = 10  # times as many rows
+PARTS = 20  # of a job, so that no process is idle for long at the end
 TITLES = {
     "predict_many": "`predict_many`, texts in memory",
     "tokenizer_and_session": "its tokenizer and session alone",
@@ -144,7 +145,8 @@ def _job(model: str, source: str, folder: str, rows: int, *options: str) -> dict
     output = f"{folder}/out"
     shutil.rmtree(output, ignore_errors=True)
     command = [sys.executable, "-m", "runtime.predict", "--model", model, "--provider", "cpu", "--quiet"]
-    arguments = [*command, "--input", source, "--output-dir", output, *options]
+    parts = ["--rows-per-part", str(max(1, rows // PARTS))]
+    arguments = [*command, "--input", source, "--output-dir", output, *parts, *options]
     found, _ = isolated.run_in_subprocess(files_worker.run_command, command=arguments)
     if found["status"]:
         raise BenchmarkError(f"the job failed (exit status {found['status']}); see its message above")
