@@ -163,6 +163,7 @@ def run_job(
         ordered = [receipts[number] for number in sorted(receipts)]
         if len(ordered) < len(parts):
             return _stopped(quiet=quiet)
+        output.clean(receipts)  # after a process that was killed while others went on
         output.collect_rejects(ordered)
         counts = _counts(ordered)
         output.write_run(header | {"state": "finished"} | counts)

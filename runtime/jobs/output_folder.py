@@ -197,13 +197,18 @@ class OutputFolder:
                     raise InputError(f"{self.path}/{self.part_name(number)} is missing; pass --restart to begin anew")
             if self._storage.is_local:
                 list(pool.map(self._check, found.values()))
-        kept = {*map(self.part_name, found), *map(self.rejects_name, found), RUN, REJECTS, PLAN, LOCK}
-        for folder, names, own in (self._folder, there, OWN), (self._receipts, written, OWN_RECEIPT):
-            for name in names - kept:
+        self.clean(found)
+        return found
+
+    def clean(self, numbers: Iterable[int]) -> None:
+        """Removes what a job left of other parts than these, and its temporary files."""
+        numbers = [*numbers]
+        kept = {*map(self.part_name, numbers), *map(self.rejects_name, numbers), RUN, REJECTS, PLAN, LOCK}
+        for folder, own in (self._folder, OWN), (self._receipts, OWN_RECEIPT):
+            for name in self._names(folder) - kept:
                 if own.fullmatch(name) and not RECEIPT.fullmatch(name):
                     with contextlib.suppress(FileNotFoundError):  # a process that is still dying removes its own
                         self._storage.remove(f"{folder}/{name}")
-        return found
 
     def write_receipt(self, receipt: Receipt) -> None:
         """Writes the receipt of a part whose files are complete."""
