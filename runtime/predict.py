@@ -13,7 +13,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
 from .classifier import Classifier
@@ -26,7 +25,7 @@ from .files import writers
 from .files.atomic_file import atomic_write, is_same_file
 from .files.chunks import read_all
 from .files.inputs import InputFile, find_inputs
-from .files.records import read_records, read_stdin, text_record
+from .files.row_reader import read_records, read_stdin, text_record
 from .jobs.stream import ExplanationPage, Item, Share, StreamScorer
 
 
@@ -47,7 +46,7 @@ def run(args: argparse.Namespace, stream: io.BufferedReader, output: TextIO) -> 
     with contextlib.ExitStack() as stack:
         inputs = [] if args.input is None else find_inputs(args.input, args.input_format)
         file = stack.enter_context(inputs[0].open()) if len(inputs) == 1 and _is_plain(inputs[0]) else stream
-        _check_output(args.output, inputs)
+        _check_inputs(args, inputs, output)
         in_use: dict[str, IO[Any]] = {} if args.texts else {"input": file}
         if args.output is None:
             in_use["standard output"] = output
@@ -89,17 +88,23 @@ def _check_streams(in_use: Mapping[str, IO[Any]]) -> None:
             raise InputError(f"the input is also {name}; write to another file")
 
 
-def _check_output(output: Path | None, inputs: Sequence[InputFile]) -> None:
-    """Rejects an output that is one of several inputs."""
+def _check_inputs(args: argparse.Namespace, inputs: Sequence[InputFile], output: TextIO) -> None:
+    """Rejects an input that would be replaced by an output, or grow with it."""
     for item in inputs:
-        if output is not None and item.storage.is_local and output.exists() and output.samefile(item.path):
-            raise InputError(f"{output} is both input and output; choose another output")
+        if not item.storage.is_local:
+            continue
+        for path in (args.output, args.explain):
+            if path is not None and path.exists() and path.samefile(item.path):
+                raise InputError(f"{path} is both input and output; choose another output")
+        if len(inputs) > 1 or not _is_plain(item):  # else the opened file is checked
+            with open(item.path, "rb") as file:  # noqa: PTH123
+                _check_streams({"input": file, "standard output": output})
 
 
 def _scorer(args: argparse.Namespace, classifier: Classifier, output: TextIO, page: TextIO | None) -> StreamScorer:
     """Returns the scorer for the options of the command line."""
     terminal = output.isatty()
-    form: writers.Format = args.format or ("table" if terminal else "jsonl")
+    form: writers.Format = args.format or ("table" if terminal and not args.keep else "jsonl")
     with_id, with_text = args.id_column is not None, args.with_text
     write_row = writers.row_writer(
         form, output, classifier.labels, with_id=with_id, with_text=with_text, keep=args.keep, top_k=args.top_k

@@ -2,12 +2,13 @@
 
 import argparse
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any
 
-from .artifact.folder import read_artifact
-from .cli.arguments import layout_of, load_classifier
+from .artifact.folder import Artifact, read_artifact
+from .cli.arguments import layout_of
 from .decision.policy import CallOptions, call_policy
 from .engine.cpus import available_cpus
 from .environment import environment_info
@@ -16,9 +17,10 @@ from .files.formats import InputFormat
 from .files.inputs import InputFile, find_inputs
 from .files.storage import open_storage, reading_errors
 from .jobs.job import Limit, RunParts, run_here, run_job
+from .jobs.loading import load_same
 from .jobs.output_folder import OutputFolder
 from .jobs.part import Job
-from .jobs.workers import in_processes
+from .jobs.workers import run_in_processes
 
 VERSIONS = ("litmus", "tokenizers", "onnxruntime")  # what may change a score
 
@@ -32,8 +34,8 @@ def run_output_dir(args: argparse.Namespace) -> int:
     artifact = read_artifact(args.model)
     output = OutputFolder(args.output_dir, f".{args.format}")
     files = _find_inputs(args.input, args.input_format, output)
-    names = [*(["id"] if args.id_column is not None else []), *args.keep]
-    columns = [*([args.id_column] if args.id_column is not None else []), *args.keep]
+    ids = [] if args.id_column is None else [args.id_column]
+    columns, names = [*ids, *args.keep], [*["id"] * len(ids), *args.keep]  # in the input, and in the output
     layouts = [dataclasses.replace(layout_of(args, file.form), id_column=None, keep=columns) for file in files]
     with reading_errors("the input"):
         statuses = [file.storage.status(file.path) for file in files]
@@ -43,7 +45,7 @@ def run_output_dir(args: argparse.Namespace) -> int:
         "windows": args.windows == "artifact" or args.windows or False,
     }
     call_policy(artifact.manifest, **options)
-    engine, run = _engine(args)
+    engine, run = _engine(args, artifact)
     job = Job(
         artifact=str(artifact.folder),
         sha256=artifact.sha256,
@@ -62,7 +64,7 @@ def run_output_dir(args: argparse.Namespace) -> int:
         rows_per_part=args.rows_per_part,
         run=run,
         record=_record(args, job),
-        max_rejects=Limit.parse(args.max_rejects),
+        max_rejects=None if args.max_rejects is None else Limit(args.max_rejects),
         restart=args.restart,
         quiet=args.quiet,
     )
@@ -80,7 +82,7 @@ def _find_inputs(paths: Sequence[str], form: InputFormat | None, output: OutputF
     return files
 
 
-def _engine(args: argparse.Namespace) -> tuple[dict[str, Any], RunParts]:
+def _engine(args: argparse.Namespace, artifact: Artifact) -> tuple[dict[str, Any], RunParts]:
     """Returns the arguments of `load` for every process, and what runs them."""
     workers = args.workers or 1
     engine = {name: getattr(args, name) for name in ("provider", "variant", "threads", "profile", "batch_tokens")}
@@ -92,9 +94,13 @@ def _engine(args: argparse.Namespace) -> tuple[dict[str, Any], RunParts]:
         return engine, on_ray(args.ray or None, actors=args.workers, cpus=cpus)
     if workers > 1:
         engine["threads"] = args.threads or max(1, available_cpus() // workers)
-    with load_classifier(args) as classifier:  # so that every process, also of a resumed job, has the same
-        engine |= {"provider": classifier.provider, "variant": classifier.variant}
-    return engine, in_processes(workers) if workers > 1 else run_here
+    classifier = load_same(str(artifact.folder), artifact.sha256, engine)
+    # so that every process has the same, also when the job is resumed on another machine
+    engine |= {"provider": classifier.provider, "variant": classifier.variant}
+    if workers == 1:
+        return engine, functools.partial(run_here, classifier=classifier)
+    classifier.close()
+    return engine, functools.partial(run_in_processes, workers=workers)
 
 
 def _record(args: argparse.Namespace, job: Job) -> dict[str, Any]:

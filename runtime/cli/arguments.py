@@ -221,6 +221,8 @@ def _check_files(parser: Parser, args: argparse.Namespace) -> None:
         args.format = OUTPUT_SUFFIXES.get(args.output.suffix.lower())
         if args.format is None:
             parser.wrong(f"--output: expected a file with the suffix {', '.join(OUTPUT_SUFFIXES)}, or --format")
+    if args.format == "table" and args.keep:
+        parser.wrong("--keep: a table has no place for more columns; choose jsonl, csv or tsv")
     if args.format == "parquet" and args.output_dir is None:
         parser.wrong("--format: Parquet is written in parts; pass --output-dir")
 

@@ -66,6 +66,8 @@ def check_job(parser: Parser, args: argparse.Namespace) -> None:
         "--max-rejects: expected a number of rows, or percent of the rows such as 1%": args.max_rejects is not None
         and LIMIT.fullmatch(args.max_rejects) is None,
     }
+    for name, remedy in (("info", "run it without --output-dir"), ("overwrite", "pass --restart to begin anew")):
+        wrong[f"--{name} and --output-dir: {remedy}"] = getattr(args, name)
     for message, is_wrong in wrong.items():
         if is_wrong:
             parser.wrong(message)

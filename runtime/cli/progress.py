@@ -11,12 +11,18 @@ CLEAR = "\033[K"  # erases the rest of the terminal's line
 
 
 def say(line: str, *, quiet: bool = False) -> None:
-    """Prints a line on stderr; if stderr is closed, the job matters more."""
+    """Prints a line on stderr."""
     if not quiet:
-        try:
-            print(line, file=sys.stderr, flush=True)
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        _write(line + "\n")
+
+
+def _write(content: str) -> None:
+    """Writes to stderr; if that is closed, the job matters more, and later content goes nowhere."""
+    try:
+        sys.stderr.write(content)
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 class Progress:
@@ -52,20 +58,21 @@ class Progress:
         """
         self.texts += 1
         now = time.monotonic()
-        if self._shown and now - self._said >= (INTERVAL_S if self._terminal else LINE_INTERVAL_S) and self.texts > 1:
-            self._show(now)
+        if self.texts > 1:
+            self._show_if_due(now)
         self._latest = (self.texts, share or 0.0, now)
 
     def add(self, texts: int) -> None:
-        """Counts finished texts of a known total, or of an unknown one."""
+        """Counts finished texts of the known total."""
+        assert self._total is not None
         now = time.monotonic()
         self.texts += texts
-        share = self.texts / max(self._total - self._done, 1) if self._total else 0.0
-        self._latest = (self.texts, share, now)
-        if self._shown and now - self._said >= (INTERVAL_S if self._terminal else LINE_INTERVAL_S):
-            self._show(now)
+        self._latest = (self.texts, self.texts / (self._total - self._done), now)
+        self._show_if_due(now)
 
-    def _show(self, now: float) -> None:
+    def _show_if_due(self, now: float) -> None:
+        if not self._shown or now - self._said < (INTERVAL_S if self._terminal else LINE_INTERVAL_S):
+            return
         self._said = now
         line = self._line(now)
         if not self._terminal:
@@ -92,14 +99,8 @@ class Progress:
             self._print(f"error: {self.failures:,} texts could not be classified; their rows have the errors\n")
 
     def _print(self, content: str) -> None:
-        if self._quiet:
-            return
-        try:
-            sys.stderr.write(content)
-            sys.stderr.flush()
-        except OSError:  # stderr is closed; the rows matter more
-            self._quiet = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        if not self._quiet:
+            _write(content)
 
     def _clear(self) -> None:
         """Erases the progress on the terminal's line."""

@@ -15,7 +15,8 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..errors import DependencyError, InferenceError, InputError, LitmusError
+from ..errors import InferenceError, InputError, LitmusError
+from ..extras import needs_extra
 from ..jobs.job import RunParts, Stop
 from ..jobs.output_folder import Receipt
 from ..jobs.part import Job, PartScorer, TooManyRejectsError
@@ -40,10 +41,8 @@ def on_ray(address: str | None, *, actors: int | None, cpus: int) -> RunParts:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before the import; Ray would report to its makers
     os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
-    try:
+    with needs_extra("ray", "--ray needs Ray"):
         import ray.data  # noqa: F401, PLC0415 - the extra is needed only here
-    except ImportError as error:
-        raise DependencyError("Ray is not installed; install the extra: pip install 'litmus-onnx[cpu,ray]'") from error
     return functools.partial(run_on_ray, address=address, actors=actors, cpus=cpus)
 
 
@@ -79,7 +78,9 @@ def run_on_ray(
         stop.finish_parts(job.output.request_stop)
         if stop.requested:
             return
-        data = ray.data.from_items([{"part": part.to_json()} for part in parts], override_num_blocks=_blocks(parts))
+        data = ray.data.from_items(
+            [{"part": part.to_json()} for part in parts], override_num_blocks=min(len(parts), MAX_BLOCKS)
+        )
         done = data.map_batches(
             _Actor,
             fn_constructor_kwargs={"job": job, "allowed": allowed},
@@ -134,10 +135,6 @@ class _Actor:
         except LitmusError as error:
             name = next((name for name, kind in ERRORS.items() if isinstance(error, kind)), InferenceError.__name__)
             return {"error": name, "message": str(error)}
-
-
-def _blocks(parts: Sequence[Part]) -> int:
-    return min(len(parts), MAX_BLOCKS)
 
 
 def _check_address(address: str) -> None:

@@ -1,4 +1,4 @@
-"""Object stores and other file systems of pyarrow: S3, Google Cloud Storage, Azure, HDFS.
+"""Object stores and other file systems of pyarrow. S3 is tested.
 
 Credentials, region and endpoint come from where the store's own tools look for them, such as AWS_ACCESS_KEY_ID.
 """
@@ -6,18 +6,16 @@ Credentials, region and endpoint come from where the store's own tools look for 
 import contextlib
 import fnmatch
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 from ..errors import InputError
-from .extra import needs_files_extra
-from .storage import HIDDEN, Status, Storage
+from ..extras import needs_extra
+from .storage import HIDDEN, PATTERN, Status, Storage
 
-with needs_files_extra():
+with needs_extra("files", "object stores need pyarrow"):
     import pyarrow as pa
     from pyarrow import fs
-
-PATTERN = "*?["
 
 
 class ArrowStorage:
@@ -31,24 +29,16 @@ class ArrowStorage:
 
     def find(self, path: str) -> list[str]:
         """Returns the files that a path names: one, those below a folder, or those that match a pattern; sorted."""
-        found = self._files.get_file_info(path)
-        if found.type == fs.FileType.File:
+        if self._files.get_file_info(path).type == fs.FileType.File:
             return [path]
-        folder, pattern = path.rstrip("/"), "*"
-        if found.type != fs.FileType.Directory:
-            if not set(PATTERN) & set(path):
-                return []
-            folder, pattern = path.rpartition("/")[0], path
-            while set(PATTERN) & set(folder):
-                folder = folder.rpartition("/")[0]
+        parts = path.rstrip("/").split("/")
+        fixed = next((at for at, part in enumerate(parts) if PATTERN & set(part)), len(parts))
+        folder, pattern = "/".join(parts[:fixed]), parts[fixed:]
         infos = self._files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
-        return sorted(
-            info.path
-            for info in infos
-            if info.type == fs.FileType.File
-            and not any(part.startswith(HIDDEN) for part in info.path[len(folder) + 1 :].split("/"))
-            and fnmatch.fnmatchcase(info.path, pattern)
-        )
+        files = {info.path: info.path[len(folder) + 1 :].split("/") for info in infos if info.type == fs.FileType.File}
+        if not pattern:
+            return sorted(path for path, names in files.items() if not any(name.startswith(HIDDEN) for name in names))
+        return sorted(path for path, names in files.items() if _matches(names, pattern))
 
     def status(self, path: str) -> Status:
         """Returns size and time of a file. It raises FileNotFoundError."""
@@ -97,3 +87,15 @@ def open_address(address: str) -> tuple[Storage, str]:
             f"cannot use the {scheme} address: {type(error).__name__}; expected for example s3://bucket/key"
         ) from error
     return ArrowStorage(files), path
+
+
+def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Returns whether a path matches a pattern as `glob` reads it: `*` within a name, `**` any folders."""
+    if not names:
+        return all(part == "**" for part in pattern)
+    if not pattern:
+        return False
+    is_hidden = names[0].startswith(".") and not pattern[0].startswith(".")
+    if pattern[0] == "**":
+        return _matches(names, pattern[1:]) or (not is_hidden and _matches(names[1:], pattern))
+    return not is_hidden and fnmatch.fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])

@@ -84,14 +84,19 @@ def locked(path: str, folder: str) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}; choose another output") from error
     with file:
-        try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"another job is writing to {folder}; wait for it, or choose another output") from error
-        except OSError:  # a file system without locks, where two jobs are not detected
-            pass
+        _lock(file, f"to {folder}")
         yield
+
+
+def _lock(file: IO[Any], what: str) -> None:
+    """Locks a file until it is closed; `what` is what another job that holds the lock is writing."""
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(f"another job is writing {what}; wait for it, or choose another output") from error
+    except OSError:  # a file system without locks, where two jobs are not detected
+        pass
 
 
 def is_same_file(one: IO[Any], other: IO[Any]) -> bool:
@@ -143,13 +148,7 @@ def _locked(part: Path, *, overwrite: bool) -> TextIO:
             file = stack.enter_context(
                 open(descriptor, "r+", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: PTH123
             )
-            try:
-                if fcntl is not None:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InputError(f"another job is writing {part}; wait for it, or choose another output") from error
-            except OSError:  # a file system without locks, where two jobs are not detected
-                pass
+            _lock(file, str(part))
             status = os.fstat(descriptor)
             if not (part.exists() and os.path.samestat(status, part.stat())):
                 continue  # another job has renamed it meanwhile, so it is that job's result

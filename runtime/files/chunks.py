@@ -6,7 +6,8 @@ from collections.abc import Generator, Iterator, Sequence
 
 from ..errors import InputError
 from .inputs import InputFile
-from .records import MAX_ROWS, Chunk, Layout, Record, RowReader, Span
+from .records import Chunk, Layout, Record, Span
+from .row_reader import RowReader
 
 CHUNK_ROWS, CHUNK_CHARACTERS = 512, 1 << 20
 
@@ -62,7 +63,7 @@ class InputReader:
         for record in itertools.islice(reader, span.rows):
             rows += 1
             yield record
-        if rows < span.rows < MAX_ROWS:
+        if rows < span.rows:
             raise InputError("it ends earlier than before; it was changed while it was read")
 
     def _start(self, span: Span) -> RowReader:
@@ -82,10 +83,19 @@ def read_all(files: Sequence[InputFile], layouts: Sequence[Layout]) -> Generator
     """
     index = 0
     for file, layout in zip(files, layouts, strict=True):
-        with contextlib.closing(InputReader(file, layout, first_index=index)) as reader:
-            for chunk in reader.read(Span(0, MAX_ROWS, None)):
-                yield from chunk.records
-                index += len(chunk.records)
+        with _named(file), contextlib.ExitStack() as stack:
+            records: Iterator[Record]
+            if file.form == "parquet":
+                from .parquet import count_rows, read_parquet  # noqa: PLC0415 - needs pyarrow
+
+                rows = Span(0, count_rows(file, layout, typed=False), None)
+                chunks = read_parquet(file, layout, rows, index, typed=False)
+                records = (record for chunk in chunks for record in chunk.records)
+            else:
+                records = iter(RowReader(stack.enter_context(file.open()), layout, first_index=index))
+            for record in records:
+                index += 1
+                yield record
 
 
 def chunked(records: Iterator[Record]) -> Iterator[Chunk]:

@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 from typing import IO, Literal, cast
 
 from ..errors import InputError
+from ..extras import needs_extra
 from . import formats
-from .extra import needs_files_extra
 from .formats import InputFormat
-from .storage import Storage, open_storage, reading_errors
+from .storage import PATTERN, Storage, open_storage, reading_errors
 
 Compression = Literal["gzip", "zstd"]
 SUFFIXES: dict[str, InputFormat] = {**formats.SUFFIXES, ".parquet": "parquet", ".pq": "parquet"}
@@ -64,13 +64,15 @@ def find_inputs(paths: Sequence[str], form: InputFormat | None = None) -> list[I
         DependencyError: pyarrow, which an address needs, is not installed.
     """
     found: dict[str, tuple[str, Storage]] = {}
-    for path in paths:
+    for number, path in enumerate(paths, start=1):
+        # a text may have been passed in the place of a path
+        shown = path if len(paths) == 1 or known_form(path) else f"argument {number} of --input"
         storage, inside = open_storage(path)
-        with reading_errors(path):
+        with reading_errors(shown):
             names = storage.find(inside)
         if not names:
             what = "there are no files" if names_several(path) else "No such file or directory"
-            raise InputError(f"cannot read {path}: {what}")
+            raise InputError(f"cannot read {shown}: {what}")
         for name in names:
             found.setdefault(os.path.realpath(name) if storage.is_local else name, (name, storage))
     folders = {PurePosixPath(real).parent for real in found}
@@ -89,7 +91,7 @@ def known_form(name: str) -> InputFormat | None:
 
 def names_several(path: str) -> bool:
     """Returns whether a path may name several files: a folder, a pattern, or the address of one."""
-    return "://" in path or bool(set("*?[") & set(path)) or os.path.isdir(path)  # noqa: PTH112 - raises no error
+    return "://" in path or bool(PATTERN & set(path)) or os.path.isdir(path)  # noqa: PTH112 - raises no error
 
 
 def _form(name: str) -> InputFormat:
@@ -117,7 +119,7 @@ class _Decompressed(io.RawIOBase):
 
             self._content = cast(IO[bytes], gzip.GzipFile(fileobj=file))
         else:
-            with needs_files_extra():
+            with needs_extra("files", "zstd needs pyarrow"):
                 import pyarrow as pa  # noqa: PLC0415 - the extra is needed only here
             self._content = pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd")
 

@@ -10,15 +10,24 @@ from typing import IO, Any
 
 from ..decision.prediction import Prediction
 from ..errors import InputError
-from .extra import needs_files_extra
+from ..extras import needs_extra
 from .inputs import InputFile
-from .records import DEFAULT_COLUMN, MAX_ROWS, Chunk, Id, Layout, Place, Record, Span
+from .prediction_columns import prediction_columns, prediction_values
+from .records import DEFAULT_COLUMN, Chunk, Id, Layout, Place, Record, Span
+from .row_content import similar
 
-with needs_files_extra():
+with needs_extra("files", "Parquet needs pyarrow"):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
 BATCH_ROWS = 512
+TYPES = {
+    "string": pa.string(),
+    "strings": pa.list_(pa.string()),
+    "float": pa.float32(),
+    "bool": pa.bool_(),
+    "int": pa.int32(),
+}
 ROW_GROUP_ROWS = 8192  # rows that the writer holds in memory
 
 
@@ -61,17 +70,17 @@ def read_parquet(file: InputFile, layout: Layout, span: Span, first_index: int, 
         _check_columns(parquet.schema_arrow, layout, typed=typed)
         row = span.row
         for batch in _batches(parquet, [*layout.text_columns, *_kept(layout)], span):
-            texts = [values(batch.column(column)) for column in layout.text_columns]
-            kept = [batch.column(column) for column in _kept(layout)]
-            whole = pa.RecordBatch.from_arrays(kept, names=_kept(layout)) if typed and kept else None
-            plain = zip(*map(_plain, kept), strict=True) if kept and not typed else itertools.repeat(())
+            texts = zip(*(values(batch.column(column)) for column in layout.text_columns), strict=True)
+            columns = [batch.column(column) for column in _kept(layout)]
+            whole = pa.RecordBatch.from_arrays(columns, names=_kept(layout)) if typed and columns else None
+            plain = zip(*map(_plain, columns), strict=True) if columns and not typed else itertools.repeat(())
             records = [
-                _record(first_index + row, row + 1, columns, values, layout)
-                for row, (columns, values) in enumerate(zip(zip(*texts, strict=True), plain, strict=False), row)
+                _record(first_index + at, at + 1, found, kept, layout)
+                for at, (found, kept) in enumerate(zip(texts, plain, strict=False), row)
             ]
             row += len(records)
             yield Chunk(records, whole)
-        if row < span.row + span.rows and span.rows < MAX_ROWS:
+        if row < span.row + span.rows:
             raise InputError("it has fewer rows than before; it was changed while it was read")
 
 
@@ -94,31 +103,16 @@ class ParquetWriter:
             kept: Names and types of the columns to keep, with the id first; a type of None means strings.
             top_k: Number of labels and scores of a row at most; None for the scores of all labels.
         """
-        self._top_k = None if top_k is None else min(top_k, len(labels))
+        self._labels, self._top_k = labels, top_k
         self._kept = [pa.field(name, type_ or pa.string()) for name, type_ in kept]
-        if self._top_k is None:
-            scores = [pa.field(f"score_{label}", pa.float32()) for label in labels]
-        else:
-            places = range(1, self._top_k + 1)
-            pair = ("label", pa.string()), ("score", pa.float32())
-            scores = [pa.field(f"{name}_{place}", type_) for place in places for name, type_ in pair]
-        flags = [("abstained", pa.bool_()), ("truncated", pa.bool_()), ("n_tokens", pa.int32())]
-        self._schema = pa.schema(
-            [
-                pa.field("index", pa.int64()),
-                *self._kept,
-                pa.field("label", pa.string()),
-                pa.field("labels", pa.list_(pa.string())),
-                *scores,
-                *itertools.starmap(pa.field, flags),
-            ]
-        )
+        columns = [pa.field(name, TYPES[kind]) for name, kind in prediction_columns(labels, top_k)]
+        self._schema = pa.schema([pa.field("index", pa.int64()), *self._kept, *columns])
         self._writer = pq.ParquetWriter(output, self._schema, compression="zstd")
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
 
-    def write(self, records: Sequence[Record], found: Sequence[Prediction], kept: Any = None) -> None:
-        """Writes rows.
+    def write(self, records: Sequence[Record], found: Sequence[Prediction], kept: Any = None) -> int:
+        """Writes rows and returns their number.
 
         Args:
             records: The records.
@@ -126,7 +120,7 @@ class ParquetWriter:
             kept: The columns to keep, as a RecordBatch; None if the records have them.
         """
         if not records:
-            return
+            return 0
         if kept is not None:
             columns = [kept.column(at).cast(field.type) for at, field in enumerate(self._kept)]
         else:
@@ -137,17 +131,13 @@ class ParquetWriter:
         arrays = [
             pa.array([record.index for record in records], pa.int64()),
             *columns,
-            pa.array([item.label for item in found], pa.string()),
-            pa.array([list(item.labels) for item in found], pa.list_(pa.string())),
-            *self._scores(found),
-            pa.array([item.abstained for item in found], pa.bool_()),
-            pa.array([item.truncated for item in found], pa.bool_()),
-            pa.array([item.n_tokens for item in found], pa.int32()),
+            *prediction_arrays(found, self._labels, self._top_k),
         ]
         self._waiting.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
         self._rows += len(records)
         if self._rows >= ROW_GROUP_ROWS:
             self._flush()
+        return len(records)
 
     def close(self) -> None:
         """Writes the rest and the footer."""
@@ -159,15 +149,15 @@ class ParquetWriter:
             self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=self._rows)
             self._waiting, self._rows = [], 0
 
-    def _scores(self, found: Sequence[Prediction]) -> Iterator[pa.Array]:
-        if self._top_k is None:
-            rows = [item.scores.values() for item in found]  # in the order of the labels
-            yield from (pa.array(column, pa.float32()) for column in zip(*rows, strict=True))
-            return
-        ranked = [list(item.scores.items()) for item in found]
-        for place in range(self._top_k):
-            yield pa.array([items[place][0] for items in ranked], pa.string())
-            yield pa.array([items[place][1] for items in ranked], pa.float32())
+
+def prediction_arrays(
+    found: Sequence[Prediction | None], labels: Sequence[str], top_k: int | None
+) -> Iterator[pa.Array]:
+    """Yields the columns of `prediction_columns`; a missing prediction is null."""
+    for (_, kind), column in zip(
+        prediction_columns(labels, top_k), prediction_values(found, labels, top_k), strict=True
+    ):
+        yield pa.array(column, TYPES[kind])
 
 
 @contextlib.contextmanager
@@ -177,8 +167,6 @@ def _opened(file: InputFile) -> Iterator[pq.ParquetFile]:
             with pq.ParquetFile(opened, pre_buffer=False) as parquet:
                 yield parquet
         except (pa.ArrowException, OSError) as error:  # its message may quote the file
-            if isinstance(error, InputError):
-                raise
             raise InputError("it is not Parquet, or it is damaged or cut off") from error
 
 
@@ -187,23 +175,19 @@ def _kept(layout: Layout) -> list[str]:
 
 
 def _check_columns(schema: pa.Schema, layout: Layout, *, typed: bool) -> None:
-    options = [("--text-column", column) for column in layout.text_columns]
-    options += [("--id-column", column) for column in [layout.id_column] if column is not None]
-    options += [("--keep", column) for column in layout.keep]
-    for option, column in options:
+    for column in (*layout.text_columns, *_kept(layout)):
         found = schema.names.count(column)
         if found > 1:
             raise InputError(f"it has the column {column!r} {found} times; give each a name of its own")
         if not found:
-            near = [name for name in schema.names if name.strip().casefold() == column.strip().casefold()]
-            hint = f"; it has {near[0]!r}" if near else f", but {', '.join(map(repr, schema.names)):.400}"
-            raise InputError(f"it has no column {column!r}, see {option}{hint}")
+            near = similar(schema.names, column)
+            hint = f"; it has {near!r}" if near else f", but {', '.join(map(repr, schema.names)):.400}"
+            raise InputError(f"it has no column {column!r}{hint}")
     for column in layout.text_columns:
         kind = schema.field(column).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
             raise InputError(f"the column {column!r} has the type {kind}; expected strings, see --text-column")
-
     for column in _kept(layout):
         kind = schema.field(column).type
         has_text = not isinstance(kind, pa.BaseExtensionType) and "binary" not in str(kind)

@@ -14,6 +14,7 @@ from typing import IO, NamedTuple, Protocol
 from ..errors import InputError
 
 TEMPORARY = ".tmp"
+PATTERN = frozenset("*?[")  # characters that make a path a pattern
 HIDDEN = (".", "_")  # names that other tools skip as well: .crc, _SUCCESS, _temporary
 
 
@@ -63,11 +64,12 @@ class LocalStorage:
 
     def find(self, path: str) -> list[str]:
         """Returns the files that a path names: one, those below a folder, or those that match a pattern; sorted."""
-        if os.path.isfile(path) or (os.path.exists(path) and not os.path.isdir(path)):  # noqa: PTH110, PTH112, PTH113
-            return [path]
         if os.path.isdir(path):  # noqa: PTH112
             return sorted(_below(path))
-        return sorted(found for found in glob.glob(path, recursive=True) if os.path.isfile(found))  # noqa: PTH113, PTH207
+        if os.path.exists(path):  # noqa: PTH110
+            return [path]
+        found = glob.glob(path, recursive=True)  # noqa: PTH207
+        return sorted(_checked(name) for name in found if not os.path.isdir(name))  # noqa: PTH112
 
     def status(self, path: str) -> Status:
         """Returns size and time of a file. It raises FileNotFoundError, or InputError for a pipe or a device."""
@@ -141,8 +143,6 @@ def _errors(what: str, path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"cannot {what} {path}: {error.strerror or type(error).__name__}") from error
 
 
@@ -166,12 +166,15 @@ def _below(folder: str) -> Iterator[str]:
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
         for name in names:
-            path = os.path.join(parent, name)  # noqa: PTH118
-            if name.startswith(HIDDEN):
-                continue
-            if not os.path.isfile(path):  # noqa: PTH113
-                raise InputError(f"{path} is neither a file nor a folder")
-            yield path
+            if not name.startswith(HIDDEN):
+                yield _checked(os.path.join(parent, name))  # noqa: PTH118
+
+
+def _checked(path: str) -> str:
+    """Returns the path of a file, which may not be a pipe, a device or a broken link."""
+    if not os.path.isfile(path):  # noqa: PTH113
+        raise InputError(f"{path} is neither a file nor a folder")
+    return path
 
 
 def _sync_folder(folder: str) -> None:

@@ -11,6 +11,7 @@ from ..artifact.labels import JOINERS
 from ..decision.explanation import Explanation
 from ..decision.prediction import Prediction
 from ..errors import TextError
+from .prediction_columns import prediction_columns
 from .records import Record
 
 Format = Literal["table", "jsonl", "csv", "tsv"]
@@ -131,10 +132,7 @@ def _delimited(
 ) -> Callable[[Row], None]:
     lines = csv.writer(output, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     flags = ["abstained", "truncated", "n_tokens"]
-    scored = [f"score_{label}" for label in labels]
-    if best is not None:
-        scored = [f"{name}_{place}" for place in range(1, best + 1) for name in ("label", "score")]
-    lines.writerow(["index", *before, "label", "labels", *scored, *flags, *after])
+    lines.writerow(["index", *before, *(name for name, _ in prediction_columns(labels, best)), *after])
 
     def write(fields: Row) -> None:
         scores = fields.get("scores", {})

@@ -9,8 +9,10 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Protocol
 
+from ..classifier import Classifier
 from ..cli.progress import Progress, say
 from ..errors import InputError
 from .output_folder import RECEIPTS, OutputFolder, Receipt
@@ -27,24 +29,18 @@ class Limit:
     """How many rows may be rejected.
 
     Attributes:
-        number: A number of rows, or percent of all rows.
-        is_percent: Which of the two.
+        text: A number of rows, or percent of all rows, such as `100` or `0.5%`.
     """
 
-    number: float
-    is_percent: bool
-
-    @classmethod
-    def parse(cls, text: str | None) -> "Limit | None":
-        """Returns the limit that an option says, such as `100` or `0.5%`; None for None."""
-        return None if text is None else cls(float(text.removesuffix("%")), text.endswith("%"))
+    text: str
 
     def rows(self, total: int) -> int:
         """Returns the number of rows, of a total."""
-        return int(self.number * total / 100) if self.is_percent else int(self.number)
+        number = Decimal(self.text.removesuffix("%"))  # in floats, 0.57 % of 10,000 would be 56
+        return int(number * total / 100 if self.text.endswith("%") else number)
 
     def __str__(self) -> str:
-        return f"{self.number:g}{'%' * self.is_percent}"
+        return self.text
 
 
 class RunParts(Protocol):
@@ -132,7 +128,7 @@ def run_job(
         LitmusError: As `PartScorer`.
     """
     stop, output = Stop(), job.output
-    output.check()
+    output.check()  # before anything is made in it, and again when no other job can change it
     with output.locked(), stop.on_signals():
         started = time.monotonic()
         try:
@@ -172,13 +168,16 @@ def run_job(
 
 
 def run_here(
-    job: Job, parts: Sequence[Part], *, allowed: int | None, on_rows: Callable[[int], None], stop: Stop
+    job: Job,
+    parts: Sequence[Part],
+    *,
+    allowed: int | None,
+    on_rows: Callable[[int], None],
+    stop: Stop,
+    classifier: Classifier,
 ) -> Iterator[Receipt]:
-    """Scores parts in this process; arguments and results are those of `RunParts`."""
-    if not parts:
-        return
-    scorer = PartScorer(job)
-    with contextlib.closing(scorer):
+    """Scores parts in this process, with a classifier; other arguments and results are those of `RunParts`."""
+    with contextlib.closing(PartScorer(job, classifier)) as scorer:
         for part in parts:
             if stop.requested:
                 return
@@ -198,7 +197,7 @@ def _prepare(
     """
     output = job.output
     earlier = None if restart else output.read_run()
-    inputs = [fingerprint(file) for file in job.files]
+    inputs = [fingerprint(file, status) for file, status in zip(job.files, job.statuses, strict=True)]
     header: dict[str, Any] = {"schema": SCHEMA, **record, "rows_per_part": rows_per_part, "input": inputs}
     if earlier is not None:
         changed = list(differences({key: earlier.get(key) for key in header}, header))

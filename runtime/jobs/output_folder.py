@@ -1,10 +1,10 @@
 """The folder of a job's output: parts, receipts, and the record of the run.
 
 run.json                         what is scored, by what, and how far it is
-part-000000.jsonl                 predictions
+part-000000.jsonl                predictions
 receipts/plan.jsonl              the parts
-receipts/receipt-000000.json      written last: a part without a receipt does not exist
-receipts/rejects-000000.jsonl     rows of the part that could not be scored, if there are any
+receipts/receipt-000000.json     written last: a part without a receipt does not exist
+receipts/rejects-000000.jsonl    rows of the part that could not be scored, if there are any
 rejects.jsonl                    all of them, when the job is finished
 """
 
@@ -84,9 +84,7 @@ class OutputFolder:
         Raises:
             InputError: The folder has other files, or cannot be read.
         """
-        with reading_errors(self.path):
-            names = self._names(self._folder)
-            inside = self._names(self._receipts)
+        names, inside = self._names(self._folder), self._names(self._receipts)
         foreign = sorted(name for name in inside if OWN_RECEIPT.fullmatch(name) is None)
         if RUN not in names:
             foreign += sorted(name for name in names if TEMPORARY_RUN.fullmatch(name) is None)

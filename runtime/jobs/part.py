@@ -6,20 +6,19 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, Literal, Protocol
+from typing import IO, Any, Literal
 
-from ..artifact.folder import read_artifact
-from ..classifier import Classifier, load
+from ..classifier import Classifier
 from ..decision.policy import CallOptions
 from ..decision.prediction import Prediction
-from ..errors import ArtifactError, InputError, TextError
+from ..errors import InputError, TextError
 from ..files import writers
 from ..files.chunks import InputReader
 from ..files.inputs import InputFile
 from ..files.records import Layout, Record
 from ..files.storage import Status, reading_errors, writing_errors
 from ..scheduling.background import read_ahead
+from .loading import load_same
 from .output_folder import OutputFolder, Receipt
 from .plan import Part
 from .scoring import CHUNKS_AHEAD, Scored, score_chunks
@@ -65,16 +64,18 @@ class TooManyRejectsError(InputError):
 class PartScorer:
     """Scores parts one after the other. A process, or an actor of a cluster, has one."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, classifier: Classifier | None = None) -> None:
         """Loads the artifact.
 
+        Args:
+            job: The job.
+            classifier: The loaded artifact; None to load it.
+
         Raises:
-            LitmusError: As `load`; also if it is not the artifact that the job was started with.
+            LitmusError: As `load_same`.
         """
         self._job = job
-        if read_artifact(job.artifact).sha256 != job.sha256:
-            raise ArtifactError(f"{Path(job.artifact).name} is not the artifact that the job was started with")
-        self._classifier: Classifier = load(job.artifact, **job.engine)
+        self._classifier = classifier or load_same(job.artifact, job.sha256, job.engine)
         self._reader: InputReader | None = None
         self._file = -1
 
@@ -99,7 +100,6 @@ class PartScorer:
         with writing_errors(job.output.path), contextlib.ExitStack() as stack:
             # The model runs in a background thread, so that writing overlaps with it.
             ready = stack.enter_context(contextlib.closing(read_ahead(chunks, CHUNKS_AHEAD)))
-            rejects_stack = stack.enter_context(contextlib.ExitStack())
             file = _HashingFile(stack.enter_context(job.output.part(part.number)))
             with self._writer(file, part) as write:
                 for chunk in ready:
@@ -107,9 +107,10 @@ class PartScorer:
                     scored += good
                     repeated += chunk.repeated
                     if good < len(chunk.results):
-                        rejects.write(chunk, rejects_stack)
+                        rejects.write(chunk, stack)
                     if on_rows is not None:
                         on_rows(len(chunk.results))
+        assert scored + rejects.rows == part.span.rows, "a row is neither scored nor rejected"
         receipt = Receipt(
             part.number, part.span.rows, scored, rejects.rows, repeated, file.size_bytes, file.hash.hexdigest()
         )
@@ -137,7 +138,7 @@ class PartScorer:
         return self._reader
 
     @contextlib.contextmanager
-    def _writer(self, file: "_HashingFile", part: Part) -> "Iterator[_WriteChunk]":
+    def _writer(self, file: "_HashingFile", part: Part) -> Iterator[Callable[[Scored], int]]:
         """Provides a function that writes the predictions of a chunk and returns their number."""
         job, labels, top_k = self._job, self._classifier.labels, self._job.options.get("top_k")
         if job.form == "parquet":
@@ -147,29 +148,19 @@ class PartScorer:
             is_typed = source.form == "parquet"
             types = kept_types(source, job.layouts[part.file]) if is_typed else [None] * len(job.keep)
             parquet = ParquetWriter(file, labels, list(zip(job.keep, types, strict=True)), top_k=top_k)
-
-            def write_batch(scored: Scored) -> int:
-                records, found = _good(scored)
-                parquet.write(records, found, _good_kept(scored))
-                return len(records)
-
-            yield write_batch
+            yield lambda scored: parquet.write(*_good(scored))
             parquet.close()
             return
         with io.TextIOWrapper(io.BufferedWriter(file, 1 << 16), "utf-8", "backslashreplace", newline="") as output:
             write_row = writers.row_writer(job.form, output, labels, with_error=False, keep=job.keep, top_k=top_k)
 
             def write(scored: Scored) -> int:
-                records, found = _good(scored)
+                records, found, _ = _good(scored)
                 for record, prediction in zip(records, found, strict=True):
                     write_row(writers.output_row(record, prediction, keep=job.keep))
                 return len(records)
 
             yield write
-
-
-class _WriteChunk(Protocol):
-    def __call__(self, scored: Scored) -> int: ...
 
 
 class _Rejects:
@@ -222,17 +213,11 @@ class _HashingFile(io.RawIOBase):
         return size
 
 
-def _good(scored: Scored) -> tuple[list[Record], list[Prediction]]:
-    """Returns the records that have predictions, and these."""
-    found = [item for item in scored.results if isinstance(item, Prediction)]
-    if len(found) == len(scored.results):
-        return scored.chunk.records, found
-    pairs = zip(scored.chunk.records, scored.results, strict=True)
-    return [record for record, item in pairs if isinstance(item, Prediction)], found
-
-
-def _good_kept(scored: Scored) -> Any:
-    """Returns the rows of the kept columns that have predictions; None if the records have them."""
-    kept = scored.chunk.kept
-    rows = [position for position, item in enumerate(scored.results) if isinstance(item, Prediction)]
-    return kept if kept is None or len(rows) == len(scored.results) else kept.take(rows)
+def _good(scored: Scored) -> tuple[list[Record], list[Prediction], Any]:
+    """Returns the records that have predictions, these, and the rows of `Chunk.kept` that belong to them."""
+    (records, kept), results = scored.chunk, scored.results
+    good = [at for at, item in enumerate(results) if isinstance(item, Prediction)]
+    found = [item for item in results if isinstance(item, Prediction)]
+    if len(good) == len(records):
+        return records, found, kept
+    return [records[at] for at in good], found, None if kept is None else kept.take(good)

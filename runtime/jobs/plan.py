@@ -14,7 +14,7 @@ from ..files.chunks import spans
 from ..files.inputs import InputFile
 from ..files.lines import Position
 from ..files.records import Layout, Span
-from ..files.storage import reading_errors
+from ..files.storage import Status, reading_errors
 
 
 @dataclass(frozen=True)
@@ -69,19 +69,17 @@ def make_plan(files: Sequence[InputFile], layouts: Sequence[Layout], rows: int, 
     return parts
 
 
-def fingerprint(file: InputFile) -> dict[str, Any]:
+def fingerprint(file: InputFile, status: Status) -> dict[str, Any]:
     """Returns what identifies an input: name, size, and SHA-256, or in an object store the time of its last change.
 
     Raises:
         InputError: The file cannot be read.
     """
-    with reading_errors(file.path):
-        status = file.storage.status(file.path)
-        found: dict[str, Any] = {"name": file.name, "format": file.form, "size_bytes": status.size}
-        if not file.storage.is_local:
-            return found | {"modified": status.modified}
-        with file.storage.open(file.path) as opened:
-            return found | {"sha256": hashlib.file_digest(opened, "sha256").hexdigest()}  # type: ignore[arg-type]
+    found: dict[str, Any] = {"name": file.name, "format": file.form, "size_bytes": status.size}
+    if not file.storage.is_local:
+        return found | {"modified": status.modified}
+    with reading_errors(file.path), file.storage.open(file.path) as opened:
+        return found | {"sha256": hashlib.file_digest(opened, "sha256").hexdigest()}  # type: ignore[arg-type]
 
 
 def differences(earlier: Any, now: Any, name: str = "") -> Iterator[str]:

@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 
 from ..artifact.folder import read_artifact
-from ..classifier import Classifier, Result, load
+from ..classifier import Classifier, Result
 from ..decision.policy import CallOptions, call_policy
 from ..decision.prediction import Prediction
-from ..errors import ArtifactError, SettingError, TextTypeError
+from ..errors import SettingError, TextError, TextTypeError
+from ..files.prediction_columns import prediction_columns, prediction_values
+from .loading import load_same
 
 NOT_A_STRING = "the text is missing, not a string, or not UTF-8"
 KEPT_CLASSIFIERS = 4
+SPARK_TYPES = {"string": "string", "strings": "array<string>", "float": "float", "bool": "boolean", "int": "int"}
 
 
 class RowScorer:
@@ -68,17 +71,10 @@ class RowScorer:
         self._options: CallOptions = {"top_k": top_k, "thresholds": thresholds}
         call_policy(found.manifest, **self._options)
         self._engine = (("provider", provider), ("variant", variant), ("threads", threads))
-        self._labels = found.manifest.labels
-        self._best = None if top_k is None else min(top_k, len(self._labels))
-        scores = [(f"score_{label}", "float") for label in self._labels]
-        if self._best is not None:
-            pair = ("label", "string"), ("score", "float")
-            scores = [(f"{name}_{place}", kind) for place in range(1, self._best + 1) for name, kind in pair]
-        flags = [("abstained", "boolean"), ("truncated", "boolean"), ("n_tokens", "int"), ("error", "string")]
+        self._labels, self._top_k = found.manifest.labels, top_k
         self.columns: tuple[tuple[str, str], ...] = (
-            *(("label", "string"), ("labels", "array<string>")),
-            *scores,
-            *flags,
+            *((name, SPARK_TYPES[kind]) for name, kind in prediction_columns(self._labels, top_k)),
+            ("error", "string"),
         )
 
     @property
@@ -106,30 +102,27 @@ class RowScorer:
         self._check(batch.schema.names)
         import pyarrow as pa  # noqa: PLC0415 - the batch has loaded it
 
-        from ..files.parquet import values  # noqa: PLC0415 - as above
+        from ..files.parquet import prediction_arrays, values  # noqa: PLC0415 - as above
 
-        added = self._added(values(batch.column(self._text_column)))
-
-        kinds = {"string": pa.string(), "array<string>": pa.list_(pa.string()), "float": pa.float32()}
-        kinds |= {"boolean": pa.bool_(), "int": pa.int32()}
-        arrays = [pa.array(added[name], kinds[kind]) for name, kind in self.columns]
-        names = [*batch.schema.names, *added]
-        return type(batch).from_arrays([*batch.columns, *arrays], names=names)
+        found, errors = self._results(values(batch.column(self._text_column)))
+        arrays = [*batch.columns, *prediction_arrays(found, self._labels, self._top_k), pa.array(errors, pa.string())]
+        return type(batch).from_arrays(arrays, names=[*batch.schema.names, *(name for name, _ in self.columns)])
 
     def _score_arrays(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         self._check(batch.keys())
-        added: dict[str, Any] = {}
         texts = batch[self._text_column]
-        found = self._added(texts.tolist() if isinstance(texts, np.ndarray) else list(texts))
-        for name, kind in self.columns:
-            values = found[name]
+        found, errors = self._results(texts.tolist() if isinstance(texts, np.ndarray) else list(texts))
+        added: dict[str, Any] = {}
+        for (name, kind), column in zip(
+            self.columns, [*prediction_values(found, self._labels, self._top_k), errors], strict=True
+        ):
             if kind == "float":
-                added[name] = np.array([np.nan if value is None else value for value in values], np.float32)
+                added[name] = np.array([np.nan if value is None else value for value in column], np.float32)
             elif kind in ("boolean", "int"):
-                added[name] = np.array([value or 0 for value in values], bool if kind == "boolean" else np.int32)
+                added[name] = np.array([value or 0 for value in column], bool if kind == "boolean" else np.int32)
             else:
-                added[name] = np.empty(len(values), object)
-                added[name][:] = values
+                added[name] = np.empty(len(column), object)
+                added[name][:] = column
         return {**batch, **added}
 
     def _check(self, names: Any) -> None:
@@ -139,38 +132,21 @@ class RowScorer:
         if taken:
             raise SettingError(f"the batch has the column {taken[0]!r} already; rename it")
 
-    def _added(self, texts: list[Any]) -> dict[str, list[Any]]:
-        """Returns the columns to add; None where there is nothing."""
-        results = self._results(texts)
-        found = [item if isinstance(item, Prediction) else None for item in results]
-        columns: dict[str, list[Any]] = {
-            "label": [item and item.label for item in found],
-            "labels": [item and list(item.labels) for item in found],
-        }
-        if self._best is None:
-            for label in self._labels:
-                columns[f"score_{label}"] = [item and item.scores[label] for item in found]
-        else:
-            ranked = [item and list(item.scores.items()) for item in found]
-            for place in range(self._best):
-                columns[f"label_{place + 1}"] = [items and items[place][0] for items in ranked]
-                columns[f"score_{place + 1}"] = [items and items[place][1] for items in ranked]
-        for name in ("abstained", "truncated", "n_tokens"):
-            columns[name] = [item and getattr(item, name) for item in found]
-        columns["error"] = [None if isinstance(item, Prediction) else item.reason for item in results]
-        return columns
-
-    def _results(self, texts: list[Any]) -> list[Result]:
+    def _results(self, texts: list[Any]) -> tuple[list[Prediction | None], list[str | None]]:
+        """Returns the prediction of each text, and its error; None where there is none."""
         classifier = _classifier(self._artifact, self._sha256, self._engine)
         unique = list(dict.fromkeys(text for text in texts if isinstance(text, str)))
         results = classifier.predict_iter(unique, return_errors=True, **self._options)
-        known: dict[str, Result] = dict(zip(unique, results, strict=True))
-        return [known[text] if isinstance(text, str) else TextTypeError(0, NOT_A_STRING) for text in texts]
+        known: dict[Any, Result] = dict(zip(unique, results, strict=True))
+        missing = TextTypeError(0, NOT_A_STRING)
+        found = [known[text] if isinstance(text, str) else missing for text in texts]
+        return (
+            [item if isinstance(item, Prediction) else None for item in found],
+            [item.reason if isinstance(item, TextError) else None for item in found],
+        )
 
 
 @functools.lru_cache(KEPT_CLASSIFIERS)
 def _classifier(artifact: str, sha256: str, engine: tuple[tuple[str, Any], ...]) -> Classifier:
     """Loads an artifact, once in a process."""
-    if read_artifact(artifact).sha256 != sha256:
-        raise ArtifactError("the artifact on this machine is another one; copy the same to every machine")
-    return load(artifact, **dict(engine))
+    return load_same(artifact, sha256, dict(engine))

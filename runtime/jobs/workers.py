@@ -21,7 +21,7 @@ from .plan import Part
 
 POLL_S = 0.2  # after which a request to stop is seen
 
-_scorer: PartScorer
+_job: Job
 
 
 def run_in_processes(
@@ -69,15 +69,20 @@ def run_in_processes(
 
 
 def _start(job: Job) -> None:
-    """Loads the classifier of a process."""
-    global _scorer  # noqa: PLW0603 - what a process of the pool keeps between calls
+    """Prepares a process of the pool. An error here would look like a process that was killed."""
+    global _job  # noqa: PLW0603 - what a process of the pool keeps between calls
+    _job = job
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first process decides what to do with it
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _scorer = PartScorer(job)
+
+
+@functools.cache
+def _scorer() -> PartScorer:
+    return PartScorer(_job)
 
 
 def _score(part: Part, allowed: int | None) -> Receipt:
-    return _scorer.score(part, allowed=allowed)
+    return _scorer().score(part, allowed=allowed)
 
 
 def _end_with_parent() -> None:
@@ -87,8 +92,3 @@ def _end_with_parent() -> None:
         with contextlib.suppress(OSError):
             wait([parent.sentinel])
         os._exit(1)
-
-
-def in_processes(workers: int) -> "functools.partial[Iterator[Receipt]]":
-    """Returns `run_in_processes` for a number of processes."""
-    return functools.partial(run_in_processes, workers=workers)

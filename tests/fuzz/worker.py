@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from runtime import Classifier, LitmusError, TextError, load
 from runtime.artifact.manifest import _digest
-from runtime.files.records import Layout, read_records
+from runtime.files.records import Layout
+from runtime.files.row_reader import read_records
 from runtime.predict import main as predict
 
 from ..damage import rewrite

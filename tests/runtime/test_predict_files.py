@@ -471,3 +471,26 @@ def test_fraction_done(artifact: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert shares == sorted(shares)
     assert shares[49_999] == pytest.approx(0.5, abs=0.02)
     assert shares[-1] == pytest.approx(1, abs=0.01)
+
+
+def test_kept_columns(artifact: Path, notes: Path, tmp_path: Path) -> None:
+    """`--keep` copies columns, also of rows with errors, and from several inputs."""
+    second = tmp_path / "more.jsonl"
+    second.write_text(json.dumps({"note": "late", "id": {"a": [1]}}) + "\n")
+    options = ("--text-column", "note", "--keep", "id")
+    found = rows_of(predict(artifact, "--input", notes, second, *options)[1])
+    assert [row["id"] for row in found] == ["a0", "a1", "a2", "a3", "a4", {"a": [1]}]
+    assert [row["index"] for row in found] == list(range(6))
+    content = predict(artifact, "--input", second, *options, "--format", "csv")[1]
+    assert next(csv.DictReader(io.StringIO(content)))["id"] == '{"a": [1]}'
+
+
+@pytest.mark.parametrize("option", ["--output", "--explain"])
+def test_output_that_is_one_of_several_inputs(artifact: Path, notes: Path, tmp_path: Path, option: str) -> None:
+    """An output never replaces one of several inputs, or one that is compressed."""
+    page = tmp_path / "page.html"
+    page.write_text("late\n")
+    with pytest.raises(InputError, match=r"page\.html is both input and output"):
+        options = ("--input-format", "lines", "--format", "jsonl", "--overwrite")
+        predict(artifact, "--input", notes, page, option, page, *options)
+    assert page.read_text() == "late\n"

@@ -9,7 +9,8 @@ import pytest
 from runtime import InputError
 from runtime.files.chunks import InputReader, spans
 from runtime.files.inputs import find_inputs
-from runtime.files.records import Layout, Record, RowReader
+from runtime.files.records import Layout, Record
+from runtime.files.row_reader import RowReader
 
 CSV = (
     'id,text\n1,late\n\n2,"two\nlines"\n3,"She said "hi", he\nsaid "no"\nand left"\n4,"fi""ne"\r\n5,\u00e9t\u00e9\r'

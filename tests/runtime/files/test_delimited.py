@@ -9,7 +9,8 @@ import pytest
 
 from runtime.files.delimited import Rows
 from runtime.files.lines import Line, Unreadable
-from runtime.files.records import Layout, Record, read_records
+from runtime.files.records import Layout, Record
+from runtime.files.row_reader import read_records
 
 
 def read(content: str, **layout: object) -> list[Record]:
@@ -80,7 +81,7 @@ def test_error_names_the_lines() -> None:
 def test_lines_are_counted_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line end of two characters counts once, also if it is split between two chunks."""
     for size in range(1, 10):
-        monkeypatch.setattr("runtime.files.records.FILE_CHUNK_BYTES", size)
+        monkeypatch.setattr("runtime.files.row_reader.FILE_CHUNK_BYTES", size)
         (*_, last) = read("text,id\r\nlate,1\r\ncalm,2\r\n" + '"a "b" c",3\r\n')
         assert str(last.error).startswith("line 4: ")
 

@@ -13,7 +13,8 @@ import pytest
 from runtime import InputError
 from runtime.files.formats import Format, is_encoding
 from runtime.files.lines import Unreadable, open_source, read_lines
-from runtime.files.records import Layout, read_records, read_stdin
+from runtime.files.records import Layout
+from runtime.files.row_reader import read_records, read_stdin
 
 TEXTS = ["late", "", "été", "calm"]
 
@@ -180,7 +181,8 @@ def test_little_memory(tmp_path: Path, form: str) -> None:
     script = f"""
 import resource
 from pathlib import Path
-from runtime.files.records import Layout, read_records
+from runtime.files.records import Layout
+from runtime.files.row_reader import read_records
 records = read_records(Path({str(file)!r}).open("rb"), Layout({form!r}))
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 40_000_000, -1))

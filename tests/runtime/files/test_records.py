@@ -9,7 +9,8 @@ import pytest
 
 from runtime import InputError
 from runtime.files.formats import Format
-from runtime.files.records import Layout, Record, read_records, read_stdin
+from runtime.files.records import Layout, Record
+from runtime.files.row_reader import read_records, read_stdin
 
 
 def stream(content: bytes) -> io.BufferedReader:

@@ -71,7 +71,22 @@ def test_files(place: tuple[Storage, str]) -> None:
         raise ZeroDivisionError
     names = [path.rpartition(folder)[2] for path in storage.find(folder)]
     assert names == ["/a.csv", "/c.txt", "/deep/b.csv"]
-    assert storage.find(f"{folder}/*.txt") == [f"{folder}/c.txt"]
+    patterns = {
+        "*.txt": ["c.txt"],
+        "*.csv": ["a.csv"],
+        "*/*.csv": ["deep/b.csv"],
+        "[ab].csv": ["a.csv"],
+        "?.txt": ["c.txt"],
+    }
+    patterns |= {
+        "?.txt": ["c.txt"],
+        "**/*.csv": ["a.csv", "deep/b.csv"],
+        "d*/**": ["deep/b.csv"],
+        "_*": ["_SUCCESS"],
+        "*/c.txt": [],
+    }
+    for pattern, expected in patterns.items():
+        assert storage.find(f"{folder}/{pattern}") == [f"{folder}/{name}" for name in expected], pattern
     assert storage.find(f"{folder}/a.csv") == [f"{folder}/a.csv"]
     assert storage.find(f"{folder}/nothing*") == []
     assert sorted(storage.names(folder)) == ["_SUCCESS", "a.csv", "c.txt"]

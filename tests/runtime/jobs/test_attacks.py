@@ -12,7 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from runtime import RowScorer
+from runtime import ArtifactError, RowScorer
+from runtime.files.inputs import find_inputs
+from runtime.files.records import Layout
+from runtime.jobs.job import Stop
+from runtime.jobs.output_folder import OutputFolder
+from runtime.jobs.part import Job
+from runtime.jobs.plan import make_plan
+from runtime.jobs.workers import run_in_processes
 
 from .jobs import ROOT, command, lines, predictions, score, write_rows
 
@@ -267,3 +274,33 @@ def test_terminated_while_counting(artifact: Path, tmp_path: Path) -> None:
     assert "start the same command again to resume" in job.communicate(timeout=20)[1]
     assert job.returncode == 75
     assert sys.platform == "win32" or not (tmp_path / "out" / "run.json").exists()
+
+
+def test_text_in_the_place_of_a_file(artifact: Path, notes: Path, tmp_path: Path) -> None:
+    """A text that was passed behind --input is not repeated."""
+    for text in ("Miller denies pain?", "Miller denies pain"):
+        done = score(artifact, "--input", notes, text, "--output-dir", tmp_path / "out")
+        assert done.returncode in (1, 2)
+        assert "Miller" not in done.stderr
+    assert "--input: expected a file with the suffix" in done.stderr
+
+
+def test_artifact_that_is_replaced_before_the_workers_start(artifact: Path, notes: Path, tmp_path: Path) -> None:
+    """A worker that finds another artifact says so; it does not look like one that was killed."""
+    (file,) = find_inputs([str(notes)])
+    job = Job(
+        artifact=str(artifact),
+        sha256="0" * 64,
+        engine={"provider": "cpu", "variant": "fp32"},
+        options={},
+        files=[file],
+        layouts=[Layout("jsonl")],
+        statuses=[file.storage.status(file.path)],
+        keep=[],
+        output=OutputFolder(str(tmp_path / "out"), ".jsonl"),
+        form="jsonl",
+        dedupe=True,
+    )
+    parts = make_plan(job.files, job.layouts, 3, typed=False)
+    with pytest.raises(ArtifactError, match="not the one that was named first"):
+        list(run_in_processes(job, parts, allowed=None, on_rows=lambda _: None, stop=Stop(), workers=2))

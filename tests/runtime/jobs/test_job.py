@@ -265,8 +265,8 @@ def test_max_rejects(artifact: Path, tmp_path: Path, limit: str, status: int) ->
 
 def test_limit() -> None:
     """A limit in percent is of all rows, rounded down."""
-    assert [str(Limit.parse(text)) for text in ("7", "0.5%")] == ["7", "0.5%"]
-    assert [Limit.parse(text).rows(1000) for text in ("7", "0.55%")] == [7, 5]  # type: ignore[union-attr]
+    assert [Limit(text).rows(1000) for text in ("7", "0.55%", "0")] == [7, 5, 0]
+    assert [Limit(text).rows(10_000) for text in ("0.57%", "0.29%", "100%")] == [57, 29, 10_000]
 
 
 @pytest.mark.slow
@@ -454,6 +454,9 @@ def test_damaged_file(artifact: Path, tmp_path: Path, name: str) -> None:
         (["--output-dir", "x", "--format", "table"], "--format: a job writes"),
         (["--output-dir", "x", "--keep", "label"], "--keep: a column has the name"),
         (["--output-dir", "x", "--ray-cpus", "2"], "--ray-cpus needs --ray"),
+        (["--output-dir", "x", "--overwrite"], "--overwrite and --output-dir: pass --restart"),
+        (["--output-dir", "x", "--info"], "--info and --output-dir"),
+        (["--format", "table", "--keep", "id"], "--keep: a table has no place for more columns"),
         (["--format", "parquet"], "Parquet is written in parts; pass --output-dir"),
     ],
 )

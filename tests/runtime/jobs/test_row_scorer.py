@@ -63,7 +63,7 @@ def test_pickled(artifact: Path) -> None:
 
 def test_another_artifact_on_the_machine(artifact: Path) -> None:
     """A machine whose artifact has another hash refuses to score."""
-    with pytest.raises(ArtifactError, match="another one"):
+    with pytest.raises(ArtifactError, match="not the one that was named first"):
         RowScorer(artifact, sha256="0" * 64)({"text": np.array(["late"])})
 
 
