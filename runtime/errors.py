@@ -22,7 +22,7 @@ class ArtifactNotFoundError(ArtifactError, FileNotFoundError):
 
 
 class DependencyError(LitmusError, ImportError):
-    """onnxruntime is missing, too old, or installed as two distributions that overwrite each other."""
+    """onnxruntime is missing, too old, or installed twice, or a package of an extra is missing."""
 
 
 class SettingError(LitmusError, ValueError):
