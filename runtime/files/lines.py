@@ -59,6 +59,11 @@ def line_bytes(line: Line) -> int:
     return len(line) if line.isascii() else len(line.encode("utf-8", "surrogateescape"))
 
 
+def is_decoded(text: str) -> bool:
+    """Returns whether a text has no bytes that are not in the encoding of its input."""
+    return text.isascii() or UNDECODED.search(text) is None
+
+
 class Source(NamedTuple):
     """An input whose encoding is known.
 

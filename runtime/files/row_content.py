@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..errors import InputError
 from .delimited import Row
 from .formats import OTHER_DELIMITERS
-from .lines import NO_MEMORY, UNDECODED, Line, Source, Unreadable
+from .lines import NO_MEMORY, Line, Source, Unreadable, is_decoded
 from .records import DEFAULT_COLUMN, Id, Layout
 
 HALF_PAIR = "has half of a surrogate pair; write whole characters"
@@ -55,12 +55,12 @@ def text_content(text: Line, refusal: Callable[[], str]) -> Content:
     """
     if isinstance(text, Unreadable):
         return Content("", error=text.reason)
-    return Content("", error=refusal()) if UNDECODED.search(text) else Content(text)
+    return Content(text) if is_decoded(text) else Content("", error=refusal())
 
 
 def object_content(line: Line, layout: Layout, source: Source) -> Content:
     """Returns the content of a line with a JSON object."""
-    if isinstance(line, Unreadable) or UNDECODED.search(line):
+    if isinstance(line, Unreadable) or not is_decoded(line):
         return text_content(line, source.refusal)
     try:
         return _values(json.loads(line), layout)
@@ -104,15 +104,15 @@ def table_content(row: Row, columns: Columns, source: Source) -> Content:
     if isinstance(row, Unreadable):
         return Content("", error=row.reason)
     name = row[columns.id] if columns.id is not None and columns.id < len(row) else None
-    if name is not None and UNDECODED.search(name):
+    if name is not None and not is_decoded(name):
         return Content("", error=source.refusal("its id"))
     if len(row) != columns.number:
         return Content("", name, f"expected {columns.number} fields as in {columns.where}, found {len(row)}")
     kept = tuple([row[position] for position in columns.kept])
-    if kept and UNDECODED.search("".join(kept)):
+    if not is_decoded("".join(kept)):
         return Content("", name, source.refusal("a column to keep"))
     found = _joined([row[position] for position in columns.texts], name, kept)
-    return found._replace(text="", error=source.refusal()) if UNDECODED.search(found.text) else found
+    return found if is_decoded(found.text) else found._replace(text="", error=source.refusal())
 
 
 def _joined(texts: Sequence[str], identity: Id, kept: Sequence[Any]) -> Content:
