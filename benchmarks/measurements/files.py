@@ -122,7 +122,7 @@ def markdown(report: Mapping[str, Any]) -> str:
             TITLES[name].format(**settings),
             f"{item['rows_per_s']:,.0f}",
             f"{statistics.median(ratios):.1%} ({min(ratios):.1%} to {max(ratios):.1%})",
-            *_costs(item, core_us),
+            *_costs(item, None if name == "workers" else core_us),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     if report["memory"] is not None:
@@ -131,12 +131,18 @@ def markdown(report: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _costs(item: Mapping[str, float], core_us: float) -> Sequence[str]:
-    """Returns CPU time, its share outside tokenizer and session, and peak memory, where they are known."""
+def _costs(item: Mapping[str, float], core_us: float | None) -> Sequence[str]:
+    """Returns CPU time, its share outside tokenizer and session, and peak memory, where they are known.
+
+    Args:
+        item: The figures of a contender.
+        core_us: CPU time per row of tokenizer and session alone; None if that has another number of threads.
+    """
     if "cpu_us_per_row" not in item:
         return ("", "", "")
     cpu_us = item["cpu_us_per_row"]
-    return (f"{cpu_us:.0f} us", f"{1 - core_us / cpu_us:.1%}", f"{item['peak_mb']:.0f} MB")
+    share = "" if core_us is None else f"{1 - core_us / cpu_us:.1%}"
+    return (f"{cpu_us:.0f} us", share, f"{item['peak_mb']:.0f} MB")
 
 
 def _in_memory(function: Callable[..., Any], model: str, source: str) -> dict[str, Any]:

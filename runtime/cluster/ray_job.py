@@ -65,10 +65,7 @@ def run_on_ray(
     """
     if not parts:
         return
-    with (
-        _connected(address, actors and actors * cpus),
-        stop.on_signals(),
-    ):  # again, because Ray sets a handler of its own
+    with _connected(address, actors and actors * cpus), stop.on_signals():  # again: Ray sets a handler of its own
         import ray  # noqa: PLC0415 - as in on_ray
 
         gpus = 1 if job.engine["provider"] == "cuda" else 0
