@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Several processes test at once, and the models are too small to gain from more threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The background of a script ignores Ctrl-C, and commands that the tests start and interrupt would ignore it as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SLOW = ("slow", "fuzz", "registry")
 
