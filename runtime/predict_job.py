@@ -11,6 +11,7 @@ from .artifact.folder import Artifact, read_artifact
 from .cli.arguments import layout_of
 from .decision.policy import CallOptions, call_policy
 from .engine.cpus import available_cpus
+from .engine.providers import best_variant
 from .environment import environment_info
 from .errors import InputError
 from .files.formats import InputFormat
@@ -79,6 +80,10 @@ def _find_inputs(paths: Sequence[str], form: InputFormat | None, output: OutputF
     for file in files:
         if output.contains(file.storage, file.path):
             raise InputError(f"{file.name} is in --output-dir; choose another folder")
+        try:
+            file.name.encode()  # it stands in run.json and in the rejects
+        except UnicodeEncodeError:
+            raise InputError(f"the file name {file.name!a} is not UTF-8; rename the file") from None
     return files
 
 
@@ -90,7 +95,9 @@ def _engine(args: argparse.Namespace, artifact: Artifact) -> tuple[dict[str, Any
         from .cluster.ray_job import on_ray  # noqa: PLC0415 - needs ray
 
         cpus = args.ray_cpus or 1
-        engine |= {"provider": "cpu" if args.provider == "auto" else args.provider, "threads": args.threads or cpus}
+        provider = "cpu" if args.provider == "auto" else args.provider
+        variant = best_variant(provider, args.variant, artifact.manifest.variants)
+        engine |= {"provider": provider, "variant": variant and variant.name, "threads": args.threads or cpus}
         return engine, on_ray(args.ray or None, actors=args.workers, cpus=cpus)
     if workers > 1:
         engine["threads"] = args.threads or max(1, available_cpus() // workers)

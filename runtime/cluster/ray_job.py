@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import InferenceError, InputError, LitmusError
@@ -69,9 +69,11 @@ def run_on_ray(
         import ray  # noqa: PLC0415 - as in on_ray
 
         gpus = 1 if job.engine["provider"] == "cuda" else 0
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        most = int(resources.get("GPU", 0)) if gpus else int(resources["CPU"]) // cpus
-        size = max(1, min(actors or most, len(parts)))
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        most = sum(_places(node["Resources"], cpus, gpus) for node in nodes if node["Alive"])
+        if not most:
+            raise InputError(f"--ray: no node of the cluster has {cpus} CPUs{' and a GPU' * gpus} for an actor")
+        size = min(actors or most, len(parts))
         stop.finish_parts(job.output.request_stop)
         if stop.requested:
             return
@@ -132,6 +134,12 @@ class _Actor:
         except LitmusError as error:
             name = next((name for name, kind in ERRORS.items() if isinstance(error, kind)), InferenceError.__name__)
             return {"error": name, "message": str(error)}
+
+
+def _places(resources: Mapping[str, float], cpus: int, gpus: int) -> int:
+    """Returns the number of actors that a node has resources for."""
+    places = int(resources.get("CPU", 0)) // cpus
+    return min(places, int(resources.get("GPU", 0))) if gpus else places
 
 
 def _check_address(address: str) -> None:

@@ -47,7 +47,7 @@ def provider_candidates(
         )
     found = []
     for candidate in PROVIDERS if provider == "auto" else (provider,):
-        variant = _best(candidate, name, variants)
+        variant = best_variant(candidate, name, variants)
         if PROVIDERS[candidate] in present and variant is not None:
             found.append((candidate, variant))
     if not found:
@@ -60,7 +60,8 @@ def provider_candidates(
     return tuple(found)
 
 
-def _best(provider: str, name: str | None, variants: Sequence[Variant]) -> Variant | None:
+def best_variant(provider: str, name: str | None, variants: Sequence[Variant]) -> Variant | None:
+    """Returns the variant that `provider_candidates` chooses for `cpu` or `cuda`; None if there is none."""
     for preferred in PREFERRED[provider] if name is None else (name,):
         for variant in variants:
             if variant.name == preferred and PROVIDERS[provider] in variant.providers:

@@ -60,8 +60,7 @@ def looks_like_utf16(start: bytes) -> bool:
 def is_encoding(name: str) -> bool:
     """Returns whether Python can decode text in the encoding of this name."""
     try:
-        "".encode(name)
-        codecs.getincrementaldecoder(name)("surrogateescape").decode(b"a", final=True)
+        codecs.getincrementaldecoder(name)("surrogateescape").decode("a".encode(name), final=True)
     except (LookupError, ValueError):
         return False
     return True

@@ -96,6 +96,8 @@ def names_several(path: str) -> bool:
 
 def _form(name: str) -> InputFormat:
     form = known_form(name)
+    if form == "parquet" and _compression(name) is not None:
+        raise InputError(f"{name}: Parquet is compressed inside and cannot be read from .gz or .zst; unpack it first")
     if form is None:
         known = ", ".join(SUFFIXES)
         raise InputError(

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from ..decision.prediction import Prediction
 from ..errors import InputError
@@ -48,9 +48,27 @@ def count_rows(file: InputFile, layout: Layout, *, typed: bool) -> int:
 
 
 def kept_types(file: InputFile, layout: Layout) -> list[pa.DataType]:
-    """Returns the types of the id column, if there is one, and of the columns to keep."""
+    """Returns the types of the id column, if there is one, and of the columns to keep; strings unless it is Parquet."""
+    if file.form != "parquet":
+        return [pa.string() for _ in _kept(layout)]
     with _opened(file) as parquet:
         return [parquet.schema_arrow.field(column).type for column in _kept(layout)]
+
+
+def check_types(files: Sequence[InputFile], layouts: Sequence[Layout]) -> None:
+    """Checks that the columns to keep have the same types in all inputs, so that the parts are one table.
+
+    Raises:
+        InputError: They have not.
+    """
+    first = kept_types(files[0], layouts[0])
+    for file, layout in zip(files[1:], layouts[1:], strict=True):
+        for column, one, other in zip(_kept(layout), first, kept_types(file, layout), strict=True):
+            if one != other:
+                raise InputError(
+                    f"the column {column!r} has the type {one} in {files[0].name} and {other} in {file.name}; "
+                    "the parts would not be one table, so score them as two jobs"
+                )
 
 
 def read_parquet(file: InputFile, layout: Layout, span: Span, first_index: int, *, typed: bool) -> Iterator[Chunk]:
@@ -100,11 +118,11 @@ class ParquetWriter:
         Args:
             output: Receives the file.
             labels: Labels of the classifier.
-            kept: Names and types of the columns to keep, with the id first; a type of None means strings.
+            kept: Names and types of the columns to keep, with the id first.
             top_k: Number of labels and scores of a row at most; None for the scores of all labels.
         """
         self._labels, self._top_k = labels, top_k
-        self._kept = [pa.field(name, type_ or pa.string()) for name, type_ in kept]
+        self._kept = [pa.field(name, type_) for name, type_ in kept]
         columns = [pa.field(name, TYPES[kind]) for name, kind in prediction_columns(labels, top_k)]
         self._schema = pa.schema([pa.field("index", pa.int64()), *self._kept, *columns])
         self._writer = pq.ParquetWriter(output, self._schema, compression="zstd")
@@ -139,10 +157,18 @@ class ParquetWriter:
             self._flush()
         return len(records)
 
-    def close(self) -> None:
-        """Writes the rest and the footer."""
-        self._flush()
-        self._writer.close()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Writes the rest and the footer; after an error, nothing more."""
+        if kind is None:
+            self._flush()
+            self._writer.close()
+        elif self._writer.is_open:
+            with contextlib.suppress(Exception):  # without the file, such as on a full disk
+                self._writer.close()
+            self._writer.is_open = False  # or its __del__ would write to a closed file
 
     def _flush(self) -> None:
         if self._waiting:
@@ -166,7 +192,7 @@ def _opened(file: InputFile) -> Iterator[pq.ParquetFile]:
         try:
             with pq.ParquetFile(opened, pre_buffer=False) as parquet:
                 yield parquet
-        except (pa.ArrowException, OSError) as error:  # its message may quote the file
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # its message may quote the file
             raise InputError("it is not Parquet, or it is damaged or cut off") from error
 
 
@@ -181,8 +207,10 @@ def _check_columns(schema: pa.Schema, layout: Layout, *, typed: bool) -> None:
             raise InputError(f"it has the column {column!r} {found} times; give each a name of its own")
         if not found:
             near = similar(schema.names, column)
-            hint = f"; it has {near!r}" if near else f", but {', '.join(map(repr, schema.names)):.400}"
-            raise InputError(f"it has no column {column!r}{hint}")
+            option = "--text-column" if column in layout.text_columns else "--keep or --id-column"
+            name = f"of the name in {option}" if column != DEFAULT_COLUMN else repr(column)
+            hint = repr(near) if near else f"{', '.join(map(repr, schema.names)):.400}"
+            raise InputError(f"it has no column {name}; it has {hint}")
     for column in layout.text_columns:
         kind = schema.field(column).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
@@ -219,13 +247,18 @@ def _batches(parquet: pq.ParquetFile, columns: Iterable[str], span: Span) -> Ite
             return
 
 
+def select(batch: pa.RecordBatch, rows: Sequence[int]) -> pa.RecordBatch:
+    """Returns rows of a batch; `take` does not know every type."""
+    return pa.concat_batches([batch.slice(0, 0), *(batch.slice(row, 1) for row in rows)])
+
+
 def values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
     """Returns the values of a column; bytes for strings that are not UTF-8."""
     try:
         return list(column.to_pylist())
     except UnicodeDecodeError:
         if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
+            column = column.cast(column.type.value_type)
         return [_value(scalar) for scalar in column.cast(pa.large_binary())]
 
 

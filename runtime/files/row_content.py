@@ -42,7 +42,7 @@ class Columns:
         self.number = len(columns)
         self.texts = [_position(columns, column, "--text-column", layout) for column in layout.text_columns]
         self.id = None if layout.id_column is None else _position(columns, layout.id_column, "--id-column", layout)
-        self.kept = [_position(columns, column, "--keep", layout) for column in layout.keep]
+        self.kept = [_position(columns, column, "--keep or --id-column", layout) for column in layout.keep]
         self.where = "--column-names" if layout.column_names else "the header"
 
 

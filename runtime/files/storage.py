@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from typing import IO, NamedTuple, Protocol
+from urllib.parse import unquote, urlsplit
 
 from ..errors import InputError
 
@@ -123,6 +124,8 @@ def open_storage(path: str) -> tuple[Storage, str]:
     """
     if "://" not in path:
         return LocalStorage(), path
+    if path.startswith("file://"):
+        return LocalStorage(), unquote(urlsplit(path).path)
     from .arrow_storage import open_address  # noqa: PLC0415 - needs pyarrow
 
     return open_address(path)

@@ -134,9 +134,9 @@ def run_job(
         try:
             output.check()
             parts, header = _prepare(job, rows_per_part, record, restart=restart, quiet=quiet)
-            receipts = output.receipts(len(parts))
+            receipts = output.receipts(parts)
         except _StoppedError:
-            return _stopped(quiet=quiet)
+            return _stopped(restart=restart, quiet=quiet)
         stop.finish_parts()
         total = sum(part.span.rows for part in parts)
         allowed = None if max_rejects is None else max_rejects.rows(total)
@@ -158,7 +158,7 @@ def run_job(
                 raise TooManyRejectsError(f"{TOO_MANY.format(max_rejects)}: {error}") from error
         ordered = [receipts[number] for number in sorted(receipts)]
         if len(ordered) < len(parts):
-            return _stopped(quiet=quiet)
+            return _stopped(restart=restart, quiet=quiet)
         output.clean(receipts)  # after a process that was killed while others went on
         output.collect_rejects(ordered)
         counts = _counts(ordered)
@@ -206,19 +206,20 @@ def _prepare(
                 f"{output.path} is the output of another job: {'; '.join(changed):.800}. "
                 "Choose another folder, or pass --restart to remove it"
             )
-        return output.read_plan(earlier.get("parts"), earlier.get("rows")), header
+        sha256 = earlier.get("plan_sha256")
+        return output.read_plan(sha256), header | {"plan_sha256": sha256}
     say("counting the rows", quiet=quiet)
     parts = make_plan(job.files, job.layouts, rows_per_part, typed=job.form == "parquet")
     if restart:  # not before the input is known to be readable
         output.clear()
-    output.write_plan(parts)
+    header["plan_sha256"] = output.write_plan(parts)
     rows = sum(part.span.rows for part in parts)
     output.write_run(header | {"state": "running", "rows": rows, "parts": len(parts)})
     return parts, header
 
 
-def _stopped(*, quiet: bool) -> int:
-    say("stopped; start the same command again to resume", quiet=quiet)
+def _stopped(*, restart: bool, quiet: bool) -> int:
+    say(f"stopped; start the same command again{', without --restart,' * restart} to resume", quiet=quiet)
     return RESUME_STATUS
 
 

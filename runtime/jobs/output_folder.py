@@ -10,7 +10,6 @@ rejects.jsonl                    all of them, when the job is finished
 
 import contextlib
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,6 +45,7 @@ class Receipt:
         repeated: Number of texts that were looked up, because they were repeated.
         size_bytes: Size of the part's file.
         sha256: Its hash.
+        rejects_sha256: Hash of the part's rejects; "" if there are none.
     """
 
     part: int
@@ -55,6 +55,17 @@ class Receipt:
     repeated: int
     size_bytes: int
     sha256: str
+    rejects_sha256: str
+
+    def __post_init__(self) -> None:
+        """Checks what was read from a file.
+
+        Raises:
+            ValueError: The numbers do not add up.
+        """
+        numbers = (self.part, self.rows, self.scored, self.rejected, self.repeated, self.size_bytes)
+        if not all(isinstance(number, int) for number in numbers) or self.rows != self.scored + self.rejected:
+            raise ValueError("the numbers of a receipt do not add up")
 
 
 class OutputFolder:
@@ -137,30 +148,28 @@ class OutputFolder:
         """Writes run.json."""
         self._write(f"{self._folder}/{RUN}", [json.dumps(content, indent=2, ensure_ascii=False) + "\n"])
 
-    def read_plan(self, parts: int | None, rows: int | None) -> list[Part]:
+    def read_plan(self, sha256: str | None) -> list[Part]:
         """Returns the parts.
 
         Args:
-            parts: How many there are.
-            rows: How many rows they have together.
+            sha256: What `write_plan` returned.
 
         Raises:
             InputError: The plan is missing, cannot be read, or is another one.
         """
         path = f"{self.path}/{RECEIPTS}/{PLAN}"
-        damaged = InputError(f"{path} is damaged; pass --restart to begin anew")
-        with reading_errors(path), self._storage.open(f"{self._receipts}/{PLAN}") as file:
-            try:
-                found = [Part.from_json(line) for line in io.TextIOWrapper(file, "utf-8")]
-            except (ValueError, KeyError, TypeError) as error:
-                raise damaged from error
-        if (len(found), sum(part.span.rows for part in found)) != (parts, rows):
-            raise damaged
-        return found
+        if PLAN in self._names(self._receipts):
+            with reading_errors(path), self._storage.open(f"{self._receipts}/{PLAN}") as file:
+                content = file.read()
+            if hashlib.sha256(content).hexdigest() == sha256:
+                return [Part.from_json(line) for line in content.decode().splitlines()]
+        raise InputError(f"{path} is damaged or missing; pass --restart to begin anew")
 
-    def write_plan(self, parts: Iterable[Part]) -> None:
-        """Writes the parts."""
-        self._write(f"{self._receipts}/{PLAN}", (part.to_json() + "\n" for part in parts))
+    def write_plan(self, parts: Iterable[Part]) -> str:
+        """Writes the parts and returns the hash of the file."""
+        content = "".join(part.to_json() + "\n" for part in parts)
+        self._write(f"{self._receipts}/{PLAN}", [content])
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def clear(self) -> None:
         """Removes everything that a job writes: receipts first and run.json last, so that a job can be resumed."""
@@ -172,27 +181,29 @@ class OutputFolder:
                 if OWN.fullmatch(name):
                     self._storage.remove(f"{self._folder}/{name}")
 
-    def receipts(self, parts: int) -> dict[int, Receipt]:
+    def receipts(self, parts: Sequence[Part]) -> dict[int, Receipt]:
         """Returns the receipts of the parts that are complete, and removes what is left of others.
 
-        The parts of a local folder are compared with their hashes.
+        Parts and rejects in a local folder are compared with their hashes.
 
         Args:
-            parts: How many parts there are.
+            parts: The plan.
 
         Raises:
-            InputError: A receipt cannot be read, or a part is not what its receipt says.
+            InputError: A receipt cannot be read or is of another plan, or a part is not what its receipt says.
         """
         there, written = self._names(self._folder), self._names(self._receipts)
         matches = map(RECEIPT.fullmatch, written)
         numbers = sorted(int(match[1]) for match in matches if match is not None)
         with ThreadPoolExecutor(READERS) as pool:
             found = dict(zip(numbers, pool.map(self._receipt, numbers), strict=True))
-            for number in numbers:
-                if number >= parts:
-                    raise InputError(f"{self.path}/{RECEIPTS} has a receipt for part {number}, which is not planned")
+            for number, receipt in found.items():
+                if number >= len(parts) or receipt.rows != parts[number].span.rows:
+                    raise InputError(f"{self._receipt_path(number)} is not of this plan; pass --restart to begin anew")
                 if self.part_name(number) not in there:
-                    raise InputError(f"{self.path}/{self.part_name(number)} is missing; pass --restart to begin anew")
+                    raise self._altered(f"{self.path}/{self.part_name(number)}")
+                if receipt.rejected and self.rejects_name(number) not in written:
+                    raise self._altered(f"{self.path}/{RECEIPTS}/{self.rejects_name(number)}")
             if self._storage.is_local:
                 list(pool.map(self._check, found.values()))
         self.clean(found)
@@ -210,7 +221,7 @@ class OutputFolder:
 
     def write_receipt(self, receipt: Receipt) -> None:
         """Writes the receipt of a part whose files are complete."""
-        self._write(f"{self._receipts}/receipt-{receipt.part:06}.json", [json.dumps(vars(receipt)) + "\n"])
+        self._write(self._receipt_path(receipt.part), [json.dumps(vars(receipt)) + "\n"])
 
     def find_receipt(self, number: int) -> Receipt | None:
         """Returns the receipt of a part; None if there is none.
@@ -219,7 +230,7 @@ class OutputFolder:
             InputError: It cannot be read.
         """
         try:
-            self._storage.status(f"{self._receipts}/receipt-{number:06}.json")
+            self._storage.status(self._receipt_path(number))
         except FileNotFoundError:
             return None
         return self._receipt(number)
@@ -280,7 +291,7 @@ class OutputFolder:
         return found if isinstance(found, dict) else None
 
     def _receipt(self, number: int) -> Receipt:
-        path = f"{self._receipts}/receipt-{number:06}.json"
+        path = self._receipt_path(number)
         with reading_errors(path), self._storage.open(path) as file:
             try:
                 found = Receipt(**json.loads(file.read()))
@@ -290,13 +301,23 @@ class OutputFolder:
                 pass
         raise InputError(f"{path} is damaged; delete it, and the part is scored again")
 
+    def _receipt_path(self, number: int) -> str:
+        return f"{self._receipts}/receipt-{number:06}.json"
+
     def _check(self, receipt: Receipt) -> None:
-        path = f"{self._folder}/{self.part_name(receipt.part)}"
-        with reading_errors(path), self._storage.open(path) as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != receipt.sha256:  # type: ignore[arg-type]
-                raise InputError(
-                    f"{path} is not what the job wrote; delete its receipt in {RECEIPTS}, and the part is scored again"
-                )
+        hashes = {f"{self._folder}/{self.part_name(receipt.part)}": receipt.sha256}
+        if receipt.rejected:
+            hashes[f"{self._receipts}/{self.rejects_name(receipt.part)}"] = receipt.rejects_sha256
+        for path, sha256 in hashes.items():
+            with reading_errors(path), self._storage.open(path) as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:  # type: ignore[arg-type]
+                    raise self._altered(path)
+
+    @staticmethod
+    def _altered(path: str) -> InputError:
+        return InputError(
+            f"{path} is not what the job wrote, or missing; delete its receipt, and the part is scored again"
+        )
 
     def _write(self, path: str, lines: Iterable[str]) -> None:
         with writing_errors(path), self._storage.write(path) as file:

@@ -112,8 +112,9 @@ class PartScorer:
                         on_rows(len(chunk.results))
         assert scored + rejects.rows == part.span.rows, "a row is neither scored nor rejected"
         receipt = Receipt(
-            part.number, part.span.rows, scored, rejects.rows, repeated, file.size_bytes, file.hash.hexdigest()
-        )
+            part.number, part.span.rows, scored, rejects.rows, repeated,
+            file.size_bytes, file.hash.hexdigest(), rejects.sha256,
+        )  # fmt: skip
         job.output.write_receipt(receipt)
         return receipt
 
@@ -144,12 +145,9 @@ class PartScorer:
         if job.form == "parquet":
             from ..files.parquet import ParquetWriter, kept_types  # noqa: PLC0415 - needs pyarrow
 
-            source = job.files[part.file]
-            is_typed = source.form == "parquet"
-            types = kept_types(source, job.layouts[part.file]) if is_typed else [None] * len(job.keep)
-            parquet = ParquetWriter(file, labels, list(zip(job.keep, types, strict=True)), top_k=top_k)
-            yield lambda scored: parquet.write(*_good(scored))
-            parquet.close()
+            types = kept_types(job.files[part.file], job.layouts[part.file])
+            with ParquetWriter(file, labels, list(zip(job.keep, types, strict=True)), top_k=top_k) as parquet:
+                yield lambda scored: parquet.write(*_good(scored))
             return
         with io.TextIOWrapper(io.BufferedWriter(file, 1 << 16), "utf-8", "backslashreplace", newline="") as output:
             write_row = writers.row_writer(job.form, output, labels, with_error=False, keep=job.keep, top_k=top_k)
@@ -168,13 +166,18 @@ class _Rejects:
 
     def __init__(self, job: Job, part: Part, allowed: int | None) -> None:
         self._job, self._part, self._allowed = job, part, allowed
-        self._file: IO[bytes] | None = None
+        self._file: _HashingFile | None = None
         self.rows = 0
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file; "" if there is none."""
+        return "" if self._file is None else self._file.hash.hexdigest()
 
     def write(self, scored: Scored, stack: contextlib.ExitStack) -> None:
         """Writes the rejects of a chunk into a file that the stack completes."""
         if self._file is None:
-            self._file = stack.enter_context(self._job.output.rejects(self._part.number))
+            self._file = _HashingFile(stack.enter_context(self._job.output.rejects(self._part.number)))
         for record, result in zip(scored.chunk.records, scored.results, strict=True):
             if isinstance(result, TextError):
                 self.rows += 1
@@ -220,4 +223,8 @@ def _good(scored: Scored) -> tuple[list[Record], list[Prediction], Any]:
     found = [item for item in results if isinstance(item, Prediction)]
     if len(good) == len(records):
         return records, found, kept
-    return [records[at] for at in good], found, None if kept is None else kept.take(good)
+    if kept is not None:
+        from ..files.parquet import select  # noqa: PLC0415 - needs pyarrow
+
+        kept = select(kept, good)
+    return [records[at] for at in good], found, kept

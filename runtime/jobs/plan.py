@@ -58,7 +58,7 @@ def make_plan(files: Sequence[InputFile], layouts: Sequence[Layout], rows: int, 
         typed: As for `InputReader`.
 
     Raises:
-        InputError: An input cannot be read, or lacks a column.
+        InputError: An input cannot be read, or lacks a column, or their columns to keep have not the same types.
     """
     parts: list[Part] = []
     index = 0
@@ -66,6 +66,10 @@ def make_plan(files: Sequence[InputFile], layouts: Sequence[Layout], rows: int, 
         for span in spans(file, layout, rows, typed=typed):
             parts.append(Part(len(parts), number, index, span))
             index += span.rows
+    if typed and len(files) > 1:
+        from ..files.parquet import check_types  # noqa: PLC0415 - needs pyarrow
+
+        check_types(files, layouts)
     return parts
 
 

@@ -66,7 +66,7 @@ class RowScorer:
             SettingError: An option is out of range.
         """
         found = read_artifact(artifact)
-        self._artifact, self._text_column = str(artifact), text_column
+        self._artifact, self._text_column = os.path.abspath(artifact), text_column  # noqa: PTH100 - keeps links
         self._sha256 = sha256 or found.sha256
         self._options: CallOptions = {"top_k": top_k, "thresholds": thresholds}
         call_policy(found.manifest, **self._options)
@@ -99,19 +99,28 @@ class RowScorer:
             return self._score_arrays(batch)
         if isinstance(batch, Iterator):
             return map(self, batch)
+        if not hasattr(batch, "schema"):
+            raise SettingError(
+                "expected a dict of NumPy arrays, a pyarrow RecordBatch or Table, or an iterator over RecordBatches; "
+                f"found {type(batch).__name__}"
+            )
         self._check(batch.schema.names)
         import pyarrow as pa  # noqa: PLC0415 - the batch has loaded it
 
         from ..files.parquet import prediction_arrays, values  # noqa: PLC0415 - as above
 
         found, errors = self._results(values(batch.column(self._text_column)))
-        arrays = [*batch.columns, *prediction_arrays(found, self._labels, self._top_k), pa.array(errors, pa.string())]
-        return type(batch).from_arrays(arrays, names=[*batch.schema.names, *(name for name, _ in self.columns)])
+        added = [*prediction_arrays(found, self._labels, self._top_k), pa.array(errors, pa.string())]
+        fields = [pa.field(name, array.type) for (name, _), array in zip(self.columns, added, strict=True)]
+        schema = pa.schema([*batch.schema, *fields], batch.schema.metadata)
+        return type(batch).from_arrays([*batch.columns, *added], schema=schema)
 
     def _score_arrays(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         self._check(batch.keys())
-        texts = batch[self._text_column]
-        found, errors = self._results(texts.tolist() if isinstance(texts, np.ndarray) else list(texts))
+        texts = np.asarray(batch[self._text_column], object)
+        if texts.ndim != 1:
+            raise SettingError("the text column is not an array of one dimension")
+        found, errors = self._results(texts.tolist())
         added: dict[str, Any] = {}
         for (name, kind), column in zip(
             self.columns, [*prediction_values(found, self._labels, self._top_k), errors], strict=True

@@ -58,6 +58,8 @@ def run_in_processes(
                 yield receipt
         pool.shutdown()
     except BrokenProcessPool as error:
+        if stop.requested:  # a process got the signal as well, before it could ignore it
+            return
         raise InferenceError(
             "a worker process was killed, perhaps because memory ran out; start the same command again to resume, "
             "or with fewer --workers"

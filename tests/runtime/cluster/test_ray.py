@@ -38,16 +38,25 @@ def finished(int8_artifact: Path, notes: Path, tmp_path_factory: pytest.TempPath
 def test_job(int8_artifact: Path, notes: Path, finished: Path, tmp_path: Path) -> None:
     """Two actors write the bytes that one process writes, and a resumed job scores what is missing."""
     out = tmp_path / "out"
-    options = ("--input", notes, "--output-dir", out, "--keep", "id", "--rows-per-part", 20, "--variant", "int8")
-    done = score(int8_artifact, *options, "--ray", "--workers", 2)
-    assert done.returncode == 0, done.stderr
-    assert parts(out) == parts(finished)
-    for number in (3, 7):
-        (out / "receipts" / f"receipt-{number:06}.json").unlink()
-    done = score(int8_artifact, *options, "--ray", "--workers", 2)
-    assert done.returncode == 0, done.stderr
-    assert "resuming: 360 of 400 rows are done" in done.stderr
-    assert parts(out) == parts(finished)
+    options = ("--input", notes, "--output-dir", out, "--keep", "id", "--rows-per-part", 20)
+    on_ray = ("--ray", "--workers", 2)
+    for started, resumed in (on_ray, on_ray), (on_ray, ()), ((), on_ray):
+        done = score(int8_artifact, *options, "--restart", *started)
+        assert done.returncode == 0, done.stderr
+        assert parts(out) == parts(finished)
+        for number in (3, 7):
+            (out / "receipts" / f"receipt-{number:06}.json").unlink()
+        done = score(int8_artifact, *options, *resumed)
+        assert done.returncode == 0, done.stderr
+        assert "resuming: 360 of 400 rows are done" in done.stderr
+        assert parts(out) == parts(finished)
+
+
+def test_actor_that_fits_nowhere(int8_artifact: Path, notes: Path, tmp_path: Path) -> None:
+    """An actor with more CPUs than a node has ends the job; Ray would wait for such a node for ever."""
+    done = score(int8_artifact, "--input", notes, "--output-dir", tmp_path / "out", "--ray", "--ray-cpus", 1000)
+    assert done.returncode == 1
+    assert "--ray: no node of the cluster has 1000 CPUs for an actor" in done.stderr
 
 
 def test_killed_actor(int8_artifact: Path, notes: Path, finished: Path, tmp_path: Path) -> None:

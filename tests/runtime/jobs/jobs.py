@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[3]
+TEXTS = [f"the train number {number} was late" for number in range(6)]
 
 
 def command(artifact: Path, *arguments: object) -> list[str]:

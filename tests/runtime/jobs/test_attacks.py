@@ -21,15 +21,7 @@ from runtime.jobs.part import Job
 from runtime.jobs.plan import make_plan
 from runtime.jobs.workers import run_in_processes
 
-from .jobs import ROOT, command, lines, predictions, score, write_rows
-
-TEXTS = [f"the train number {number} was late" for number in range(6)]
-
-
-@pytest.fixture
-def notes(tmp_path: Path) -> Path:
-    """A JSON Lines file of six texts with ids."""
-    return write_rows(tmp_path / "notes.jsonl", TEXTS)
+from .jobs import ROOT, TEXTS, command, lines, predictions, score, write_rows
 
 
 @pytest.mark.parametrize("option", [[], ["--restart"]])
@@ -142,7 +134,7 @@ def test_damaged_records(artifact: Path, notes: Path, tmp_path: Path, damage: st
         (receipts / "receipt-000001.json").write_text((receipts / "receipt-000002.json").read_text())
     done = score(artifact, *common)
     assert done.returncode == 1
-    assert "damaged" in done.stderr or "not planned" in done.stderr
+    assert "is damaged" in done.stderr or "is not of this plan" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -243,10 +235,12 @@ def test_kept_values_that_json_does_not_have(artifact: Path, tmp_path: Path) -> 
 
 
 def test_row_scorer_on_bytes_that_are_not_utf8(artifact: Path) -> None:
-    """A string of Arrow that is not UTF-8 is an error of its row."""
+    """A string of Arrow that is not UTF-8 is an error of its row, also in a dictionary."""
     texts = pa.array([b"late", b"\xff bad", b"calm"]).view(pa.string())
-    found = RowScorer(artifact)(pa.table({"text": texts}))
-    assert [bool(error) for error in found.column("error").to_pylist()] == [False, True, False]
+    codes = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2]), texts)
+    for column in texts, codes:
+        found = RowScorer(artifact)(pa.table({"text": column}))
+        assert [bool(error) for error in found.column("error").to_pylist()] == [False, True, False]
 
 
 @pytest.mark.parametrize("option", [["--output-dir", ""], ["--output-dir", "/"], ["--max-rejects", "9" * 400]])
@@ -274,6 +268,67 @@ def test_terminated_while_counting(artifact: Path, tmp_path: Path) -> None:
     assert "start the same command again to resume" in job.communicate(timeout=20)[1]
     assert job.returncode == 75
     assert sys.platform == "win32" or not (tmp_path / "out" / "run.json").exists()
+
+
+def test_group_is_terminated_while_processes_start(artifact: Path, notes: Path, tmp_path: Path) -> None:
+    """SIGTERM to all processes, as systemd sends it, is a request to stop, also before the workers can ignore it."""
+    job = subprocess.Popen(
+        command(artifact, "--input", notes, "--output-dir", tmp_path / "out", "--workers", 2, "--rows-per-part", 3),
+        stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True,
+    )  # fmt: skip
+    children = Path(f"/proc/{job.pid}/task/{job.pid}/children")
+    while job.poll() is None and len(children.read_text().split()) < 3:  # two workers, and what tracks resources
+        time.sleep(0.001)
+    os.killpg(job.pid, signal.SIGTERM)
+    _, said = job.communicate(timeout=60)
+    assert job.returncode == 75, said
+    done = score(artifact, "--input", notes, "--output-dir", tmp_path / "out", "--rows-per-part", 3)
+    assert (done.returncode, len(predictions(tmp_path / "out"))) == (0, 6)
+
+
+def test_stopped_restart_says_how_to_resume(artifact: Path, tmp_path: Path) -> None:
+    """After --restart, the same command would begin anew."""
+    file = write_rows(tmp_path / "in.jsonl", ["late"] * 300_000)
+    job = subprocess.Popen(
+        command(artifact, "--input", file, "--output-dir", tmp_path / "out", "--restart"),
+        stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert job.stderr is not None
+    assert job.stderr.readline() == "counting the rows\n"
+    job.send_signal(signal.SIGTERM)
+    assert "start the same command again, without --restart, to resume" in job.communicate(timeout=60)[1]
+    assert job.returncode == 75
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("plan.jsonl", '"rows": 2', '"rows": 3', "plan.jsonl is damaged or missing"),
+        ("plan.jsonl", '"file": 0', '"file": 3', "plan.jsonl is damaged or missing"),
+        ("receipt-000001.json", '"rows": 2', '"rows": 3', "receipt-000001.json is damaged"),
+        ("receipt-000001.json", '"rejected": 1', '"rejected": "1"', "receipt-000001.json is damaged"),
+        ("rejects-000001.jsonl", "row", "col", "rejects-000001.jsonl is not what the job wrote"),
+        ("rejects-000001.jsonl", None, None, "rejects-000001.jsonl is not what the job wrote, or missing"),
+        ("plan.jsonl", None, None, "plan.jsonl is damaged or missing; pass --restart"),
+    ],
+)
+def test_records_that_were_changed(
+    artifact: Path, tmp_path: Path, name: str, old: str | None, new: str | None, message: str
+) -> None:
+    """A digit of the plan, of a receipt or of the rejects cannot change without an error."""
+    file = write_rows(tmp_path / "in.jsonl", ["late", "calm", "", "late"])
+    common = ("--input", file, "--output-dir", tmp_path / "out", "--rows-per-part", 2)
+    assert score(artifact, *common).returncode == 1
+    path = tmp_path / "out" / "receipts" / name
+    if old is None or new is None:
+        path.unlink()
+    else:
+        content = path.read_text()
+        assert old in content
+        path.write_text(content.replace(old, new, 1))
+    done = score(artifact, *common)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert message in done.stderr
 
 
 def test_text_in_the_place_of_a_file(artifact: Path, notes: Path, tmp_path: Path) -> None:

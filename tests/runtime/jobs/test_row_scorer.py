@@ -45,11 +45,35 @@ def test_arrow(artifact: Path, kind: type) -> None:
     assert found.column("score_1").null_count == found.column("labels").null_count == 2
 
 
+def test_schema_is_kept(artifact: Path) -> None:
+    """Metadata of the schema and of its fields stay, and so does what may not be null."""
+    note = pa.field("text", pa.string(), nullable=False, metadata={"unit": "word"})
+    table = pa.table([["late"]], schema=pa.schema([note], {"source": "ward"}))
+    found = RowScorer(artifact)(table).schema
+    assert found.metadata == {b"source": b"ward"}
+    assert found.field("text").equals(note, check_metadata=True)
+
+
 def test_iterator_of_batches(artifact: Path) -> None:
     """An iterator over batches, as Spark passes it, gives an iterator over batches."""
     batches = pa.table({"text": TEXTS[:3] * 4}).to_batches(max_chunksize=5)
     found = list(RowScorer(artifact)(iter(batches)))
     assert [len(batch) for batch in found] == [5, 5, 2]
+
+
+@pytest.mark.parametrize("batch", [None, [], {"text": "late"}, {"text": np.array("late")}, {"text": np.eye(2)}])
+def test_batches_of_another_kind(artifact: Path, batch: object) -> None:
+    """What is neither a batch nor an array of texts is refused, not read letter by letter."""
+    with pytest.raises(SettingError, match=r"expected a dict|one dimension"):
+        RowScorer(artifact)(batch)
+
+
+def test_relative_path(artifact: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A scorer finds its artifact when it is used in another working directory."""
+    monkeypatch.chdir(artifact.parent)
+    scorer = RowScorer(artifact.name)
+    monkeypatch.chdir(tmp_path)
+    assert scorer({"text": np.array(["late"])})["error"].tolist() == [None]
 
 
 def test_pickled(artifact: Path) -> None:
