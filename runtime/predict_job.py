@@ -13,7 +13,7 @@ from .decision.policy import CallOptions, call_policy
 from .engine.cpus import available_cpus
 from .engine.providers import best_variant
 from .environment import environment_info
-from .errors import InputError
+from .errors import InputError, ProviderError
 from .files.formats import InputFormat
 from .files.inputs import InputFile, find_inputs
 from .files.storage import open_storage, reading_errors
@@ -97,7 +97,10 @@ def _engine(args: argparse.Namespace, artifact: Artifact) -> tuple[dict[str, Any
         cpus = args.ray_cpus or 1
         provider = "cpu" if args.provider == "auto" else args.provider
         variant = best_variant(provider, args.variant, artifact.manifest.variants)
-        engine |= {"provider": provider, "variant": variant and variant.name, "threads": args.threads or cpus}
+        if variant is None:
+            name = "variant" if args.variant is None else f"variant {args.variant}"
+            raise ProviderError(f"the artifact has no {name} for the provider {provider!r}")
+        engine |= {"provider": provider, "variant": variant.name, "threads": args.threads or cpus}
         return engine, on_ray(args.ray or None, actors=args.workers, cpus=cpus)
     if workers > 1:
         engine["threads"] = args.threads or max(1, available_cpus() // workers)

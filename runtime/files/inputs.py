@@ -60,7 +60,7 @@ def find_inputs(paths: Sequence[str], form: InputFormat | None = None) -> list[I
         form: Format of all files; None to recognize it by the suffix.
 
     Raises:
-        InputError: A path names no file, or a file has no known suffix.
+        InputError: A path names no file, a file has no known suffix, or Parquet is compressed once more.
         DependencyError: pyarrow, which an address needs, is not installed.
     """
     found: dict[str, tuple[str, Storage]] = {}
@@ -77,10 +77,16 @@ def find_inputs(paths: Sequence[str], form: InputFormat | None = None) -> list[I
             found.setdefault(os.path.realpath(name) if storage.is_local else name, (name, storage))
     folders = {PurePosixPath(real).parent for real in found}
     common = os.path.commonpath(folders) if len({folder.is_absolute() for folder in folders}) == 1 else ""
-    return [
+    files = [
         InputFile(name, os.path.relpath(real, common or "."), form or _form(name), _compression(name), storage)
         for real, (name, storage) in found.items()
     ]
+    for file in files:
+        if file.form == "parquet" and file.compression is not None:
+            raise InputError(
+                f"{file.name}: Parquet is compressed inside and cannot be read from .gz or .zst; unpack it first"
+            )
+    return files
 
 
 def known_form(name: str) -> InputFormat | None:
@@ -96,8 +102,6 @@ def names_several(path: str) -> bool:
 
 def _form(name: str) -> InputFormat:
     form = known_form(name)
-    if form == "parquet" and _compression(name) is not None:
-        raise InputError(f"{name}: Parquet is compressed inside and cannot be read from .gz or .zst; unpack it first")
     if form is None:
         known = ", ".join(SUFFIXES)
         raise InputError(

@@ -49,7 +49,7 @@ def count_rows(file: InputFile, layout: Layout, *, typed: bool) -> int:
 
 def kept_types(file: InputFile, layout: Layout) -> list[pa.DataType]:
     """Returns the types of the id column, if there is one, and of the columns to keep; strings unless it is Parquet."""
-    if file.form != "parquet":
+    if file.form != "parquet" or not _kept(layout):
         return [pa.string() for _ in _kept(layout)]
     with _opened(file) as parquet:
         return [parquet.schema_arrow.field(column).type for column in _kept(layout)]
@@ -58,13 +58,15 @@ def kept_types(file: InputFile, layout: Layout) -> list[pa.DataType]:
 def check_types(files: Sequence[InputFile], layouts: Sequence[Layout]) -> None:
     """Checks that the columns to keep have the same types in all inputs, so that the parts are one table.
 
+    Strings may be of any kind, because readers take one for the other.
+
     Raises:
         InputError: They have not.
     """
     first = kept_types(files[0], layouts[0])
     for file, layout in zip(files[1:], layouts[1:], strict=True):
         for column, one, other in zip(_kept(layout), first, kept_types(file, layout), strict=True):
-            if one != other:
+            if one != other and not (_is_text(one) and _is_text(other)):
                 raise InputError(
                     f"the column {column!r} has the type {one} in {files[0].name} and {other} in {file.name}; "
                     "the parts would not be one table, so score them as two jobs"
@@ -200,6 +202,10 @@ def _kept(layout: Layout) -> list[str]:
     return [*([] if layout.id_column is None else [layout.id_column]), *layout.keep]
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
 def _check_columns(schema: pa.Schema, layout: Layout, *, typed: bool) -> None:
     for column in (*layout.text_columns, *_kept(layout)):
         found = schema.names.count(column)
@@ -214,7 +220,7 @@ def _check_columns(schema: pa.Schema, layout: Layout, *, typed: bool) -> None:
     for column in layout.text_columns:
         kind = schema.field(column).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        if not _is_text(kind):
             raise InputError(f"the column {column!r} has the type {kind}; expected strings, see --text-column")
     for column in _kept(layout):
         kind = schema.field(column).type

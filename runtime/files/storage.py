@@ -125,7 +125,10 @@ def open_storage(path: str) -> tuple[Storage, str]:
     if "://" not in path:
         return LocalStorage(), path
     if path.startswith("file://"):
-        return LocalStorage(), unquote(urlsplit(path).path)
+        address = urlsplit(path)
+        if address.netloc not in ("", "localhost") or not address.path.strip("/"):  # file://notes would be the folder /
+            raise InputError("cannot use the file address; expected for example file:///folder/file")
+        return LocalStorage(), unquote(address.path)
     from .arrow_storage import open_address  # noqa: PLC0415 - needs pyarrow
 
     return open_address(path)

@@ -92,7 +92,8 @@ class RowScorer:
             The same kind. In NumPy arrays, a row with an error has NaN as scores, and None or False elsewhere.
 
         Raises:
-            SettingError: The text column is missing, or a column has the name of one that is added.
+            SettingError: It is no batch, the text column is missing or not an array of one dimension, or a column has
+                the name of one that is added.
             LitmusError: As `load`; also if the artifact has another hash. InferenceError: The model fails.
         """
         if isinstance(batch, Mapping):

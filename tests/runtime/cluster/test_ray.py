@@ -52,6 +52,13 @@ def test_job(int8_artifact: Path, notes: Path, finished: Path, tmp_path: Path) -
         assert parts(out) == parts(finished)
 
 
+def test_variant_that_is_not_there(int8_artifact: Path, notes: Path, tmp_path: Path) -> None:
+    """A variant that the artifact does not have is an error, and not replaced by another one."""
+    options = ("--input", notes, "--output-dir", tmp_path / "out", "--variant", "fp16")
+    done = score(int8_artifact, *options, "--ray", "--workers", 1)
+    assert (done.returncode, done.stderr) == (1, "error: the artifact has no variant fp16 for the provider 'cpu'\n")
+
+
 def test_actor_that_fits_nowhere(int8_artifact: Path, notes: Path, tmp_path: Path) -> None:
     """An actor with more CPUs than a node has ends the job; Ray would wait for such a node for ever."""
     done = score(int8_artifact, "--input", notes, "--output-dir", tmp_path / "out", "--ray", "--ray-cpus", 1000)

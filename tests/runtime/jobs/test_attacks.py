@@ -270,6 +270,7 @@ def test_terminated_while_counting(artifact: Path, tmp_path: Path) -> None:
     assert sys.platform == "win32" or not (tmp_path / "out" / "run.json").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, which only Linux has")
 def test_group_is_terminated_while_processes_start(artifact: Path, notes: Path, tmp_path: Path) -> None:
     """SIGTERM to all processes, as systemd sends it, is a request to stop, also before the workers can ignore it."""
     job = subprocess.Popen(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.dataset import dataset
 
 from .jobs import TEXTS, predictions, score, write_rows
 
@@ -19,6 +20,14 @@ def test_address_of_this_machine(artifact: Path, notes: Path, tmp_path: Path) ->
     assert score(artifact, "--input", notes.as_uri(), "--output-dir", (tmp_path / "o u t").as_uri()).returncode == 0
     assert len(predictions(tmp_path / "o u t")) == 6
     assert "sha256" in json.loads((tmp_path / "o u t" / "run.json").read_text())["input"][0]
+
+
+@pytest.mark.parametrize("address", ["file://out", "file://", "file:///", "file://host/out"])
+def test_file_address_without_a_path(artifact: Path, notes: Path, address: str) -> None:
+    """Such an address is an error, and never the root folder."""
+    done = score(artifact, "--input", notes, "--output-dir", address)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "expected for example file:///folder/file" in done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have UTF-8 names only")
@@ -35,8 +44,9 @@ def test_file_name_that_is_not_utf8(artifact: Path, tmp_path: Path) -> None:
 def test_parquet_in_gzip(artifact: Path, tmp_path: Path) -> None:
     """Parquet cannot be read from a stream, so a compressed one is refused by name."""
     (tmp_path / "in.parquet.gz").write_bytes(b"\x1f\x8b")
-    done = score(artifact, "--input", tmp_path / "in.parquet.gz", "--output-dir", tmp_path / "out")
-    assert "in.parquet.gz: Parquet is compressed inside" in done.stderr
+    for options in ([], ["--input-format", "parquet"]):
+        done = score(artifact, "--input", tmp_path / "in.parquet.gz", "--output-dir", tmp_path / "out", *options)
+        assert "in.parquet.gz: Parquet is compressed inside" in done.stderr
 
 
 def test_kept_types_in_a_chunk_with_a_reject(artifact: Path, tmp_path: Path) -> None:
@@ -69,6 +79,15 @@ def test_kept_types_that_differ(artifact: Path, notes: Path, tmp_path: Path) -> 
     assert done.returncode == 1
     assert "the column 'id' has the type string in notes.jsonl and int64 in in.parquet" in done.stderr
     assert score(artifact, *common).returncode == 0
+
+
+def test_kinds_of_strings(artifact: Path, notes: Path, tmp_path: Path) -> None:
+    """Strings of several kinds are one column for those who read the parts."""
+    pq.write_table(pa.table({"text": ["late"], "id": pa.array(["x"], pa.large_string())}), tmp_path / "in.parquet")
+    common = ("--input", notes, tmp_path / "in.parquet", "--keep", "id", "--output-dir", tmp_path / "out")
+    assert score(artifact, *common, "--format", "parquet").returncode == 0
+    found = dataset(sorted((tmp_path / "out").glob("part-*")), format="parquet").to_table()
+    assert found.column("id").to_pylist() == [*map(str, range(6)), "x"]
 
 
 @pytest.mark.parametrize("rows", [10, 30_000])
