@@ -7,7 +7,9 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
+import torch
 from transformers.utils import logging as hf_logging
 
 from runtime.errors import LitmusError
@@ -154,7 +156,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _exit(status: int) -> NoReturn:
+    """Ends this process; one that only trained along skips the interpreter's shutdown.
+
+    A thread of Gloo may still hold the last gathered tensors, and aborts a process that shuts down before it has
+    released them; torch 2.13 has no call that waits for it. The first process has long been past that point.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_rank():
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
     if not sys.warnoptions:  # python -W default shows them
         warnings.simplefilter("ignore")
-    sys.exit(main())
+    _exit(main())
