@@ -63,7 +63,7 @@ def test_open_load_counts_from_when_a_request_was_due() -> None:
     found = load_stub(Job(0, "/", ["{}"], "open", 100, 1, rate=200), stall=20)
     latencies = sorted(latency for rows in found.latencies_ms.values() for latency in rows)
     assert len(latencies) == 100
-    assert found.seconds == pytest.approx(0.5, abs=0.3)
+    assert found.seconds >= 0.49  # the last was due after 99 intervals
     waited = [latency for latency in latencies if latency > 50]
     assert len(waited) >= 35  # 300 ms at 200 requests per second, but for the last 50 ms
     assert max(latencies) >= 1000 * STALL_S
