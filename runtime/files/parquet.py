@@ -295,13 +295,14 @@ def _text(value: Any) -> str | None:
 
 
 def _record(index: int, row: int, columns: Sequence[Any], values: Sequence[Any], layout: Layout) -> Record:
+    if values and any(isinstance(value, bytes) for value in values):
+        return Record(index, "", None, "a column to keep is not UTF-8", (), Place(row))
     identity: Id = None
     if layout.id_column is not None and values:
         identity, values = values[0], values[1:]
-    if any(isinstance(value, bytes) for value in (identity, *values)):
-        return Record(index, "", None, "a column to keep is not UTF-8", (), Place(row))
-    for name, text in zip(layout.text_columns, columns, strict=True):
+    for at, text in enumerate(columns):
         if not isinstance(text, str):
+            name = layout.text_columns[at]
             known = repr(name) if name != DEFAULT_COLUMN else "text"
             reason = f"its {known} is missing" if text is None else f"its {known} is not UTF-8"
             return Record(index, "", identity, reason, tuple(values), Place(row))
