@@ -185,6 +185,9 @@ class _Started:
             complete: Whether the input has ended.
         """
         for piece in pieces:
+            if with_ends and not self.size and piece.endswith("\n") and len(piece) <= MAX_FIELD:
+                yield piece  # a whole line of a file, as most are
+                continue
             content = piece.removesuffix("\n").removesuffix("\r")
             self.size += len(piece)
             if self.size > MAX_FIELD:

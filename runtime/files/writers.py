@@ -49,7 +49,7 @@ def output_row(
     else:
         fields["label"], fields["labels"] = found.label, list(found.labels)
         fields["scores"] = _rounded(found.scores)
-        fields |= {"abstained": found.abstained, "truncated": found.truncated, "n_tokens": found.n_tokens}
+        fields["abstained"], fields["truncated"], fields["n_tokens"] = found.abstained, found.truncated, found.n_tokens
     if isinstance(found, Prediction) and found.windows:
         fields["windows"] = [
             {"start": window.start, "end": window.end, "scores": _rounded(window.scores)} for window in found.windows
